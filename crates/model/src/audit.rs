@@ -1,0 +1,227 @@
+//! Audit records: one line each, chained by hash.
+//!
+//! A call that is let through has two records under one id, an *intent* before anything leaves and
+//! an *outcome* after it; a refused call and an administrative act have one.
+
+use serde::Serialize;
+
+use crate::code::{Code, Refusal};
+use crate::principal::Caller;
+
+/// Names one call or one act, 128 random bits in hex; drawn by the sink.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct AuditId(pub String);
+
+/// What a record says, before the sink gives it time, sequence number and hashes.
+///
+/// Every text in it is escaped and capped when it is written; `path` has no query unless the
+/// service's slots were removed from it, and there are no headers and no bodies.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Draft {
+    /// `intent`, `outcome`, `refusal`, `admin`, `torn`.
+    pub kind: Kind,
+    /// The call; the sink draws one where it is `None`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audit_id: Option<AuditId>,
+    /// Who called, from the authenticated transport; `None` for acts of the person at the CLI.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub principal: Option<String>,
+    /// What the client calls itself; unverified.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub claimed_client: Option<String>,
+    /// The service.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
+    /// The method.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
+    /// The path, without query.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// `allow` or `deny`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decision: Option<&'static str>,
+    /// The rule that decided.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+    /// Why it ended, where it did not end well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<Code>,
+    /// What the agent gave as its reason.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The upstream's status.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// Milliseconds from request to answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub duration_ms: Option<u64>,
+    /// Bytes of the request body.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_bytes: Option<u64>,
+    /// Bytes of the decoded response body.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub response_bytes: Option<u64>,
+    /// How many markers the redactor put.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub redactions: Option<u64>,
+    /// An administrative act, `service.add`, `principal.create`, ...; or what a `torn` record closes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub act: Option<String>,
+    /// What the act was done to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+}
+
+/// What kind of record it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Before egress.
+    #[default]
+    Intent,
+    /// After it.
+    Outcome,
+    /// Nothing was sent.
+    Refusal,
+    /// An act of the person at the CLI.
+    Admin,
+    /// Closes a line that a killed writer left unfinished.
+    Torn,
+}
+
+/// The sink could not write.
+#[derive(Debug, thiserror::Error)]
+#[error("the audit record could not be written")]
+pub struct AuditError {
+    /// Why.
+    #[source]
+    pub source: std::io::Error,
+}
+
+/// Takes records. `append` returns after the record has been handed to the operating system.
+pub trait AuditSink: Send + Sync {
+    /// Appends one record and returns its call's id.
+    fn append(&self, draft: Draft) -> Result<AuditId, AuditError>;
+}
+
+/// Proof that the intent of a call was written. Only [`Journal::intent`] makes one.
+#[derive(Debug)]
+pub struct Recorded {
+    audit_id: AuditId,
+}
+
+impl Recorded {
+    /// The call's id.
+    pub fn audit_id(&self) -> &AuditId {
+        &self.audit_id
+    }
+}
+
+/// What is known of a call before it leaves.
+#[derive(Clone, Debug)]
+pub struct Asked<'a> {
+    /// Who asks.
+    pub caller: &'a Caller,
+    /// The service, by the name that was asked for.
+    pub service: &'a str,
+    /// The method as it was sent, or as it was asked for where it is not one.
+    pub method: &'a str,
+    /// The path without query.
+    pub path: &'a str,
+    /// The agent's reason.
+    pub reason: Option<&'a str>,
+    /// Bytes of the body.
+    pub request_bytes: u64,
+}
+
+/// What is known of a call when it is over.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Facts {
+    /// The upstream's status, where it answered.
+    pub status: Option<u16>,
+    /// Milliseconds.
+    pub duration_ms: u64,
+    /// Bytes of the decoded body.
+    pub response_bytes: u64,
+    /// Markers.
+    pub redactions: u64,
+}
+
+/// Writes the records of calls, in their order.
+#[derive(Clone, Copy)]
+pub struct Journal<'a> {
+    sink: &'a dyn AuditSink,
+}
+
+impl<'a> Journal<'a> {
+    /// A journal on `sink`.
+    pub fn new(sink: &'a dyn AuditSink) -> Self {
+        Self { sink }
+    }
+
+    /// Writes the intent of a call that `rule` allows.
+    pub fn intent(&self, asked: &Asked<'_>, rule: &str) -> Result<Recorded, AuditError> {
+        let draft = Draft {
+            kind: Kind::Intent,
+            decision: Some("allow"),
+            rule: Some(rule.to_owned()),
+            ..asked.draft()
+        };
+        let audit_id = self.sink.append(draft)?;
+        Ok(Recorded { audit_id })
+    }
+
+    /// Writes the one record of a call that was refused.
+    pub fn refusal(&self, asked: &Asked<'_>, refusal: &Refusal) -> Result<AuditId, AuditError> {
+        self.sink.append(Draft {
+            kind: Kind::Refusal,
+            decision: Some("deny"),
+            rule: refusal.rule.clone(),
+            code: Some(refusal.code),
+            ..asked.draft()
+        })
+    }
+
+    /// Writes how an intended call ended.
+    pub fn outcome(
+        &self,
+        recorded: &Recorded,
+        asked: &Asked<'_>,
+        code: Option<Code>,
+        facts: Facts,
+    ) -> Result<(), AuditError> {
+        self.sink.append(Draft {
+            kind: Kind::Outcome,
+            audit_id: Some(recorded.audit_id.clone()),
+            code,
+            status: facts.status,
+            duration_ms: Some(facts.duration_ms),
+            response_bytes: Some(facts.response_bytes),
+            redactions: Some(facts.redactions),
+            reason: None,
+            ..asked.draft()
+        })?;
+        Ok(())
+    }
+}
+
+impl Asked<'_> {
+    fn draft(&self) -> Draft {
+        Draft {
+            principal: Some(self.caller.principal.name.to_string()),
+            claimed_client: self.caller.claimed_client.clone(),
+            service: Some(self.service.to_owned()),
+            method: Some(self.method.to_owned()),
+            path: Some(self.path.to_owned()),
+            reason: self.reason.map(str::to_owned),
+            request_bytes: Some(self.request_bytes),
+            ..Draft::default()
+        }
+    }
+}
+
+// Line format and chain (to be filled in, in audit/chain.rs):
+//   pub fn write_line(draft, seq, time_ms, prev: &Hash) -> (Vec<u8> line incl. \n, Hash)
+//   pub struct Verifier: feed lines, learn what is wrong and where.

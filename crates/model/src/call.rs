@@ -1,0 +1,122 @@
+//! One call and its answer, as they cross between the MCP tools and the executor.
+
+use bytes::Bytes;
+
+use crate::code::Refusal;
+use crate::policy::{Explanation, Verdict};
+use crate::redact::Clean;
+
+/// What the `execute` tool was asked to do.
+#[derive(Clone, Debug, Default)]
+pub struct Execute {
+    /// The service's name.
+    pub service: String,
+    /// The method.
+    pub method: String,
+    /// The path, relative to the service's base.
+    pub path: String,
+    /// Query parameters beside those in `path`.
+    pub query: Vec<(String, String)>,
+    /// Request headers.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Body,
+    /// Why, in the agent's words.
+    pub reason: Option<String>,
+}
+
+/// A request body.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Body {
+    /// None.
+    #[default]
+    Empty,
+    /// A string, sent as it is.
+    Text(String),
+    /// A JSON value as it was written: sent as JSON, or as a form where `content-type` says so.
+    Json(String),
+    /// Bytes (base64 in the call).
+    Bytes(Vec<u8>),
+}
+
+/// How a call ended. Every ending has an audit id, but for one that could not be recorded.
+#[derive(Debug)]
+pub struct Finished {
+    /// The answer, or why there is none.
+    pub result: Result<Answer, Refusal>,
+    /// The audit record.
+    pub audit_id: Option<String>,
+}
+
+/// An upstream's answer, redacted.
+#[derive(Debug)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// The allow-listed headers, lower-case names.
+    pub headers: Vec<(String, Clean<String>)>,
+    /// The decoded body.
+    pub body: Clean<Bytes>,
+    /// How many markers stand in headers and body.
+    pub redactions: u64,
+    /// Milliseconds.
+    pub duration_ms: u64,
+    /// Request headers that were left out because no list allows them.
+    pub dropped_headers: Vec<String>,
+}
+
+/// A service as its users may see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceView {
+    /// The name.
+    pub name: String,
+    /// `http`.
+    pub kind: &'static str,
+    /// Origin and base path.
+    pub base_url: String,
+    /// The auth scheme's name.
+    pub auth: String,
+    /// Rules in plain words, as configured.
+    pub rules: Vec<(Verdict, String)>,
+    /// Calls a minute.
+    pub calls_per_minute: u32,
+    /// Bytes of a response.
+    pub response_bytes: usize,
+    /// Request headers the agent may set, beyond the usual ones.
+    pub request_headers: Vec<String>,
+}
+
+/// What the policy says, and what the request was understood as.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explained {
+    /// The canonical method and path.
+    pub request: String,
+    /// The policy's words.
+    pub explanation: Explanation,
+}
+
+/// What `test_service` found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tested {
+    /// The upstream answered.
+    pub reachable: bool,
+    /// It did not answer 401 or 403.
+    pub authenticated: bool,
+    /// Its status.
+    pub status: u16,
+    /// Milliseconds.
+    pub latency_ms: u64,
+    /// The audit record.
+    pub audit_id: String,
+}
+
+/// Who the caller is to us.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WhoAmI {
+    /// The principal's name.
+    pub principal: String,
+    /// `stdio` or `token`.
+    pub source: &'static str,
+    /// The services that may be used.
+    pub services: Vec<String>,
+}

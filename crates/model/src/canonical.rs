@@ -1,0 +1,167 @@
+//! From what an agent sent to the one form that is judged and sent.
+//!
+//! [`RawRequest`] goes in, [`CanonicalRequest`] or a refusal comes out. Nothing after this module
+//! parses a path: the policy matches the bytes that stand here and the executor writes the same
+//! bytes to the wire. What is ambiguous is refused, never repaired.
+
+use crate::code::Refusal;
+use crate::service::Service;
+
+/// How the paths of a service are read, where it needs something other than the strict default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Grammar {
+    /// `encoded_slash = "segment"`: `%2F` is part of its segment and separates nothing.
+    pub encoded_slash: bool,
+    /// `path_params = "allow"`: `;` may stand in a segment.
+    pub path_params: bool,
+    /// `case_insensitive = true`: rules match without regard to ASCII case.
+    pub case_insensitive: bool,
+    /// `method_override = true`: the API honours `_method`, so it is refused in query and form.
+    pub method_override: bool,
+    /// `range = true`: the agent may send `Range` (range reads can get around redaction: RR-09).
+    pub range: bool,
+}
+
+/// The closed set of methods (RFC 9110 §9, RFC 5789). Exact case; TRACE and CONNECT never.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Method {
+    /// GET
+    Get,
+    /// HEAD
+    Head,
+    /// POST
+    Post,
+    /// PUT
+    Put,
+    /// PATCH
+    Patch,
+    /// DELETE
+    Delete,
+    /// OPTIONS
+    Options,
+}
+
+/// What the agent asked for, unchecked.
+#[derive(Clone, Debug, Default)]
+pub struct RawRequest {
+    /// Any bytes.
+    pub method: String,
+    /// Relative to the service's base path; may carry a query.
+    pub path: String,
+    /// Further query parameters, added behind those of `path`; a name in both is refused.
+    pub query: Vec<(String, String)>,
+    /// Request headers.
+    pub headers: Vec<(String, String)>,
+    /// The body, as it will be sent.
+    pub body: Vec<u8>,
+}
+
+/// A request in its one form.
+///
+/// Invariant: only [`canonicalize`] makes one, and every field is private to this module and its
+/// children: what was judged is byte for byte what is sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CanonicalRequest {
+    method: Method,
+    /// Behind the base path: starts with `/`.
+    path: String,
+    /// Base path, path and query, as it goes into the request line, without the credential.
+    target: String,
+    query: Vec<(String, String)>,
+    headers: Vec<(String, String)>,
+    body: Vec<u8>,
+    dropped_headers: Vec<String>,
+}
+
+/// Reads `raw` as a request to `service`.
+///
+/// # Errors
+///
+/// `invalid_request`, with a message that says what is wrong and never quotes it.
+pub fn canonicalize(service: &Service, raw: RawRequest) -> Result<CanonicalRequest, Refusal> {
+    let _ = (service, raw);
+    todo!("canonical")
+}
+
+impl CanonicalRequest {
+    /// The method.
+    pub fn method(&self) -> Method {
+        self.method
+    }
+
+    /// The path behind the base path, as it is matched: starts with `/`, has no query.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Origin-form target (RFC 9112 §3.2.1): base path, path, `?` and query.
+    pub fn target(&self) -> &str {
+        &self.target
+    }
+
+    /// The decoded query pairs, in order.
+    pub fn query(&self) -> &[(String, String)] {
+        &self.query
+    }
+
+    /// The headers of the agent's that may be sent: lower-case names, in order.
+    pub fn headers(&self) -> &[(String, String)] {
+        &self.headers
+    }
+
+    /// The body.
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// Takes the body out, to be sent without a copy.
+    pub fn into_body(self) -> Vec<u8> {
+        self.body
+    }
+
+    /// Names of the headers that were left out because no list allows them, lower case.
+    pub fn dropped_headers(&self) -> &[String] {
+        &self.dropped_headers
+    }
+
+    /// The request that follows a redirect: `method`, no body, no headers but `accept*`, and
+    /// `location` read as a target of the same `service`.
+    ///
+    /// # Errors
+    ///
+    /// `redirect_denied` where `location` is another origin or outside the base path or not in
+    /// canonical form (RD-02, RD-03).
+    pub fn redirected(
+        &self,
+        service: &Service,
+        method: Method,
+        location: &[u8],
+    ) -> Result<Self, Refusal> {
+        let _ = (service, method, location);
+        todo!("redirect")
+    }
+}
+
+impl Method {
+    /// Every method.
+    pub const ALL: [Self; 7] =
+        [Self::Get, Self::Head, Self::Post, Self::Put, Self::Patch, Self::Delete, Self::Options];
+
+    /// The token.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Head => "HEAD",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Patch => "PATCH",
+            Self::Delete => "DELETE",
+            Self::Options => "OPTIONS",
+        }
+    }
+
+    /// The method of exactly this token.
+    pub fn from_token(token: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|method| method.as_str() == token)
+    }
+}

@@ -1,0 +1,1 @@
+//! How long a resolved secret is good.

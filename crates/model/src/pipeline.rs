@@ -1,0 +1,149 @@
+//! The order of one call, written down once.
+//!
+//! ```text
+//! judge -> record the intent -> resolve the secret -> bind it to its origin -> act -> record the outcome
+//! ```
+//!
+//! `execute`, and later `exec`, `tools/call` and the proxy, supply only the act. What each step
+//! needs is a value that only the step before can make: a [`Permit`] comes from the policy, a
+//! [`Recorded`](crate::audit::Recorded) from the journal, a [`Bound`] from [`injection::bind`].
+
+use crate::audit::{Asked, Facts, Journal};
+use crate::code::{Code, Refusal};
+use crate::injection::{self, Bound};
+use crate::ports::{Credentials, ResolveError};
+use crate::service::{Catalog, Service};
+
+/// A request that may be made. Only [`Policy::decide`](crate::policy::Policy::decide) makes one.
+#[derive(Debug)]
+pub struct Permit<T> {
+    request: T,
+    rule: String,
+}
+
+impl<T> Permit<T> {
+    pub(crate) fn new(request: T, rule: String) -> Self {
+        Self { request, rule }
+    }
+
+    /// What was permitted.
+    pub fn request(&self) -> &T {
+        &self.request
+    }
+
+    /// The rule that allowed it.
+    pub fn rule(&self) -> &str {
+        &self.rule
+    }
+
+    /// Takes the request out, to be sent.
+    pub fn into_request(self) -> T {
+        self.request
+    }
+}
+
+/// What a job does with a permit and a credential: the one step that differs between jobs.
+pub trait Act<R>: Send {
+    /// What comes back when it goes well.
+    type Answer: Send;
+
+    /// Does it. `bound` is the proof that the intent was recorded.
+    fn act(
+        self,
+        permit: Permit<R>,
+        bound: Bound,
+    ) -> impl Future<Output = Done<Self::Answer>> + Send;
+}
+
+/// What an act came to: the answer or the refusal, and the facts for the audit either way.
+#[derive(Debug)]
+pub struct Done<T> {
+    /// The answer, or why there is none.
+    pub result: Result<T, Refusal>,
+    /// For the outcome record.
+    pub facts: Facts,
+}
+
+/// What the pipeline came to.
+#[derive(Debug)]
+pub struct Ended<T> {
+    /// The answer, or why there is none.
+    pub result: Result<T, Refusal>,
+    /// The record, unless none could be written.
+    pub audit_id: Option<String>,
+}
+
+/// The parts that every call goes through.
+#[derive(Clone, Copy)]
+pub struct Pipeline<'a> {
+    /// Where records go.
+    pub journal: Journal<'a>,
+    /// Where secrets come from.
+    pub credentials: &'a dyn Credentials,
+}
+
+impl Pipeline<'_> {
+    /// Takes a judged request through recording, resolving and binding to `act`.
+    ///
+    /// # Cancel safety
+    ///
+    /// Not cancel safe: dropped between intent and outcome it leaves an intent without an outcome.
+    /// Callers run it in a task of its own and cancel the act from within.
+    pub async fn run<R: Send, A: Act<R>>(
+        &self,
+        asked: &Asked<'_>,
+        judged: Result<Permit<R>, Refusal>,
+        catalog: &Catalog,
+        service: &Service,
+        act: A,
+    ) -> Ended<A::Answer> {
+        let permit = match judged {
+            Ok(permit) => permit,
+            Err(refusal) => return self.refuse(asked, refusal),
+        };
+        let Ok(recorded) = self.journal.intent(asked, permit.rule()) else {
+            return Ended { result: Err(audit_unavailable()), audit_id: None };
+        };
+        let done = match self.credentials.resolve(catalog, service).await {
+            Ok(credential) => {
+                let bound = injection::bind(&recorded, service, credential);
+                act.act(permit, bound).await
+            }
+            Err(error) => Done { result: Err(unavailable(&error)), facts: Facts::default() },
+        };
+        let code = done.result.as_ref().err().map(|refusal| refusal.code);
+        // The act is done and cannot be undone: an outcome that cannot be written turns the answer
+        // into an error, so that the agent is never told of a call that the audit does not know.
+        let written = self.journal.outcome(&recorded, asked, code, done.facts);
+        let result = if written.is_ok() { done.result } else { Err(audit_unavailable()) };
+        Ended { result, audit_id: Some(recorded.audit_id().0.clone()) }
+    }
+
+    /// Records a refusal; where that fails, the failure is what the caller hears of.
+    pub fn refuse<T>(&self, asked: &Asked<'_>, refusal: Refusal) -> Ended<T> {
+        match self.journal.refusal(asked, &refusal) {
+            Ok(id) => Ended { result: Err(refusal), audit_id: Some(id.0) },
+            Err(_) => Ended { result: Err(audit_unavailable()), audit_id: None },
+        }
+    }
+}
+
+fn audit_unavailable() -> Refusal {
+    Refusal::new(
+        Code::AuditUnavailable,
+        "the audit record could not be written, so nothing is done",
+    )
+}
+
+/// The agent learns that there is no secret, not where it would have been.
+fn unavailable(error: &ResolveError) -> Refusal {
+    match error {
+        ResolveError::Integrity { .. } => {
+            Refusal::new(Code::IntegrityError, "the stored credential does not verify")
+        }
+        _ => Refusal::new(
+            Code::SecretUnavailable,
+            "the credential of this service cannot be had now",
+        ),
+    }
+}

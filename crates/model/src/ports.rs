@@ -1,0 +1,187 @@
+//! The seams: what one crate offers to the others without either knowing the other.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use crate::audit::Draft;
+use crate::call::{Execute, Explained, Finished, ServiceView, Tested, WhoAmI};
+use crate::code::Refusal;
+use crate::injection::Credential;
+use crate::principal::{Caller, Principal};
+use crate::redact::Redactor;
+use crate::reference::SecretRef;
+use crate::secret::Secret;
+use crate::service::{Catalog, Service};
+
+pub use crate::audit::AuditSink;
+
+/// A boxed, sendable future: what an object-safe async method returns.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// The time, injected so that tests can stop it.
+pub trait Clock: Send + Sync {
+    /// The wall clock.
+    fn now(&self) -> SystemTime;
+    /// Time since some fixed point; never goes back.
+    fn monotonic(&self) -> Duration;
+}
+
+/// Why a reference did not resolve.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ResolveError {
+    /// The provider is present but will not answer before a person unlocks it.
+    #[error("`{scheme}` is locked")]
+    Locked {
+        /// The provider, by its scheme.
+        scheme: String,
+    },
+    /// The provider answered that it stores nothing there.
+    #[error("nothing is stored at `{reference}`")]
+    NotFound {
+        /// What was asked for.
+        reference: SecretRef,
+    },
+    /// The provider answered that we may not have it.
+    #[error("`{reference}` may not be read")]
+    Denied {
+        /// What was asked for.
+        reference: SecretRef,
+        /// What stands in the way, in our words: a mode, an owner, another use.
+        why: String,
+    },
+    /// What is stored does not verify or is not a secret (empty, too large).
+    #[error("what is stored at `{reference}` is not usable: {why}")]
+    Unusable {
+        /// What was asked for.
+        reference: SecretRef,
+        /// Why, in our words.
+        why: &'static str,
+    },
+    /// The store behind the reference is corrupt, or its key is the wrong one.
+    #[error("`{scheme}` does not verify")]
+    Integrity {
+        /// The provider, by its scheme.
+        scheme: String,
+    },
+    /// The provider could not be asked.
+    #[error("`{scheme}` cannot be reached")]
+    Unreachable {
+        /// The provider, by its scheme.
+        scheme: String,
+    },
+    /// No provider of this scheme is set up.
+    #[error("there is no provider for `{scheme}`")]
+    NoProvider {
+        /// The scheme.
+        scheme: String,
+    },
+}
+
+impl ResolveError {
+    /// Whether asking again later may succeed. Only then may a stale value be served.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Locked { .. } | Self::Unreachable { .. } => true,
+            Self::NotFound { .. }
+            | Self::Denied { .. }
+            | Self::Unusable { .. }
+            | Self::Integrity { .. }
+            | Self::NoProvider { .. } => false,
+        }
+    }
+}
+
+/// A number that changes whenever the answer for a reference may have changed. `None`: ask each time.
+pub type Stamp = Option<u64>;
+
+/// Resolves the references of one scheme.
+///
+/// Batch is the only primitive: a provider that asks one at a time loops, a provider with a bulk
+/// API saves the round trips, and no caller has to know which.
+pub trait Provider: Send + Sync {
+    /// The scheme that this provider owns, without `://`.
+    fn scheme(&self) -> &str;
+
+    /// Cheap enough for every call: what a value that was resolved earlier must still carry to be
+    /// used again without asking.
+    fn stamp(&self, reference: &SecretRef) -> Stamp {
+        let _ = reference;
+        None
+    }
+
+    /// Resolves `refs`. The answer at index `i` belongs to `refs[i]`; one failure fails only its
+    /// own entry. Every reference has our scheme.
+    fn resolve<'a>(
+        &'a self,
+        refs: &'a [SecretRef],
+    ) -> BoxFuture<'a, Vec<Result<Secret, ResolveError>>>;
+}
+
+/// The secrets of services, and the matcher of everything that is loaded.
+pub trait Credentials: Send + Sync {
+    /// The credential of `service`. References that belong to other services of `catalog` may be
+    /// loaded along with it, so that one matcher knows them all (RR-14).
+    fn resolve<'a>(
+        &'a self,
+        catalog: &'a Catalog,
+        service: &'a Service,
+    ) -> BoxFuture<'a, Result<Arc<Credential>, ResolveError>>;
+
+    /// Matches every secret that is loaded now, the ones just resolved included.
+    fn redactor(&self) -> Arc<Redactor>;
+}
+
+/// The configured services, as of now.
+pub trait Registry: Send + Sync {
+    /// The catalogue. Costs one `stat` where nothing changed. A configuration that was broken by an
+    /// edit leaves the last good one in force.
+    fn current(&self) -> Arc<Catalog>;
+}
+
+/// The broker's calls, as the MCP tools need them.
+///
+/// Every method takes the caller from the transport. `cancel` completes when the caller is gone.
+pub trait Calls: Send + Sync {
+    /// Makes one HTTP call.
+    fn execute<'a>(
+        &'a self,
+        caller: &'a Caller,
+        call: Execute,
+        cancel: BoxFuture<'a, ()>,
+    ) -> BoxFuture<'a, Finished>;
+
+    /// The services that `caller` may use.
+    fn list_services(&self, caller: &Caller) -> Vec<ServiceView>;
+
+    /// What the policy says to a request, without making it. A service that is not visible to the
+    /// caller is `not_found`.
+    fn explain(
+        &self,
+        caller: &Caller,
+        service: &str,
+        method: &str,
+        path: &str,
+    ) -> Result<Explained, Refusal>;
+
+    /// Whether the service answers and takes the credential.
+    fn test_service<'a>(
+        &'a self,
+        caller: &'a Caller,
+        service: &'a str,
+        cancel: BoxFuture<'a, ()>,
+    ) -> BoxFuture<'a, Result<Tested, (Refusal, Option<String>)>>;
+
+    /// Who the caller is to us.
+    fn whoami(&self, caller: &Caller) -> WhoAmI;
+}
+
+/// Finds the principal of a bearer token.
+pub trait Authenticator: Send + Sync {
+    /// The principal, or `None` after the same work.
+    fn authenticate(&self, token: &Secret) -> Option<Principal>;
+
+    /// Records a failed attempt.
+    fn refused(&self, draft: Draft);
+}

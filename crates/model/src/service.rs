@@ -1,0 +1,172 @@
+//! A service: an HTTP API with its origin, its credential and its policy.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::canonical::Grammar;
+use crate::network::Cidr;
+use crate::policy::Policy;
+use crate::principal::Name;
+use crate::reference::SecretRef;
+
+/// Where a credential may go: scheme, host and port, in canonical form.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Origin {
+    /// `https`, or `http` where the service says `insecure_transport`.
+    pub scheme: Scheme,
+    /// Lower case, no trailing dot, no userinfo; an IPv6 literal without brackets.
+    pub host: Box<str>,
+    /// Always explicit.
+    pub port: u16,
+}
+
+/// The two schemes of HTTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scheme {
+    /// HTTP over TLS.
+    Https,
+    /// Plain HTTP, which a service must ask for by name.
+    Http,
+}
+
+impl Scheme {
+    /// `https` or `http`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Https => "https",
+            Self::Http => "http",
+        }
+    }
+
+    /// 443 or 80.
+    pub fn default_port(self) -> u16 {
+        match self {
+            Self::Https => 443,
+            Self::Http => 80,
+        }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}", self.scheme.as_str(), self.authority())
+    }
+}
+
+impl Origin {
+    /// The value of the `Host` header: the port stands in it only where it is not the default.
+    pub fn authority(&self) -> String {
+        let host = if self.host.contains(':') {
+            format!("[{}]", self.host)
+        } else {
+            self.host.to_string()
+        };
+        if self.port == self.scheme.default_port() { host } else { format!("{host}:{}", self.port) }
+    }
+}
+
+/// How a credential is used, as configured: the scheme's name, its secrets and its settings.
+///
+/// What the fields mean, which are required and which slots they fill is the scheme's own matter
+/// (`strongroom_proxy::inject`), so that a new scheme is one file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Auth {
+    /// `bearer`, `basic`, `headers`, `query`, `cookie`.
+    pub scheme: String,
+    /// Secrets by field: `token`, or the header's, parameter's or cookie's name.
+    pub secrets: BTreeMap<String, SecretRef>,
+    /// What is not secret: `user` of `basic`, ...
+    pub settings: BTreeMap<String, String>,
+}
+
+/// The names that a scheme fills in. The agent may not send them (PB-19, HI-07).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Slots {
+    /// Header names, lower case.
+    pub headers: Vec<String>,
+    /// Query parameter names as they are sent.
+    pub query: Vec<String>,
+}
+
+/// What one call to a service may use at the most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of a request body.
+    pub request_bytes: usize,
+    /// Bytes of a decoded response body.
+    pub response_bytes: usize,
+    /// Milliseconds to establish a connection, TLS included.
+    pub connect_ms: u64,
+    /// Milliseconds from the request's last byte to the response's head.
+    pub first_byte_ms: u64,
+    /// Milliseconds for the whole call.
+    pub total_ms: u64,
+    /// Calls a minute, all principals together.
+    pub calls_per_minute: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            request_bytes: 10 << 20,
+            response_bytes: 10 << 20,
+            connect_ms: 5_000,
+            first_byte_ms: 30_000,
+            total_ms: 120_000,
+            calls_per_minute: 600,
+        }
+    }
+}
+
+/// An HTTP API that the broker may call.
+#[derive(Clone, Debug)]
+pub struct Service {
+    /// Its name in the configuration.
+    pub name: Name,
+    /// Where the credential may go, and nowhere else.
+    pub origin: Origin,
+    /// The canonical path that every request's path is appended to: empty, or `/v1` (no slash at
+    /// the end).
+    pub base_path: String,
+    /// The credential.
+    pub auth: Auth,
+    /// The names that the credential fills.
+    pub slots: Slots,
+    /// Fixed headers that are sent with every request (`anthropic-version`, ...), lower case.
+    pub fixed_headers: Vec<(String, String)>,
+    /// What may be asked of it.
+    pub policy: Policy,
+    /// How paths are read.
+    pub grammar: Grammar,
+    /// Further request headers that the agent may set, lower case.
+    pub request_headers: Vec<String>,
+    /// Address ranges that would be refused but for this service (SS-10).
+    pub allow_ips: Vec<Cidr>,
+    /// PEM of the certificate authorities to trust instead of the built-in ones.
+    pub ca_pem: Option<Vec<u8>>,
+    /// Caps and deadlines.
+    pub limits: Limits,
+    /// Path that `test_service` gets, relative to the base path.
+    pub test_path: Option<String>,
+    /// The principals that may use it; `None`: every one.
+    pub principals: Option<Vec<Name>>,
+    /// Changes whenever the configuration of this service does. Connections are pooled under it
+    /// (SS-06).
+    pub revision: u64,
+}
+
+impl Service {
+    /// Whether `principal` may use the service at all. To others it does not exist.
+    pub fn is_visible_to(&self, principal: &Name) -> bool {
+        self.principals.as_ref().is_none_or(|names| names.contains(principal))
+    }
+}
+
+/// All services of one configuration, at one moment.
+#[derive(Debug, Default)]
+pub struct Catalog {
+    /// By name.
+    pub services: BTreeMap<Name, std::sync::Arc<Service>>,
+    /// Grows with every change.
+    pub revision: u64,
+}
