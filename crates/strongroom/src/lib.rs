@@ -1,1 +1,3 @@
+//! The command line of Strongroom and the wiring of its parts.
 
+pub mod paths;

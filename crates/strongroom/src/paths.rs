@@ -1,0 +1,349 @@
+//! Where everything of one user lives: a pure function of the captured environment.
+//!
+//! Nothing here asks the operating system, and every platform's answer can be computed on every
+//! other, so that the tables in the tests are the specification.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+/// An operating system, as far as the places of files are concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Os {
+    /// Linux, and every other system that follows the XDG base directories.
+    Linux,
+    /// macOS.
+    Macos,
+    /// Windows.
+    Windows,
+}
+
+impl Os {
+    /// The one that this program was built for.
+    pub const CURRENT: Self = if cfg!(windows) {
+        Self::Windows
+    } else if cfg!(target_os = "macos") {
+        Self::Macos
+    } else {
+        Self::Linux
+    };
+
+    /// Its name in tables and messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Linux => "linux",
+            Self::Macos => "macos",
+            Self::Windows => "windows",
+        }
+    }
+
+    /// Whether `path` names a place without help from the current directory.
+    pub fn is_absolute(self, path: &OsStr) -> bool {
+        let bytes = path.as_encoded_bytes();
+        match self {
+            Self::Linux | Self::Macos => bytes.first() == Some(&b'/'),
+            Self::Windows => {
+                bytes.starts_with(br"\\")
+                    || matches!(bytes, [drive, b':', b'\\' | b'/', ..] if drive.is_ascii_alphabetic())
+            }
+        }
+    }
+
+    /// `base` and the `parts` below it, which are separated by `/` in our own tables.
+    pub fn join(self, base: &OsStr, parts: &str) -> PathBuf {
+        let separator = if self == Self::Windows { "\\" } else { "/" };
+        let mut path = base.to_owned();
+        for part in parts.split('/').filter(|part| !part.is_empty()) {
+            if !path.as_encoded_bytes().ends_with(separator.as_bytes()) {
+                path.push(separator);
+            }
+            path.push(part);
+        }
+        PathBuf::from(path)
+    }
+}
+
+/// The environment of this process, captured once at the start and passed in from there on.
+#[derive(Clone, Debug)]
+pub struct Environment {
+    /// The operating system.
+    pub os: Os,
+    variables: BTreeMap<OsString, OsString>,
+}
+
+impl Environment {
+    /// An environment of these variables.
+    pub fn new<K: Into<OsString>, V: Into<OsString>>(
+        os: Os,
+        variables: impl IntoIterator<Item = (K, V)>,
+    ) -> Self {
+        let variables = variables.into_iter().map(|(k, v)| (k.into(), v.into())).collect();
+        Self { os, variables }
+    }
+
+    /// The value of a variable. One that is empty counts as not set.
+    pub fn get(&self, name: &str) -> Option<&OsStr> {
+        let value = self.variables.get(OsStr::new(name)).map(OsString::as_os_str);
+        let value = value.or_else(|| {
+            let same = |key: &OsStr| key.eq_ignore_ascii_case(name);
+            let mut entries = self.variables.iter();
+            let found = entries.find(|(key, _)| self.os == Os::Windows && same(key))?;
+            Some(found.1.as_os_str())
+        });
+        value.filter(|value| !value.is_empty())
+    }
+
+    /// Every variable.
+    pub fn variables(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
+        self.variables.iter().map(|(key, value)| (key.as_os_str(), value.as_os_str()))
+    }
+
+    /// The user's home directory.
+    pub fn user_home(&self) -> Result<&OsStr, PathsError> {
+        self.absolute(if self.os == Os::Windows { "USERPROFILE" } else { "HOME" })
+    }
+
+    fn absolute(&self, name: &'static str) -> Result<&OsStr, PathsError> {
+        let value = self.get(name).ok_or(PathsError::Unset { name })?;
+        if self.os.is_absolute(value) { Ok(value) } else { Err(PathsError::Relative { name }) }
+    }
+
+    /// The value of `name` if it is an absolute path; XDG says to ignore a relative one.
+    fn directory(&self, name: &str) -> Option<&OsStr> {
+        self.get(name).filter(|value| self.os.is_absolute(value))
+    }
+}
+
+/// Why the home is not known.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PathsError {
+    /// A variable that names a directory is missing.
+    #[error("`{name}` is not set, so there is no place for Strongroom's files")]
+    Unset {
+        /// The variable.
+        name: &'static str,
+    },
+    /// It names no absolute path.
+    #[error("`{name}` is not an absolute path")]
+    Relative {
+        /// The variable.
+        name: &'static str,
+    },
+}
+
+/// The directories of one user's Strongroom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Home {
+    /// What people edit: `strongroom.toml`.
+    pub config: PathBuf,
+    /// What can be made again.
+    pub cache: PathBuf,
+    /// What has happened: the audit.
+    pub state: PathBuf,
+    /// What must not be lost: the vault and its key.
+    pub share: PathBuf,
+    os: Os,
+}
+
+impl Home {
+    /// The home that `environment` stands for.
+    ///
+    /// `$STRONGROOM_HOME` puts all four under one directory; otherwise each platform's own custom
+    /// holds.
+    pub fn locate(environment: &Environment) -> Result<Self, PathsError> {
+        let os = environment.os;
+        let of = |base: &OsStr, below: &str| os.join(base, below);
+        if environment.get("STRONGROOM_HOME").is_some() {
+            return Ok(Self::under(os, environment.absolute("STRONGROOM_HOME")?));
+        }
+        match os {
+            Os::Linux => {
+                let place = |variable: &str, default: &str| match environment.directory(variable) {
+                    Some(directory) => Ok(of(directory, "strongroom")),
+                    None => Ok(of(environment.user_home()?, &format!("{default}/strongroom"))),
+                };
+                Ok(Self {
+                    config: place("XDG_CONFIG_HOME", ".config")?,
+                    cache: place("XDG_CACHE_HOME", ".cache")?,
+                    state: place("XDG_STATE_HOME", ".local/state")?,
+                    share: place("XDG_DATA_HOME", ".local/share")?,
+                    os,
+                })
+            }
+            Os::Macos => {
+                let library = of(environment.user_home()?, "Library");
+                let support = of(library.as_os_str(), "Application Support/strongroom");
+                Ok(Self {
+                    config: support.clone(),
+                    cache: of(library.as_os_str(), "Caches/strongroom"),
+                    state: support.clone(),
+                    share: support,
+                    os,
+                })
+            }
+            Os::Windows => {
+                let local = of(environment.absolute("LOCALAPPDATA")?, "strongroom");
+                Ok(Self {
+                    config: of(environment.absolute("APPDATA")?, "strongroom"),
+                    cache: of(local.as_os_str(), "cache"),
+                    state: local.clone(),
+                    share: local,
+                    os,
+                })
+            }
+        }
+    }
+
+    /// A home of its own under `root`, as `$STRONGROOM_HOME` makes one.
+    pub fn under(os: Os, root: &OsStr) -> Self {
+        let of = |below: &str| os.join(root, below);
+        Self {
+            config: of("config/strongroom"),
+            cache: of("cache/strongroom"),
+            state: of("state/strongroom"),
+            share: of("share/strongroom"),
+            os,
+        }
+    }
+
+    /// The configuration that people edit.
+    pub fn config_file(&self) -> PathBuf {
+        self.file(&self.config, "strongroom.toml")
+    }
+
+    /// The vault.
+    pub fn vault_file(&self) -> PathBuf {
+        self.file(&self.share, "vault.db")
+    }
+
+    /// The secret that the machine key is made from.
+    pub fn machine_key_file(&self) -> PathBuf {
+        self.file(&self.share, "machine.key")
+    }
+
+    /// The audit: one file a day.
+    pub fn audit_dir(&self) -> PathBuf {
+        self.file(&self.state, "audit")
+    }
+
+    /// The directories, each once, in a fixed order.
+    pub fn directories(&self) -> Vec<&Path> {
+        let mut all: Vec<&Path> = Vec::new();
+        for directory in [&self.config, &self.cache, &self.state, &self.share] {
+            if !all.contains(&directory.as_path()) {
+                all.push(directory);
+            }
+        }
+        all
+    }
+
+    fn file(&self, directory: &Path, name: &str) -> PathBuf {
+        self.os.join(directory.as_os_str(), name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Variables; config, cache, state, share.
+    type Row<'a> = (Os, &'a [(&'a str, &'a str)], [&'a str; 4]);
+
+    fn locate(os: Os, variables: &[(&str, &str)]) -> Result<Home, PathsError> {
+        Home::locate(&Environment::new(os, variables.iter().copied()))
+    }
+
+    #[test]
+    fn the_home_follows_each_platforms_custom() {
+        let table: &[Row] = &[
+            (
+                Os::Linux,
+                &[("HOME", "/home/ann")],
+                [
+                    "/home/ann/.config/strongroom",
+                    "/home/ann/.cache/strongroom",
+                    "/home/ann/.local/state/strongroom",
+                    "/home/ann/.local/share/strongroom",
+                ],
+            ),
+            (
+                Os::Linux,
+                &[
+                    ("HOME", "/home/ann"),
+                    ("XDG_CONFIG_HOME", "/c"),
+                    ("XDG_CACHE_HOME", "relative/is/ignored"),
+                    ("XDG_STATE_HOME", ""),
+                    ("XDG_DATA_HOME", "/d/"),
+                ],
+                [
+                    "/c/strongroom",
+                    "/home/ann/.cache/strongroom",
+                    "/home/ann/.local/state/strongroom",
+                    "/d/strongroom",
+                ],
+            ),
+            (
+                Os::Macos,
+                &[("HOME", "/Users/ann"), ("XDG_CONFIG_HOME", "/not/looked/at")],
+                [
+                    "/Users/ann/Library/Application Support/strongroom",
+                    "/Users/ann/Library/Caches/strongroom",
+                    "/Users/ann/Library/Application Support/strongroom",
+                    "/Users/ann/Library/Application Support/strongroom",
+                ],
+            ),
+            (
+                Os::Windows,
+                &[("AppData", r"C:\U\ann\AppData\Roaming"), ("LOCALAPPDATA", r"C:\U\ann\Local")],
+                [
+                    r"C:\U\ann\AppData\Roaming\strongroom",
+                    r"C:\U\ann\Local\strongroom\cache",
+                    r"C:\U\ann\Local\strongroom",
+                    r"C:\U\ann\Local\strongroom",
+                ],
+            ),
+            (
+                Os::Linux,
+                &[("STRONGROOM_HOME", "/h"), ("HOME", "/home/ann"), ("XDG_CONFIG_HOME", "/c")],
+                [
+                    "/h/config/strongroom",
+                    "/h/cache/strongroom",
+                    "/h/state/strongroom",
+                    "/h/share/strongroom",
+                ],
+            ),
+        ];
+        for (os, variables, expected) in table {
+            let home = locate(*os, variables).unwrap();
+            let found = [home.config, home.cache, home.state, home.share];
+            assert_eq!(found.map(PathBuf::into_os_string), expected.map(OsString::from), "{os:?}");
+        }
+    }
+
+    #[test]
+    fn a_home_that_is_not_known_is_an_error_and_not_the_current_directory() {
+        let table: &[(Os, &[(&str, &str)], PathsError)] = &[
+            (Os::Linux, &[], PathsError::Unset { name: "HOME" }),
+            (Os::Macos, &[("HOME", "")], PathsError::Unset { name: "HOME" }),
+            (Os::Windows, &[("LOCALAPPDATA", r"C:\L")], PathsError::Unset { name: "APPDATA" }),
+            (
+                Os::Linux,
+                &[("HOME", "/h"), ("STRONGROOM_HOME", "here")],
+                PathsError::Relative { name: "STRONGROOM_HOME" },
+            ),
+        ];
+        for (os, variables, expected) in table {
+            assert_eq!(locate(*os, variables).unwrap_err(), *expected);
+        }
+        // HOME is not needed where every directory is named.
+        let named = ["XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME", "XDG_DATA_HOME"];
+        assert!(locate(Os::Linux, &named.map(|name| (name, "/x"))).is_ok());
+    }
+
+    #[test]
+    fn directories_that_coincide_are_named_once() {
+        let mac = locate(Os::Macos, &[("HOME", "/Users/ann")]).unwrap();
+        assert_eq!(mac.directories().len(), 2);
+        assert_eq!(locate(Os::Linux, &[("HOME", "/h")]).unwrap().directories().len(), 4);
+    }
+}
