@@ -1,1 +1,21 @@
+//! Seals values and keeps files: what is sealed, and why, is the caller's matter.
+//!
+//! [`envelope`] seals a value under a [`Key`](key::Key) and binds it to its [`Place`]; [`kek`]
+//! wraps such keys; [`machine`] keeps the secret that the machine's own wrapping key is derived
+//! from; [`file`] opens directories and files that nobody else can read, write or swap.
+//!
+//! All cryptography is AES-256-GCM, HKDF-SHA256 and HMAC-SHA256 of aws-lc-rs.
 
+pub mod envelope;
+pub mod file;
+pub mod kek;
+pub mod key;
+pub mod machine;
+
+pub use envelope::{IntegrityError, Place, SealError, open, seal};
+pub use file::{FileError, Guard, SecureDir};
+pub use kek::{Kek, KekError, MachineKek};
+pub use key::{Key, KeyError, MacKey, RandomError, random};
+pub use machine::{
+    FileSecret, MachineId, MachineIdError, MachineKeyError, MachineSecret, machine_id,
+};

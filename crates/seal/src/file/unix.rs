@@ -1,0 +1,150 @@
+//! Files by descriptor, as POSIX has them.
+
+use std::fs::{DirBuilder, File, Metadata, OpenOptions};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::Path;
+
+use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use rustix::io::{Errno, retry_on_intr};
+
+use super::{FileError, How};
+
+#[derive(Debug)]
+pub(super) struct Dir(OwnedFd);
+
+const DIR_MODE: u32 = 0o700;
+const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
+const OTHERS: u32 = 0o077;
+
+pub(super) fn make_dir(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(DIR_MODE).create(path)
+}
+
+impl Dir {
+    pub(super) fn open(path: &Path) -> Result<Self, FileError> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let handle = retry_on_intr(|| rustix::fs::openat(CWD, path, flags, Mode::empty()))
+            .map_err(|errno| match errno {
+                Errno::NOTDIR | Errno::LOOP => {
+                    unsafe_file(path, "it is not a directory, or a link to one", &moved(path))
+                }
+                other => FileError::io(path, other.into()),
+            })?;
+        let file = File::from(handle);
+        let metadata = file.metadata().map_err(|source| FileError::io(path, source))?;
+        check_owner(path, &metadata, false)?;
+        check_mode(path, &metadata, "700")?;
+        Ok(Self(file.into()))
+    }
+
+    pub(super) fn file(&self, path: &Path, name: &str, how: How) -> Result<File, FileError> {
+        // Without O_NONBLOCK a FIFO in the place of a file would hang us.
+        let common = OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let flags = common
+            | match how {
+                How::Read => OFlags::RDONLY,
+                How::New => OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL,
+                How::Append => OFlags::RDWR | OFlags::APPEND | OFlags::CREATE,
+            };
+        let file = retry_on_intr(|| rustix::fs::openat(&self.0, name, flags, FILE_MODE))
+            .map(File::from)
+            .map_err(|errno| match errno {
+                Errno::LOOP | Errno::MLINK => {
+                    unsafe_file(path, "it is a symbolic link", &moved(path))
+                }
+                Errno::ISDIR | Errno::NXIO => not_regular(path),
+                other => FileError::io(path, other.into()),
+            })?;
+        let metadata = file.metadata().map_err(|source| FileError::io(path, source))?;
+        if !metadata.is_file() {
+            return Err(not_regular(path));
+        }
+        check_owner(path, &metadata, false)?;
+        check_mode(path, &metadata, "600")?;
+        // None is a file that was replaced since it was opened: the old content, read whole.
+        if metadata.nlink() > 1 {
+            let fix = format!(
+                "copy it, move it away and put the copy in its place: `{}`",
+                path.display()
+            );
+            return Err(unsafe_file(path, "it has a second name (a hard link)", &fix));
+        }
+        Ok(file)
+    }
+
+    pub(super) fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        Ok(rustix::fs::renameat(&self.0, from, &self.0, to)?)
+    }
+
+    pub(super) fn remove(&self, name: &str) -> io::Result<()> {
+        Ok(rustix::fs::unlinkat(&self.0, name, AtFlags::empty())?)
+    }
+
+    pub(super) fn names(&self, _path: &Path) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in rustix::fs::Dir::read_from(&self.0)? {
+            if let Ok(name) = entry?.file_name().to_str()
+                && !matches!(name, "." | "..")
+            {
+                names.push(name.to_owned());
+            }
+        }
+        Ok(names)
+    }
+
+    pub(super) fn sync(&self) -> io::Result<()> {
+        Ok(retry_on_intr(|| rustix::fs::fsync(&self.0))?)
+    }
+}
+
+pub(super) fn open_private(path: &Path) -> Result<File, FileError> {
+    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(flags)
+        .open(path)
+        .map_err(|source| FileError::io(path, source))?;
+    let metadata = file.metadata().map_err(|source| FileError::io(path, source))?;
+    if !metadata.is_file() {
+        return Err(not_regular(path));
+    }
+    check_owner(path, &metadata, true)?;
+    check_mode(path, &metadata, "600")?;
+    Ok(file)
+}
+
+fn check_owner(path: &Path, metadata: &Metadata, or_root: bool) -> Result<(), FileError> {
+    let (owner, us) = (metadata.uid(), rustix::process::geteuid().as_raw());
+    if owner == us || (or_root && owner == 0) {
+        return Ok(());
+    }
+    let problem = format!("it belongs to user {owner} and not to us, user {us}");
+    Err(unsafe_file(
+        path,
+        &problem,
+        &format!("run `chown {us} {}` as root, or move it away", path.display()),
+    ))
+}
+
+fn check_mode(path: &Path, metadata: &Metadata, expected: &str) -> Result<(), FileError> {
+    let mode = metadata.mode() & 0o7777;
+    if mode & OTHERS == 0 {
+        return Ok(());
+    }
+    let problem = format!("others may use it (mode {mode:04o})");
+    Err(unsafe_file(path, &problem, &format!("run `chmod {expected} {}`", path.display())))
+}
+
+fn not_regular(path: &Path) -> FileError {
+    unsafe_file(path, "it is not a regular file", &moved(path))
+}
+
+fn moved(path: &Path) -> String {
+    format!("move `{}` away", path.display())
+}
+
+fn unsafe_file(path: &Path, problem: &str, fix: &str) -> FileError {
+    FileError::Unsafe { path: path.to_owned(), problem: problem.to_owned(), fix: fix.to_owned() }
+}

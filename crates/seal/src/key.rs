@@ -1,0 +1,142 @@
+//! Keys, and the random bytes that they are made of.
+
+use std::fmt;
+
+use aws_lc_rs::{hkdf, hmac, rand};
+use strongroom_model::secret::Secret;
+use zeroize::Zeroizing;
+
+/// Bytes of a key.
+pub const KEY_LEN: usize = 32;
+
+/// A 256-bit AES-GCM key, wiped on drop.
+///
+/// Invariant: one key seals at most 2^32 values, because their IVs are random (NIST SP 800-38D
+/// §8.3). Who keeps a key counts its seals.
+pub struct Key(Zeroizing<[u8; KEY_LEN]>);
+
+/// A key for HMAC-SHA256.
+pub struct MacKey(hmac::Key);
+
+/// The system's random source failed. Nothing may be sealed, and no token made, without it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the system's random source does not work")]
+pub struct RandomError;
+
+/// Not a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a key has exactly 32 bytes, and not all of them are zero")]
+pub struct KeyError;
+
+/// Fills `bytes` from the system's random source.
+pub fn random(bytes: &mut [u8]) -> Result<(), RandomError> {
+    rand::fill(bytes).map_err(|_| RandomError)
+}
+
+impl Key {
+    /// A new random key.
+    pub fn generate() -> Result<Self, RandomError> {
+        let mut bytes = Zeroizing::new([0; KEY_LEN]);
+        random(&mut *bytes)?;
+        Ok(Self(bytes))
+    }
+
+    /// The key of exactly these 32 bytes. All zeros are refused: that is what a key is where
+    /// somebody forgot to fill it.
+    pub fn from_secret(secret: &Secret) -> Result<Self, KeyError> {
+        let bytes: [u8; KEY_LEN] = secret.expose().try_into().map_err(|_| KeyError)?;
+        let bytes = Zeroizing::new(bytes);
+        if bytes.iter().all(|byte| *byte == 0) { Err(KeyError) } else { Ok(Self(bytes)) }
+    }
+
+    /// HKDF-SHA256 (RFC 5869) over `secret` with `salt`, for the purpose `info`.
+    pub(crate) fn derive(secret: &Secret, salt: &[u8], info: &[u8]) -> Self {
+        let mut bytes = Zeroizing::new([0; KEY_LEN]);
+        let key_material = hkdf::Salt::new(hkdf::HKDF_SHA256, salt).extract(secret.expose());
+        expand(&key_material, info, &mut *bytes);
+        Self(bytes)
+    }
+
+    /// A key of another purpose that follows from this one.
+    pub fn mac(&self, purpose: &str) -> MacKey {
+        let mut bytes = Zeroizing::new([0; KEY_LEN]);
+        expand(
+            &hkdf::Prk::new_less_safe(hkdf::HKDF_SHA256, &*self.0),
+            purpose.as_bytes(),
+            &mut *bytes,
+        );
+        MacKey(hmac::Key::new(hmac::HMAC_SHA256, &*bytes))
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8; KEY_LEN] {
+        &self.0
+    }
+
+    /// The key as a value to be sealed under another.
+    pub(crate) fn to_secret(&self) -> Secret {
+        Secret::new(self.0.to_vec())
+    }
+}
+
+impl MacKey {
+    /// The tag over `parts`, each with its length before it.
+    pub fn tag(&self, parts: &[&[u8]]) -> [u8; 32] {
+        let mut context = hmac::Context::with_key(&self.0);
+        for part in parts {
+            context.update(&(part.len() as u64).to_be_bytes());
+            context.update(part);
+        }
+        let mut tag = [0; 32];
+        tag.copy_from_slice(context.sign().as_ref());
+        tag
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Key(..)")
+    }
+}
+
+impl fmt::Debug for MacKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MacKey(..)")
+    }
+}
+
+fn expand(key_material: &hkdf::Prk, info: &[u8], out: &mut [u8]) {
+    key_material
+        .expand(&[info], hkdf::HKDF_SHA256)
+        .and_then(|okm| okm.fill(out))
+        .expect("HKDF-SHA256 gives 32 bytes to whoever asks for 32");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_has_32_bytes_and_is_not_zero() {
+        for length in [0, 16, 31, 33, 64] {
+            assert!(Key::from_secret(&Secret::new(vec![7; length])).is_err(), "{length}");
+        }
+        assert!(Key::from_secret(&Secret::new(vec![0; 32])).is_err());
+        assert!(Key::from_secret(&Secret::new(vec![7; 32])).is_ok());
+    }
+
+    #[test]
+    fn generated_keys_differ_and_show_nothing() {
+        let (a, b) = (Key::generate().unwrap(), Key::generate().unwrap());
+        assert_ne!(a.bytes(), b.bytes());
+        assert_eq!(format!("{a:?} {:?}", a.mac("x")), "Key(..) MacKey(..)");
+    }
+
+    #[test]
+    fn tags_of_other_purposes_and_other_parts_differ() {
+        let key = Key::from_secret(&Secret::new(vec![7; 32])).unwrap();
+        let tag = key.mac("a").tag(&[b"a", b"bc"]);
+        assert_eq!(tag, key.mac("a").tag(&[b"a", b"bc"]));
+        assert_ne!(tag, key.mac("a").tag(&[b"ab", b"c"]));
+        assert_ne!(tag, key.mac("b").tag(&[b"a", b"bc"]));
+    }
+}
