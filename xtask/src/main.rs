@@ -1,1 +1,46 @@
-fn main() {}
+//! The workspace's own commands: `cargo xtask ci` is what the checks run, `cargo xtask test` is what
+//! a developer runs.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this tool talks to a terminal")]
+
+mod bench;
+mod ci;
+mod cross;
+mod install;
+mod shell;
+mod tests;
+mod tidy;
+
+use std::{env, process::ExitCode};
+
+use shell::Shell;
+
+const USAGE: &str = "usage: cargo xtask COMMAND
+
+  tidy    the layers, sizes, comments and tables that no other tool checks
+  test    installs what the tests need, then runs all of them
+  ci      fmt, clippy, tidy, deny, test
+  cross   type-checks for Windows and macOS
+  bench   measures a release build and writes docs/reference/benchmarks.md
+  soak    kills `serve` at random points during writes, 200 times
+  demo    runs `strongroom demo`";
+
+fn main() -> ExitCode {
+    let command = env::args().nth(1).unwrap_or_default();
+    let outcome = Shell::new().and_then(|shell| match command.as_str() {
+        "tidy" => tidy::run(&shell),
+        "test" => tests::run(&shell),
+        "ci" => ci::run(&shell),
+        "cross" => cross::run(&shell),
+        "bench" => bench::run(&shell),
+        "soak" => tests::soak(&shell),
+        "demo" => shell.cargo(&["run", "--quiet", "-p", "strongroom", "--", "demo"]),
+        _ => Err(USAGE.to_owned()),
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("{message}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! What the tests need beside the Rust toolchain, and where it comes from.
+
+use std::{env, fs, path::Path};
+
+use crate::shell::{Shell, run};
+
+/// A program that a test starts, the arguments that prove it works, and its Debian package.
+const PROGRAMS: &[(&str, &[&str], &str)] = &[
+    ("git", &["--version"], "git"),
+    ("nginx", &["-v"], "nginx"),
+    ("openssl", &["version"], "openssl"),
+    ("strace", &["--version"], "strace"),
+    ("systemd-analyze", &["--version"], "systemd"),
+    ("python3", &["-c", "import ensurepip, venv"], "python3-venv"),
+    ("node", &["--version"], "nodejs"),
+    ("npm", &["--version"], "npm"),
+];
+
+/// Installs the programs that are missing, where that is possible, and says so where it is not.
+pub(crate) fn programs(shell: &Shell) -> Result<(), String> {
+    packages(shell, PROGRAMS)
+}
+
+/// As [`programs`], for any list.
+pub(crate) fn packages(shell: &Shell, programs: &[(&str, &[&str], &str)]) -> Result<(), String> {
+    let missing: Vec<&str> = programs
+        .iter()
+        .filter(|(program, proof, _)| !shell.succeeds(program, proof))
+        .map(|(_, _, package)| *package)
+        .collect();
+    if missing.is_empty() {
+        println!("all programs are here");
+        return Ok(());
+    }
+    if !rustix::process::geteuid().is_root() || !shell.succeeds("apt-get", &["--version"]) {
+        println!("missing, and to be installed by hand: {}", missing.join(" "));
+        return Ok(());
+    }
+    let apt = |arguments: &[&str]| {
+        run(shell.command("apt-get").env("DEBIAN_FRONTEND", "noninteractive").args(arguments))
+    };
+    // Lists that cannot be renewed may still be good enough.
+    if let Err(message) = apt(&["update", "-qq"]) {
+        println!("{message}");
+    }
+    apt(&[&["install", "-y", "-qq", "--no-install-recommends"], missing.as_slice()].concat())
+}
+
+/// Builds a cargo subcommand into the cache, unless it is there.
+pub(crate) fn cargo_tool(shell: &Shell, name: &str, arguments: &[&str]) -> Result<(), String> {
+    let subcommand = name.trim_start_matches("cargo-");
+    if shell.succeeds("cargo", &[subcommand, "--version"]) {
+        println!("{name} is here");
+        return Ok(());
+    }
+    let mut command = shell.command("cargo");
+    // Its own build folder: the tool is built once, with features that nothing else shares.
+    command.env("CARGO_TARGET_DIR", shell.cache.join("tools/build"));
+    command.args(["install", "--debug", "--locked", name]).args(arguments);
+    run(command.arg("--root").arg(shell.cache.join("tools")))?;
+    fs::remove_dir_all(shell.cache.join("tools/build")).map_err(|error| error.to_string())
+}
+
+/// The clients from npm, as `tests/clients/package-lock.json` pins them.
+pub(crate) fn node_clients(shell: &Shell) -> Result<(), String> {
+    let folder = shell.target.join("clients/node");
+    let files = ["package.json", "package-lock.json", ".npmrc"];
+    if is_current(shell, &files, &folder)? {
+        println!("the clients from npm are here");
+        return Ok(());
+    }
+    copy(shell, &files, &folder)?;
+    let mut npm = shell.command("npm");
+    run(npm
+        .args(["ci", "--ignore-scripts", "--no-progress", "--loglevel=error"])
+        .current_dir(&folder))?;
+    stamp(shell, &files, &folder)
+}
+
+/// The clients from `PyPI`, as `tests/clients/requirements.txt` pins them.
+pub(crate) fn python_clients(shell: &Shell) -> Result<(), String> {
+    let folder = shell.target.join("clients/python");
+    let files = ["requirements.txt"];
+    if is_current(shell, &files, &folder)? {
+        println!("the clients from PyPI are here");
+        return Ok(());
+    }
+    run(shell.command("python3").args(["-m", "venv"]).arg(&folder))?;
+    let mut pip = shell.command(folder.join("bin/pip"));
+    pip.args(["install", "--quiet", "--no-deps", "--disable-pip-version-check", "-r"]);
+    run(pip.arg(shell.root.join(CLIENTS).join(files[0])))?;
+    stamp(shell, &files, &folder)
+}
+
+const CLIENTS: &str = "tests/clients";
+
+/// Whether what is installed in `folder` was installed for the files as they are.
+fn is_current(shell: &Shell, files: &[&str], folder: &Path) -> Result<bool, String> {
+    let wanted = wanted(shell, files)?;
+    Ok(fs::read_to_string(folder.join("installed")).is_ok_and(|stamp| stamp == wanted))
+}
+
+fn stamp(shell: &Shell, files: &[&str], folder: &Path) -> Result<(), String> {
+    fs::write(folder.join("installed"), wanted(shell, files)?).map_err(|error| error.to_string())
+}
+
+fn wanted(shell: &Shell, files: &[&str]) -> Result<String, String> {
+    files.iter().map(|file| shell.read(Path::new(CLIENTS).join(file))).collect()
+}
+
+fn copy(shell: &Shell, files: &[&str], folder: &Path) -> Result<(), String> {
+    fs::create_dir_all(folder).map_err(|error| error.to_string())?;
+    for file in files {
+        fs::write(folder.join(file), shell.read(Path::new(CLIENTS).join(file))?)
+            .map_err(|error| error.to_string())?;
+    }
+    Ok(())
+}
+
+/// Whether this runs where nobody watches.
+pub(crate) fn unattended() -> bool {
+    env::var_os("CI").is_some_and(|value| value == "true")
+}

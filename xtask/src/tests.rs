@@ -1,0 +1,42 @@
+//! `cargo xtask test`: everything that can be tested on this machine, nextest's summary last.
+
+use crate::{
+    install,
+    shell::{self, Shell, step},
+};
+
+/// How often `soak` kills the server. The tests do a tenth of it.
+const KILLS: &str = "200";
+
+/// Installs what is missing and runs all tests.
+pub(crate) fn run(shell: &Shell) -> Result<(), String> {
+    step("what the tests need", || {
+        install::programs(shell)?;
+        install::cargo_tool(
+            shell,
+            "cargo-nextest",
+            &["--no-default-features", "--features", "default-no-update"],
+        )?;
+        install::node_clients(shell)?;
+        install::python_clients(shell)
+    })?;
+    step("examples in the documentation", || {
+        shell.cargo(&["test", "--quiet", "--workspace", "--doc"])
+    })?;
+    step("tests", || {
+        let profile = if install::unattended() { "ci" } else { "default" };
+        shell.cargo(&["nextest", "run", "--workspace", "--profile", profile])
+    })?;
+    Ok(())
+}
+
+/// Kills `serve` again and again while it writes.
+pub(crate) fn soak(shell: &Shell) -> Result<(), String> {
+    step("soak", || {
+        let mut command = shell.command("cargo");
+        command.env("STRONGROOM_SOAK_KILLS", KILLS);
+        command.args(["nextest", "run", "-p", "strongroom", "--profile", "soak"]);
+        shell::run(command.args(["-E", "test(killed)"]))
+    })?;
+    Ok(())
+}
