@@ -1,3 +1,5 @@
 //! The command line of Strongroom and the wiring of its parts.
 
+pub mod clients;
 pub mod paths;
+pub mod scan;
