@@ -247,7 +247,7 @@ mod tests {
     use super::*;
 
     /// Variables; config, cache, state, share.
-    type Row<'a> = (Os, &'a [(&'a str, &'a str)], [&'a str; 4]);
+    type Row<'a, T = [&'a str; 4]> = (Os, &'a [(&'a str, &'a str)], T);
 
     fn locate(os: Os, variables: &[(&str, &str)]) -> Result<Home, PathsError> {
         Home::locate(&Environment::new(os, variables.iter().copied()))
@@ -322,7 +322,7 @@ mod tests {
 
     #[test]
     fn a_home_that_is_not_known_is_an_error_and_not_the_current_directory() {
-        let table: &[(Os, &[(&str, &str)], PathsError)] = &[
+        let table: &[Row<PathsError>] = &[
             (Os::Linux, &[], PathsError::Unset { name: "HOME" }),
             (Os::Macos, &[("HOME", "")], PathsError::Unset { name: "HOME" }),
             (Os::Windows, &[("LOCALAPPDATA", r"C:\L")], PathsError::Unset { name: "APPDATA" }),
