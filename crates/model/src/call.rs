@@ -39,6 +39,22 @@ pub enum Body {
     Bytes(Vec<u8>),
 }
 
+impl Body {
+    /// How many bytes were given. What is sent may differ: a form is longer than its JSON.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Empty => 0,
+            Self::Text(text) | Self::Json(text) => text.len(),
+            Self::Bytes(bytes) => bytes.len(),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
 /// How a call ended. Every ending has an audit id, but for one that could not be recorded.
 #[derive(Debug)]
 pub struct Finished {

@@ -114,9 +114,9 @@ impl CanonicalRequest {
         &self.body
     }
 
-    /// Takes the body out, to be sent without a copy.
-    pub fn into_body(self) -> Vec<u8> {
-        self.body
+    /// Takes the body out, to be sent without a copy. What is left is what a redirect needs.
+    pub fn take_body(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.body)
     }
 
     /// Names of the headers that were left out because no list allows them, lower case.

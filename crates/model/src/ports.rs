@@ -1,5 +1,7 @@
 //! The seams: what one crate offers to the others without either knowing the other.
 
+use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -138,6 +140,12 @@ pub trait Registry: Send + Sync {
     /// The catalogue. Costs one `stat` where nothing changed. A configuration that was broken by an
     /// edit leaves the last good one in force.
     fn current(&self) -> Arc<Catalog>;
+}
+
+/// Resolves host names.
+pub trait Dns: Send + Sync {
+    /// Every address of `host`, which is a name and not an address.
+    fn resolve<'a>(&'a self, host: &'a str) -> BoxFuture<'a, io::Result<Vec<IpAddr>>>;
 }
 
 /// The broker's calls, as the MCP tools need them.

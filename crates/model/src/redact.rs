@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use crate::secret::Secret;
 
 /// Bytes that have passed the redactor. Only this module makes one, and what leaves towards an
@@ -21,6 +23,12 @@ impl<T> Clean<T> {
     /// Takes the redacted value out.
     pub fn into_inner(self) -> T {
         self.0
+    }
+}
+
+impl From<Clean<Vec<u8>>> for Clean<Bytes> {
+    fn from(clean: Clean<Vec<u8>>) -> Self {
+        Self(clean.0.into())
     }
 }
 

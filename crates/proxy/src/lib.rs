@@ -1,1 +1,24 @@
+//! What is done with a credential: one HTTP call, made for an agent that never sees it.
+//!
+//! Read in this order: [`broker`] (who, what, may it), `executor` (one call, its redirects and its
+//! deadlines), [`inject`] (where the credential goes), `connect` (which address is dialled),
+//! `response` (what comes back, decoded and redacted).
+//!
+//! The crate knows neither where a credential came from nor who speaks MCP: it meets them through
+//! the ports of the model.
 
+pub mod broker;
+pub mod inject;
+
+mod admission;
+mod body;
+mod connect;
+mod executor;
+mod link;
+mod outgoing;
+mod pool;
+mod response;
+mod watch;
+
+pub use broker::{Broker, Parts};
+pub use connect::SystemDns;

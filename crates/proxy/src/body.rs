@@ -1,0 +1,313 @@
+//! From the body of a tool call to the bytes that are sent.
+
+use std::collections::HashSet;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
+use strongroom_model::call::Body;
+use strongroom_model::canonical::Grammar;
+use strongroom_model::code::{Code, Refusal};
+
+const JSON: &str = "application/json";
+const FORM: &str = "application/x-www-form-urlencoded";
+
+/// The bytes of `body`. Adds a `content-type` to `headers` where a JSON value has none.
+///
+/// # Errors
+///
+/// `invalid_request`: JSON that two parsers may read differently, a form of anything but scalars,
+/// a method in the body where the service would honour it.
+pub(crate) fn bytes(
+    body: Body,
+    headers: &mut Vec<(String, String)>,
+    grammar: Grammar,
+) -> Result<Vec<u8>, Refusal> {
+    let content_type = content_type(headers);
+    let is_form = content_type.as_deref() == Some(FORM);
+    let bytes = match body {
+        Body::Empty => Vec::new(),
+        Body::Text(text) => text.into_bytes(),
+        Body::Bytes(bytes) => bytes,
+        Body::Json(text) => {
+            check_json(&text)?;
+            if is_form {
+                form(&text)?.into_bytes()
+            } else {
+                if content_type.is_none() {
+                    headers.push(("content-type".into(), JSON.into()));
+                }
+                text.into_bytes()
+            }
+        }
+    };
+    if grammar.method_override {
+        refuse_override(&bytes, content_type.as_deref().unwrap_or_default())?;
+    }
+    Ok(bytes)
+}
+
+/// The media type of the agent's `content-type`, lower case, without parameters.
+fn content_type(headers: &[(String, String)]) -> Option<String> {
+    let (_, value) = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-type"))?;
+    Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
+}
+
+/// Refuses what is not JSON (RFC 8259), nests too deep, or names a member twice: of two such members
+/// one parser takes the first and another the last (PB-21).
+fn check_json(text: &str) -> Result<(), Refusal> {
+    serde_json::from_str::<Unique>(text)
+        .map(|Unique| ())
+        .map_err(|_| invalid("the JSON body is malformed, nests too deep, or names a member twice"))
+}
+
+/// Any JSON whose objects name each member once.
+struct Unique;
+
+impl<'de> Deserialize<'de> for Unique {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Self)
+    }
+}
+
+impl<'de> Visitor<'de> for Unique {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_unit<E>(self) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self, A::Error> {
+        while items.next_element::<Self>()?.is_some() {}
+        Ok(self)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self, A::Error> {
+        let mut names = HashSet::new();
+        while let Some(name) = members.next_key::<String>()? {
+            if !names.insert(name) {
+                return Err(A::Error::custom("a member stands twice"));
+            }
+            members.next_value::<Self>()?;
+        }
+        Ok(self)
+    }
+}
+
+/// An object of scalars as a form; a list repeats its name.
+fn form(text: &str) -> Result<String, Refusal> {
+    let flat =
+        || invalid("a form body is an object of texts, numbers, truth values and lists of these");
+    let Ok(Value::Object(members)) = serde_json::from_str(text) else { return Err(flat()) };
+    let mut form = String::new();
+    for (name, value) in &members {
+        match value {
+            Value::Array(values) => {
+                for value in values {
+                    push_pair(&mut form, name, &scalar(value).ok_or_else(flat)?);
+                }
+            }
+            value => push_pair(&mut form, name, &scalar(value).ok_or_else(flat)?),
+        }
+    }
+    Ok(form)
+}
+
+fn scalar(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(truth) => Some(truth.to_string()),
+        Value::Null => Some(String::new()),
+        Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+fn push_pair(form: &mut String, name: &str, value: &str) {
+    if !form.is_empty() {
+        form.push('&');
+    }
+    push_encoded(form, name);
+    form.push('=');
+    push_encoded(form, value);
+}
+
+fn push_encoded(form: &mut String, text: &str) {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'*' | b'-' | b'.' | b'_' => {
+                form.push(char::from(byte));
+            }
+            b' ' => form.push('+'),
+            _ => {
+                form.push('%');
+                form.push(char::from(HEX[usize::from(byte >> 4)]));
+                form.push(char::from(HEX[usize::from(byte & 15)]));
+            }
+        }
+    }
+}
+
+/// Refuses a form with a field `_method`: the service would do that and not what was judged (PB-17).
+fn refuse_override(body: &[u8], content_type: &str) -> Result<(), Refusal> {
+    let found = if content_type.starts_with("multipart/") {
+        contains_ignoring_case(body, b"_method")
+    } else {
+        // Where the type is missing or lies, the service may read a form all the same.
+        body.split(|byte| matches!(byte, b'&' | b';')).any(|pair| {
+            let name = pair.split(|byte| *byte == b'=').next().unwrap_or_default();
+            let name = decoded(name);
+            let name = name.strip_prefix(b" ").unwrap_or(&name);
+            name.eq_ignore_ascii_case(b"_method")
+                || (name.len() > 7 && name[..7].eq_ignore_ascii_case(b"_method") && name[7] == b'[')
+        })
+    };
+    if found { Err(invalid("the body overrides the method that was judged")) } else { Ok(()) }
+}
+
+fn decoded(text: &[u8]) -> Vec<u8> {
+    let hex = |byte: u8| char::from(byte).to_digit(16);
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((&first, tail)) = rest.split_first() {
+        let pair = (first == b'%' && tail.len() >= 2)
+            .then(|| Some(hex(tail[0])? * 16 + hex(tail[1])?))
+            .flatten()
+            .and_then(|byte| u8::try_from(byte).ok());
+        match pair {
+            Some(byte) => {
+                out.push(byte);
+                rest = &tail[2..];
+            }
+            None => {
+                out.push(if first == b'+' { b' ' } else { first });
+                rest = tail;
+            }
+        }
+    }
+    out
+}
+
+fn contains_ignoring_case(body: &[u8], word: &[u8]) -> bool {
+    body.windows(word.len()).any(|window| window.eq_ignore_ascii_case(word))
+}
+
+fn invalid(text: &'static str) -> Refusal {
+    Refusal::new(Code::InvalidRequest, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sent(body: Body, content_type: Option<&str>) -> Result<(String, Option<String>), Code> {
+        sent_to(body, content_type, Grammar::default())
+    }
+
+    fn sent_to(
+        body: Body,
+        content_type: Option<&str>,
+        grammar: Grammar,
+    ) -> Result<(String, Option<String>), Code> {
+        let mut headers: Vec<_> =
+            content_type.map(|value| ("Content-Type".into(), value.into())).into_iter().collect();
+        let bytes = bytes(body, &mut headers, grammar).map_err(|refusal| refusal.code)?;
+        let content_type = headers.pop().map(|(_, value)| value);
+        Ok((String::from_utf8(bytes).unwrap(), content_type))
+    }
+
+    #[test]
+    fn json_goes_out_byte_for_byte_and_says_what_it_is() {
+        let text = "{ \"b\": 1.0, \"a\": [1e3, null, \"\\u00e9\"] }";
+        assert_eq!(
+            sent(Body::Json(text.into()), None),
+            Ok((text.into(), Some("application/json".into())))
+        );
+        assert_eq!(
+            sent(Body::Json(text.into()), Some("application/vnd.api+json")),
+            Ok((text.into(), Some("application/vnd.api+json".into())))
+        );
+    }
+
+    #[test]
+    fn text_goes_out_as_it_is() {
+        assert_eq!(sent(Body::Text("{{".into()), None), Ok(("{{".into(), None)));
+    }
+
+    // PB-21
+    #[test]
+    fn json_that_two_parsers_may_read_differently_is_refused() {
+        let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
+        for text in [
+            "{\"a\":1,\"a\":2}",
+            "[{\"x\":{\"a\":1,\"\\u0061\":2}}]",
+            "\u{feff}{}",
+            "{a:1}",
+            "{} {}",
+            "",
+            &deep,
+        ] {
+            assert_eq!(sent(Body::Json(text.into()), None), Err(Code::InvalidRequest), "{text}");
+        }
+        assert!(sent(Body::Json("{\"a\":1,\"A\":{\"a\":2}}".into()), None).is_ok());
+    }
+
+    #[test]
+    fn a_json_object_becomes_a_form_where_the_content_type_says_so() {
+        let form = "application/x-www-form-urlencoded; charset=utf-8";
+        let body = "{\"a\":\"x y&z\",\"b\":[1,true],\"c\":null,\"é\":\"~\"}";
+        let (text, _) = sent(Body::Json(body.into()), Some(form)).unwrap();
+        assert_eq!(text, "a=x+y%26z&b=1&b=true&c=&%C3%A9=%7E");
+        for nested in ["{\"a\":{\"b\":1}}", "[1]", "{\"a\":[[1]]}"] {
+            assert_eq!(sent(Body::Json(nested.into()), Some(form)), Err(Code::InvalidRequest));
+        }
+    }
+
+    // PB-17
+    #[test]
+    fn a_method_in_the_body_is_refused_where_the_service_would_honour_it() {
+        let strict = Grammar { method_override: true, ..Grammar::default() };
+        for (text, kind) in [
+            ("_method=DELETE", FORM),
+            ("a=1&_METHOD=DELETE", FORM),
+            ("a=1&%5fmethod=DELETE", FORM),
+            ("_method=DELETE", "text/plain"),
+            ("_method[]=DELETE", FORM),
+            (
+                "--x\r\ncontent-disposition: form-data; name=\"_method\"",
+                "multipart/form-data; boundary=x",
+            ),
+        ] {
+            let body = || Body::Text(text.into());
+            assert_eq!(sent_to(body(), Some(kind), strict), Err(Code::InvalidRequest), "{text}");
+            assert!(sent(body(), Some(kind)).is_ok(), "{text}");
+        }
+        assert!(sent_to(Body::Text("method=1&a=_method".into()), Some(FORM), strict).is_ok());
+    }
+}

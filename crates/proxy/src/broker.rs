@@ -1,0 +1,326 @@
+//! The calls that an agent may make: who asks, what for, may it, and how it ended.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use strongroom_model::audit::{Asked, AuditSink, Journal};
+use strongroom_model::call::{Answer, Execute, Explained, Finished, ServiceView, Tested, WhoAmI};
+use strongroom_model::canonical::{CanonicalRequest, Method, RawRequest, canonicalize};
+use strongroom_model::code::{Code, Refusal};
+use strongroom_model::pipeline::{Ended, Permit, Pipeline};
+use strongroom_model::ports::{BoxFuture, Calls, Clock, Credentials, Dns, Registry};
+use strongroom_model::principal::{Caller, Name, Source};
+use strongroom_model::service::{Catalog, Service};
+use tracing::{Instrument as _, field, info_span};
+
+use crate::admission::{Admission, Place};
+use crate::executor::{Executor, Send};
+use crate::watch::Watch;
+use crate::{body, connect};
+
+/// What a broker is made of.
+pub struct Parts {
+    /// The services.
+    pub registry: Arc<dyn Registry>,
+    /// Their credentials.
+    pub credentials: Arc<dyn Credentials>,
+    /// Where records go.
+    pub audit: Arc<dyn AuditSink>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Who resolves names; [`SystemDns`](crate::SystemDns) but in tests.
+    pub dns: Arc<dyn Dns>,
+    /// Calls of one principal that may run at once.
+    pub calls_at_once: usize,
+}
+
+impl Parts {
+    /// The default of [`calls_at_once`](Self::calls_at_once).
+    pub const CALLS_AT_ONCE: usize = 64;
+}
+
+/// Makes calls for agents.
+pub struct Broker {
+    registry: Arc<dyn Registry>,
+    credentials: Arc<dyn Credentials>,
+    audit: Arc<dyn AuditSink>,
+    clock: Arc<dyn Clock>,
+    executor: Executor,
+    admission: Admission,
+}
+
+impl Broker {
+    /// A broker of these parts. Connects to nothing before the first call.
+    pub fn new(parts: Parts) -> Self {
+        Self {
+            registry: parts.registry,
+            credentials: parts.credentials,
+            audit: parts.audit,
+            clock: parts.clock,
+            executor: Executor::new(parts.dns),
+            admission: Admission::new(parts.calls_at_once),
+        }
+    }
+
+    /// One call, from its words to its end.
+    async fn call(
+        &self,
+        caller: &Caller,
+        call: Execute,
+        follow: bool,
+        cancel: BoxFuture<'_, ()>,
+    ) -> Ended<Answer> {
+        let began = self.clock.monotonic();
+        let journal = Journal::new(&*self.audit);
+        let pipeline = Pipeline { journal, credentials: &*self.credentials };
+        let catalog = self.registry.current();
+
+        let service = match find(&catalog, caller, &call.service) {
+            Ok(service) => service,
+            Err(refusal) => {
+                let asked = Asked {
+                    caller,
+                    service: &call.service,
+                    method: &call.method,
+                    path: without_query(&call.path),
+                    reason: call.reason.as_deref(),
+                    request_bytes: call.body.len() as u64,
+                };
+                return pipeline.refuse(&asked, refusal);
+            }
+        };
+        let mut method = call.method.clone();
+        let mut path = without_query(&call.path).to_owned();
+        let mut request_bytes = call.body.len() as u64;
+        let reason = call.reason.clone();
+
+        let (judged, place) = match self.judge(caller, service, call, began) {
+            Ok((permit, place)) => {
+                let request = permit.request();
+                request.method().as_str().clone_into(&mut method);
+                request.path().clone_into(&mut path);
+                request_bytes = request.body().len() as u64;
+                (Ok(permit), Some(place))
+            }
+            Err((refusal, request)) => {
+                if let Some(request) = request {
+                    request.path().clone_into(&mut path);
+                }
+                (Err(refusal), None)
+            }
+        };
+        let asked = Asked {
+            caller,
+            service: service.name.as_str(),
+            method: &method,
+            path: &path,
+            reason: reason.as_deref(),
+            request_bytes,
+        };
+        let act = Send {
+            executor: &self.executor,
+            service,
+            credentials: &*self.credentials,
+            clock: &*self.clock,
+            watch: Watch::new(Duration::from_millis(service.limits.total_ms), cancel),
+            began,
+            follow,
+        };
+        let span = info_span!(
+            "call",
+            service = %service.name,
+            method = %method.escape_debug(),
+            path = %path.escape_debug(),
+            status = field::Empty,
+        );
+        let run = pipeline.run(&asked, judged, &catalog, service, act);
+        let ended = run.instrument(span.clone()).await;
+        drop(place);
+        span.in_scope(|| report(&span, &ended));
+        ended
+    }
+
+    /// Whether the call may be made, now: its form, the policy, the destination as far as it is
+    /// known without asking anybody, the limits. Only what is allowed counts towards the limits.
+    fn judge(
+        &self,
+        caller: &Caller,
+        service: &Service,
+        call: Execute,
+        now: Duration,
+    ) -> Result<(Permit<CanonicalRequest>, Place), (Refusal, Option<CanonicalRequest>)> {
+        let bare = |refusal| (refusal, None);
+        let request =
+            raw(service, call).and_then(|raw| canonicalize(service, raw)).map_err(bare)?;
+        let permit = service.policy.decide(request).map_err(|denied| {
+            let (refusal, request) = *denied;
+            (refusal, Some(request))
+        })?;
+        let admitted = connect::literal(service, &service.origin)
+            .and_then(|_| self.admission.enter(&caller.principal.name))
+            .and_then(|place| self.admission.count(service, now).map(|()| place));
+        match admitted {
+            Ok(place) => Ok((permit, place)),
+            Err(refusal) => Err((refusal, Some(permit.into_request()))),
+        }
+    }
+}
+
+impl Calls for Broker {
+    /// # Cancel safety
+    ///
+    /// Not cancel safe: dropped between intent and outcome, the call leaves an intent without an
+    /// outcome. Run it in a task of its own, and end it by `cancel`: the upstream's connection is
+    /// closed then, and the outcome recorded.
+    fn execute<'a>(
+        &'a self,
+        caller: &'a Caller,
+        call: Execute,
+        cancel: BoxFuture<'a, ()>,
+    ) -> BoxFuture<'a, Finished> {
+        Box::pin(async move {
+            let ended = self.call(caller, call, true, cancel).await;
+            Finished { result: ended.result, audit_id: ended.audit_id }
+        })
+    }
+
+    fn list_services(&self, caller: &Caller) -> Vec<ServiceView> {
+        let catalog = self.registry.current();
+        visible(&catalog, caller).map(view).collect()
+    }
+
+    fn explain(
+        &self,
+        caller: &Caller,
+        service: &str,
+        method: &str,
+        path: &str,
+    ) -> Result<Explained, Refusal> {
+        let catalog = self.registry.current();
+        let service = find(&catalog, caller, service)?;
+        let raw = RawRequest {
+            method: method.to_owned(),
+            path: path.to_owned(),
+            ..RawRequest::default()
+        };
+        let request = canonicalize(service, raw)?;
+        let explanation = service.policy.explain(&request);
+        let request = format!("{} {}", request.method().as_str(), request.path());
+        Ok(Explained { request, explanation })
+    }
+
+    /// The request is a GET of the service's test path, and the policy judges it as any other.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`execute`](Self::execute).
+    fn test_service<'a>(
+        &'a self,
+        caller: &'a Caller,
+        service: &'a str,
+        cancel: BoxFuture<'a, ()>,
+    ) -> BoxFuture<'a, Result<Tested, (Refusal, Option<String>)>> {
+        Box::pin(async move {
+            let path = {
+                let catalog = self.registry.current();
+                let found = find(&catalog, caller, service).ok();
+                found.and_then(|service| service.test_path.clone()).unwrap_or_else(|| "/".into())
+            };
+            let call = Execute {
+                service: service.to_owned(),
+                method: Method::Get.as_str().to_owned(),
+                path,
+                ..Execute::default()
+            };
+            let ended = self.call(caller, call, false, cancel).await;
+            match (ended.result, ended.audit_id) {
+                (Ok(answer), Some(audit_id)) => Ok(Tested {
+                    reachable: true,
+                    authenticated: !matches!(answer.status, 401 | 403),
+                    status: answer.status,
+                    latency_ms: answer.duration_ms,
+                    audit_id,
+                }),
+                (Ok(_), None) => {
+                    let text = "the audit record could not be written";
+                    Err((Refusal::new(Code::AuditUnavailable, text), None))
+                }
+                (Err(refusal), audit_id) => Err((refusal, audit_id)),
+            }
+        })
+    }
+
+    fn whoami(&self, caller: &Caller) -> WhoAmI {
+        let catalog = self.registry.current();
+        WhoAmI {
+            principal: caller.principal.name.to_string(),
+            source: match caller.principal.source {
+                Source::Stdio => "stdio",
+                Source::Token => "token",
+            },
+            services: visible(&catalog, caller).map(|service| service.name.to_string()).collect(),
+        }
+    }
+}
+
+/// The service of this name, if `caller` may know of it. That there is none and that it is not his
+/// are told apart nowhere (MC-21).
+fn find<'a>(catalog: &'a Catalog, caller: &Caller, name: &str) -> Result<&'a Service, Refusal> {
+    name.parse::<Name>()
+        .ok()
+        .and_then(|name| catalog.services.get(&name))
+        .filter(|service| service.is_visible_to(&caller.principal.name))
+        .map(|service| &**service)
+        .ok_or_else(|| Refusal::new(Code::NotFound, "there is no such service"))
+}
+
+fn visible<'a>(catalog: &'a Catalog, caller: &Caller) -> impl Iterator<Item = &'a Service> {
+    let services = catalog.services.values().map(|service| &**service);
+    services.filter(|service| service.is_visible_to(&caller.principal.name))
+}
+
+fn view(service: &Service) -> ServiceView {
+    let rules = service.policy.rules().iter();
+    ServiceView {
+        name: service.name.to_string(),
+        kind: "http",
+        base_url: format!("{}{}", service.origin, service.base_path),
+        auth: service.auth.scheme.clone(),
+        rules: rules.map(|rule| (rule.verdict(), rule.text().to_owned())).collect(),
+        calls_per_minute: service.limits.calls_per_minute,
+        response_bytes: service.limits.response_bytes,
+        request_headers: service.request_headers.clone(),
+    }
+}
+
+fn raw(service: &Service, call: Execute) -> Result<RawRequest, Refusal> {
+    let too_large =
+        || Refusal::new(Code::InvalidRequest, "the body is larger than this service allows");
+    let cap = service.limits.request_bytes;
+    if call.body.len() > cap {
+        return Err(too_large());
+    }
+    let mut headers = call.headers;
+    let body = body::bytes(call.body, &mut headers, service.grammar)?;
+    // Percent-encoding makes a form up to three times as long as its JSON.
+    if body.len() > cap {
+        return Err(too_large());
+    }
+    Ok(RawRequest { method: call.method, path: call.path, query: call.query, headers, body })
+}
+
+/// A path as it was asked for, without what may be a secret in its query.
+fn without_query(path: &str) -> &str {
+    path.split(['?', '#']).next().unwrap_or_default()
+}
+
+/// One event at the end of a call: what is safe to keep of it.
+fn report(span: &tracing::Span, ended: &Ended<Answer>) {
+    match &ended.result {
+        Ok(answer) => {
+            span.record("status", answer.status);
+            tracing::info!(duration_ms = answer.duration_ms, "answered");
+        }
+        Err(refusal) => tracing::info!(code = refusal.code.as_str(), "refused"),
+    }
+}

@@ -1,0 +1,170 @@
+//! From a service to a connection: one resolution, every address vetted, the vetted address dialled.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use strongroom_model::code::{Code, Refusal};
+use strongroom_model::ports::{BoxFuture, Dns};
+use strongroom_model::service::{Origin, Scheme, Service};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use crate::link::{Link, Wire};
+
+/// Asks the operating system.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemDns;
+
+impl Dns for SystemDns {
+    fn resolve<'a>(&'a self, host: &'a str) -> BoxFuture<'a, io::Result<Vec<IpAddr>>> {
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((host, 0)).await?;
+            Ok(found.map(|address| address.ip()).collect())
+        })
+    }
+}
+
+/// Makes connections.
+pub(crate) struct Dialler {
+    dns: Arc<dyn Dns>,
+    /// By the PEM of the authorities they trust; `None`: the built-in ones.
+    tls: Mutex<HashMap<Option<Vec<u8>>, Arc<ClientConfig>>>,
+}
+
+impl Dialler {
+    pub(crate) fn new(dns: Arc<dyn Dns>) -> Self {
+        Self { dns, tls: Mutex::default() }
+    }
+
+    /// Connects to `origin`, which is that of `service`.
+    ///
+    /// There is no proxy between: the environment's is never looked at (SS-09).
+    pub(crate) async fn dial(&self, service: &Service, origin: &Origin) -> Result<Link, Refusal> {
+        let addresses = self.vetted(service, origin).await?;
+        let stream = connect(&addresses, origin.port).await.ok_or_else(unreachable)?;
+        // Without this a small request waits for the acknowledgement of the one before.
+        stream.set_nodelay(true).map_err(|_| unreachable())?;
+        let wire: Box<dyn Wire> = match origin.scheme {
+            Scheme::Http => Box::new(stream),
+            Scheme::Https => {
+                let name = ServerName::try_from(origin.host.to_string())
+                    .map_err(|_| failed("the host is not a name that TLS can verify"))?;
+                let connector = TlsConnector::from(self.tls(service)?);
+                let stream = connector
+                    .connect(name, stream)
+                    .await
+                    .map_err(|_| failed("the upstream's certificate or TLS is not acceptable"))?;
+                Box::new(stream)
+            }
+        };
+        Link::new(wire).await.map_err(|_| unreachable())
+    }
+
+    /// The addresses of `origin`, all of them allowed: one that is not denies the rest (SS-05).
+    async fn vetted(&self, service: &Service, origin: &Origin) -> Result<Vec<IpAddr>, Refusal> {
+        if let Some(address) = literal(service, origin)? {
+            return Ok(vec![address]);
+        }
+        let found = self.dns.resolve(&origin.host).await;
+        let found = found.map_err(|_| failed("the upstream's name does not resolve"))?;
+        if found.is_empty() {
+            return Err(failed("the upstream's name does not resolve"));
+        }
+        let vet = |address: &IpAddr| network::vet(*address, &service.allow_ips).is_ok();
+        if found.iter().all(vet) { Ok(found) } else { Err(denied()) }
+    }
+
+    fn tls(&self, service: &Service) -> Result<Arc<ClientConfig>, Refusal> {
+        let mut configs = self.tls.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(config) = configs.get(&service.ca_pem) {
+            return Ok(Arc::clone(config));
+        }
+        let config = Arc::new(client_config(service.ca_pem.as_deref())?);
+        configs.insert(service.ca_pem.clone(), Arc::clone(&config));
+        Ok(config)
+    }
+}
+
+/// What is known of the destination before a name is resolved.
+///
+/// # Errors
+///
+/// `destination_denied` for an address that may not be dialled, and for a host that other programs
+/// read as an address although it is not one in canonical form (`127.1`, `0x7f.1`, SS-03).
+pub(crate) fn literal(service: &Service, origin: &Origin) -> Result<Option<IpAddr>, Refusal> {
+    if let Ok(address) = origin.host.parse::<IpAddr>() {
+        return match network::vet(address, &service.allow_ips) {
+            Ok(_) => Ok(Some(address)),
+            Err(_) => Err(denied()),
+        };
+    }
+    // No top-level domain begins with a digit (RFC 1123 §2.1).
+    let last = origin.host.rsplit('.').next().unwrap_or_default();
+    let is_name_byte = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
+    if last.is_empty()
+        || last.starts_with(|c: char| c.is_ascii_digit())
+        || !origin.host.bytes().all(is_name_byte)
+    {
+        return Err(denied());
+    }
+    Ok(None)
+}
+
+/// The first of `addresses` that answers.
+async fn connect(addresses: &[IpAddr], port: u16) -> Option<TcpStream> {
+    for address in addresses {
+        if let Ok(stream) = TcpStream::connect(SocketAddr::new(*address, port)).await {
+            return Some(stream);
+        }
+    }
+    None
+}
+
+fn client_config(ca_pem: Option<&[u8]>) -> Result<ClientConfig, Refusal> {
+    let mut roots = RootCertStore::empty();
+    match ca_pem {
+        None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
+        Some(pem) => {
+            let unusable = || failed("the certificate authority of this service is not usable");
+            for certificate in CertificateDer::pem_slice_iter(pem) {
+                roots.add(certificate.map_err(|_| unusable())?).map_err(|_| unusable())?;
+            }
+            if roots.is_empty() {
+                return Err(unusable());
+            }
+        }
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|_| failed("TLS cannot be set up"))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+fn denied() -> Refusal {
+    Refusal::new(Code::DestinationDenied, "the address of this service may not be reached")
+}
+
+fn unreachable() -> Refusal {
+    failed("the upstream cannot be reached")
+}
+
+fn failed(text: &'static str) -> Refusal {
+    Refusal::new(Code::UpstreamError, text)
+}
+
+mod network {
+    use std::net::IpAddr;
+    use strongroom_model::network::Cidr;
+    pub(super) fn vet(_: IpAddr, _: &[Cidr]) -> Result<(), ()> {
+        Err(())
+    }
+}

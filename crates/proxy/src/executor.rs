@@ -1,0 +1,226 @@
+//! One permitted call: sent with its credential, followed where that is safe, read and redacted.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{LOCATION, RANGE};
+use http::{HeaderMap, Response, StatusCode};
+use hyper::body::{Body as _, Incoming};
+use strongroom_model::audit::Facts;
+use strongroom_model::call::Answer;
+use strongroom_model::canonical::{CanonicalRequest, Method};
+use strongroom_model::code::{Code, Refusal};
+use strongroom_model::injection::Bound;
+use strongroom_model::pipeline::{Act, Done, Permit};
+use strongroom_model::ports::{Clock, Credentials, Dns};
+use strongroom_model::service::Service;
+
+use crate::connect::Dialler;
+use crate::link::{Link, SendError};
+use crate::outgoing::message;
+use crate::pool::Pool;
+use crate::response;
+use crate::watch::Watch;
+
+/// Redirects of one call at the most (RD-04).
+const HOPS: usize = 3;
+
+/// What all calls share.
+pub(crate) struct Executor {
+    dialler: Dialler,
+    pool: Pool,
+}
+
+impl Executor {
+    pub(crate) fn new(dns: Arc<dyn Dns>) -> Self {
+        Self { dialler: Dialler::new(dns), pool: Pool::default() }
+    }
+}
+
+/// The act of `execute` and `test_service`.
+pub(crate) struct Send<'a> {
+    pub(crate) executor: &'a Executor,
+    pub(crate) service: &'a Service,
+    pub(crate) credentials: &'a dyn Credentials,
+    pub(crate) clock: &'a dyn Clock,
+    pub(crate) watch: Watch<'a>,
+    /// When the call began, by the clock's monotonic time.
+    pub(crate) began: Duration,
+    /// Whether redirects are followed; where not, they are answers.
+    pub(crate) follow: bool,
+}
+
+impl Act<CanonicalRequest> for Send<'_> {
+    type Answer = Answer;
+
+    async fn act(mut self, permit: Permit<CanonicalRequest>, bound: Bound) -> Done<Answer> {
+        let mut facts = Facts::default();
+        let mut result = self.answer(permit, &bound, &mut facts).await;
+        let took = self.clock.monotonic().saturating_sub(self.began);
+        facts.duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        if let Ok(answer) = &mut result {
+            answer.duration_ms = facts.duration_ms;
+        }
+        Done { result, facts }
+    }
+}
+
+impl Send<'_> {
+    async fn answer(
+        &mut self,
+        permit: Permit<CanonicalRequest>,
+        bound: &Bound,
+        facts: &mut Facts,
+    ) -> Result<Answer, Refusal> {
+        let mut permit = permit;
+        let mut dropped = None;
+        let mut hops = 0;
+        loop {
+            let mut request = permit.into_request();
+            dropped.get_or_insert_with(|| request.dropped_headers().to_vec());
+            let (link, response, ranged) = self.exchange(&mut request, bound).await?;
+            facts.status = Some(response.status().as_u16());
+            if !self.follow || !is_redirect(&response) {
+                let dropped = dropped.unwrap_or_default();
+                return self.finish(link, response, ranged, dropped, facts).await;
+            }
+            hops += 1;
+            if hops > HOPS {
+                let text = "the upstream redirected more than 3 times";
+                return Err(Refusal::new(Code::UpstreamError, text));
+            }
+            let next = self.redirected(&request, &response)?;
+            if response.body().is_end_stream() {
+                self.executor.pool.put(self.service, link).await;
+            }
+            permit = next;
+        }
+    }
+
+    /// The request that a redirect leads to, judged again (RD-02).
+    fn redirected(
+        &self,
+        request: &CanonicalRequest,
+        response: &Response<Incoming>,
+    ) -> Result<Permit<CanonicalRequest>, Refusal> {
+        let method = match (response.status(), request.method()) {
+            (_, Method::Head) => Method::Head,
+            (_, Method::Get) | (StatusCode::SEE_OTHER, _) => Method::Get,
+            _ => {
+                return Err(redirect_denied(
+                    "the upstream redirected a request that changes something",
+                ));
+            }
+        };
+        let mut locations = response.headers().get_all(LOCATION).iter();
+        let location = match (locations.next(), locations.next()) {
+            (Some(location), None) => location.as_bytes(),
+            _ => return Err(redirect_denied("the upstream redirected to more than one place")),
+        };
+        let next = request.redirected(self.service, method, location)?;
+        self.service.policy.decide(next).map_err(|denied| {
+            let refusal =
+                redirect_denied("the upstream redirected to what the policy does not allow");
+            Refusal { rule: denied.0.rule, ..refusal }
+        })
+    }
+
+    /// Sends `request`, whose body is gone afterwards. Says too whether a range was asked for.
+    async fn exchange(
+        &mut self,
+        request: &mut CanonicalRequest,
+        bound: &Bound,
+    ) -> Result<(Link, Response<Incoming>, bool), Refusal> {
+        let body = Bytes::from(request.take_body());
+        let mut message = message(self.service, request, body, bound)?;
+        let ranged = message.headers().contains_key(RANGE);
+        let limits = &self.service.limits;
+        let mut may_retry = true;
+        loop {
+            let pooled = if may_retry { self.executor.pool.take(self.service).await } else { None };
+            let reused = pooled.is_some();
+            let mut link = match pooled {
+                Some(link) => link,
+                None => {
+                    self.watch.phase(Duration::from_millis(limits.connect_ms));
+                    let dial = self.executor.dialler.dial(self.service, bound.origin());
+                    self.watch.run(dial).await??
+                }
+            };
+            self.watch.phase(Duration::from_millis(limits.first_byte_ms));
+            match self.watch.run(link.send(message)).await? {
+                Ok(response) => return Ok((link, response, ranged)),
+                // Dead before it had anything of ours: once more, on a connection of its own.
+                Err(SendError::Unsent(unsent)) if reused => {
+                    message = *unsent;
+                    may_retry = false;
+                }
+                Err(_) => {
+                    let text = "the upstream closed the connection or does not speak HTTP/1.1";
+                    return Err(Refusal::new(Code::UpstreamError, text));
+                }
+            }
+        }
+    }
+
+    async fn finish(
+        &mut self,
+        mut link: Link,
+        response: Response<Incoming>,
+        ranged: bool,
+        dropped_headers: Vec<String>,
+        facts: &mut Facts,
+    ) -> Result<Answer, Refusal> {
+        let (head, body) = response.into_parts();
+        if head.status == StatusCode::SWITCHING_PROTOCOLS {
+            let text = "the upstream switched to another protocol";
+            return Err(Refusal::new(Code::UpstreamError, text));
+        }
+        if head.status == StatusCode::PARTIAL_CONTENT && !ranged {
+            // Pieces of a body can get around redaction (RR-09).
+            let text = "the upstream answered with a part that was not asked for";
+            return Err(Refusal::new(Code::UpstreamError, text));
+        }
+        self.watch.last_phase();
+        let cap = self.service.limits.response_bytes;
+        let body = self.watch.run(response::read(&mut link, &head.headers, body, cap)).await??;
+        self.executor.pool.put(self.service, link).await;
+
+        facts.response_bytes = body.len() as u64;
+        let answer = self.redacted(head.status, &head.headers, body, dropped_headers);
+        facts.redactions = answer.redactions;
+        Ok(answer)
+    }
+
+    fn redacted(
+        &self,
+        status: StatusCode,
+        headers: &HeaderMap,
+        body: Vec<u8>,
+        dropped_headers: Vec<String>,
+    ) -> Answer {
+        // Asked for only now, so that it knows what was loaded while the upstream was thinking.
+        let redactor = self.credentials.redactor();
+        let (headers, in_headers) = response::visible(headers, &redactor);
+        let (body, in_body) = redactor.clean(body);
+        Answer {
+            status: status.as_u16(),
+            headers,
+            body: body.into(),
+            redactions: in_headers + in_body,
+            duration_ms: 0,
+            dropped_headers,
+        }
+    }
+}
+
+/// Whether the response leads elsewhere. A 304 does not, and neither does one without `Location`.
+fn is_redirect(response: &Response<Incoming>) -> bool {
+    matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308)
+        && response.headers().contains_key(LOCATION)
+}
+
+fn redirect_denied(text: &'static str) -> Refusal {
+    Refusal::new(Code::RedirectDenied, text)
+}

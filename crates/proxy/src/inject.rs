@@ -1,0 +1,224 @@
+//! How credentials are written into requests: one scheme, one file, one line in [`SCHEMES`].
+//!
+//! A scheme says which slots it fills ([`Scheme::slots`], asked when the configuration is loaded)
+//! and fills them ([`Scheme::inject`], the last thing that happens to a request). Each slot has
+//! exactly one value afterwards, ours.
+//!
+//! Secrets are copied into buffers that are wiped when the last holder lets go of them. What the
+//! HTTP library and TLS copy from there into their own buffers is theirs and is not wiped.
+
+mod basic;
+mod bearer;
+mod cookie;
+mod headers;
+mod query;
+
+use bytes::Bytes;
+use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::uri::PathAndQuery;
+use strongroom_model::code::{Code, Refusal};
+use strongroom_model::injection::Bound;
+use strongroom_model::secret::Secret;
+use strongroom_model::service::{Auth, Slots};
+use zeroize::Zeroizing;
+
+/// Every scheme that exists.
+pub static SCHEMES: &[&dyn Scheme] =
+    &[&bearer::Bearer, &basic::Basic, &headers::Headers, &query::Query, &cookie::Cookie];
+
+/// One way to authenticate.
+pub trait Scheme: Send + Sync {
+    /// The name in the configuration.
+    fn name(&self) -> &'static str;
+
+    /// The slots that `auth` fills. This is where `auth` is checked.
+    ///
+    /// # Errors
+    ///
+    /// A field that is missing, unknown or unfit. The error names the field and never a value.
+    fn slots(&self, auth: &Auth) -> Result<Slots, AuthError>;
+
+    /// Writes the credential into `outgoing`.
+    ///
+    /// # Errors
+    ///
+    /// `secret_unavailable` where a value cannot stand in its slot. Nothing is sent then.
+    fn inject(&self, auth: &Auth, bound: &Bound, outgoing: &mut Outgoing) -> Result<(), Refusal>;
+}
+
+/// The scheme of this name.
+pub fn scheme(name: &str) -> Option<&'static dyn Scheme> {
+    SCHEMES.iter().copied().find(|scheme| scheme.name() == name)
+}
+
+/// The slots of `auth`, by the scheme that it names.
+///
+/// # Errors
+///
+/// As [`Scheme::slots`], or that there is no such scheme.
+pub fn slots(auth: &Auth) -> Result<Slots, AuthError> {
+    scheme(&auth.scheme).ok_or(AuthError::Scheme)?.slots(auth)
+}
+
+/// What is wrong with the `auth` of a service. Fields are named, values never.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AuthError {
+    /// There is no such scheme.
+    #[error("the auth type is not one of bearer, basic, headers, query, cookie")]
+    Scheme,
+    /// A field is missing.
+    #[error("auth type `{scheme}` needs {field}")]
+    Missing {
+        /// The scheme.
+        scheme: &'static str,
+        /// The field or fields, quoted.
+        field: &'static str,
+    },
+    /// The scheme has no such field, or takes it as the other kind (secret or plain).
+    #[error("auth type `{scheme}` has no field `{field}`")]
+    Unknown {
+        /// The scheme.
+        scheme: &'static str,
+        /// The field.
+        field: String,
+    },
+    /// The field cannot be used so.
+    #[error("`{field}` of auth type `{scheme}` {problem}")]
+    Unfit {
+        /// The scheme.
+        scheme: &'static str,
+        /// The field.
+        field: String,
+        /// What is wrong.
+        problem: &'static str,
+    },
+}
+
+/// A request on its way out, before it is handed to the HTTP library.
+#[derive(Debug)]
+pub struct Outgoing {
+    target: Zeroizing<Vec<u8>>,
+    headers: HeaderMap,
+}
+
+impl Outgoing {
+    /// The request to `target` (origin form) with `headers`.
+    pub fn new(target: &str, headers: HeaderMap) -> Self {
+        Self { target: Zeroizing::new(target.as_bytes().to_vec()), headers }
+    }
+
+    /// Makes `slot` the only value of the header `name`.
+    fn set_header(&mut self, name: HeaderName, slot: Slot) -> Result<(), Refusal> {
+        // A header with CR, LF or another control character would be more than one header.
+        let is_control = |byte: &u8| *byte < 0x20 || *byte == 0x7f;
+        if slot.0.iter().any(is_control) {
+            return Err(unfit("a header"));
+        }
+        let mut value =
+            HeaderValue::from_maybe_shared(slot.into_bytes()).map_err(|_| unfit("a header"))?;
+        value.set_sensitive(true);
+        self.headers.insert(name, value);
+        Ok(())
+    }
+
+    /// Appends `name` and `slot`, percent-encoded, to the query.
+    fn add_query(&mut self, name: &str, slot: &Slot) {
+        let separator = if self.target.contains(&b'?') { b'&' } else { b'?' };
+        // Room for the worst case, so that no copy is left behind by a growing buffer.
+        let room = self.target.len() + 2 + 3 * (name.len() + slot.0.len());
+        let mut target = Zeroizing::new(Vec::with_capacity(room));
+        target.extend_from_slice(&self.target);
+        target.push(separator);
+        percent_encode(name.as_bytes(), &mut target);
+        target.push(b'=');
+        percent_encode(&slot.0, &mut target);
+        self.target = target;
+    }
+
+    /// The request line's target and the headers.
+    pub(crate) fn into_parts(self) -> Result<(PathAndQuery, HeaderMap), Refusal> {
+        let target =
+            PathAndQuery::from_maybe_shared(Bytes::from_owner(self.target)).map_err(|_| {
+                Refusal::new(Code::InvalidRequest, "the path cannot stand in a request line")
+            })?;
+        Ok((target, self.headers))
+    }
+}
+
+/// What goes into one slot: plain text and secrets, wiped on drop.
+///
+/// Invariant: this is the one place of the crate that sees plaintext.
+struct Slot(Zeroizing<Vec<u8>>);
+
+impl Slot {
+    /// An empty slot with room for `room` bytes, so that it does not grow and leave copies behind.
+    fn with_room(room: usize) -> Self {
+        Self(Zeroizing::new(Vec::with_capacity(room)))
+    }
+
+    /// Appends plain text.
+    fn text(mut self, text: &str) -> Self {
+        self.0.extend_from_slice(text.as_bytes());
+        self
+    }
+
+    /// Appends a secret.
+    fn secret(mut self, secret: &Secret) -> Self {
+        self.0.extend_from_slice(secret.expose());
+        self
+    }
+
+    /// Takes the bytes; they are wiped with the last of their holders.
+    fn into_bytes(self) -> Bytes {
+        Bytes::from_owner(self.0)
+    }
+}
+
+/// The secret of `field`; empty is not one.
+fn field<'a>(bound: &'a Bound, field: &str) -> Result<&'a Secret, Refusal> {
+    bound.credential().get(field).filter(|secret| !secret.is_empty()).ok_or_else(|| {
+        Refusal::new(Code::SecretUnavailable, "the credential of this service is incomplete")
+    })
+}
+
+/// The secret is of the wrong kind for its slot (a PEM in a header, ...).
+fn unfit(place: &str) -> Refusal {
+    Refusal::new(
+        Code::SecretUnavailable,
+        format!("the credential of this service cannot stand in {place}"),
+    )
+}
+
+/// Everything but unreserved characters as `%XX` (RFC 3986 §2.3).
+fn percent_encode(bytes: &[u8], out: &mut Vec<u8>) {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    for &byte in bytes {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            out.push(byte);
+        } else {
+            out.extend([b'%', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+        }
+    }
+}
+
+/// Refuses settings and secrets beyond those that a scheme knows.
+fn only(
+    scheme: &'static str,
+    auth: &Auth,
+    secrets: &[&str],
+    settings: &[&str],
+) -> Result<(), AuthError> {
+    let unknown = |field: &String| AuthError::Unknown { scheme, field: field.clone() };
+    for (given, known) in [
+        (auth.secrets.keys().collect::<Vec<_>>(), secrets),
+        (auth.settings.keys().collect::<Vec<_>>(), settings),
+    ] {
+        if let Some(field) = given.into_iter().find(|field| !known.contains(&field.as_str())) {
+            return Err(unknown(field));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,82 @@
+//! `Authorization: Basic base64(USER:PASSWORD)` (RFC 7617).
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::header::AUTHORIZATION;
+use strongroom_model::code::Refusal;
+use strongroom_model::injection::Bound;
+use strongroom_model::service::{Auth, Slots};
+use zeroize::Zeroizing;
+
+use super::{AuthError, Outgoing, Scheme, Slot, field, only, unfit};
+
+/// Needs the user, as the setting `user` or the secret `user_ref`, and the secret `password`, which
+/// may be missing where the user is secret (a key as the user and an empty password).
+pub(super) struct Basic;
+
+impl Scheme for Basic {
+    fn name(&self) -> &'static str {
+        "basic"
+    }
+
+    fn slots(&self, auth: &Auth) -> Result<Slots, AuthError> {
+        only("basic", auth, &["user_ref", "password"], &["user"])?;
+        match (auth.settings.get("user"), auth.secrets.contains_key("user_ref")) {
+            (None, false) => {
+                return Err(AuthError::Missing { scheme: "basic", field: "`user` or `user_ref`" });
+            }
+            (Some(_), true) => {
+                return Err(user("stands beside `user_ref`: one of them is the user"));
+            }
+            (Some(name), false) if name.contains(|c: char| c == ':' || c.is_control()) => {
+                return Err(user("has a colon or a control character"));
+            }
+            (Some(_), false) if !auth.secrets.contains_key("password") => {
+                return Err(AuthError::Missing { scheme: "basic", field: "`password`" });
+            }
+            _ => {}
+        }
+        Ok(Slots { headers: vec!["authorization".into()], query: Vec::new() })
+    }
+
+    fn inject(&self, auth: &Auth, bound: &Bound, outgoing: &mut Outgoing) -> Result<(), Refusal> {
+        let pair = match auth.settings.get("user") {
+            Some(user) => {
+                let password = field(bound, "password")?;
+                Slot::with_room(user.len() + 1 + password.len())
+                    .text(user)
+                    .text(":")
+                    .secret(password)
+            }
+            None => secret_pair(auth, bound)?,
+        };
+        let mut encoded = Zeroizing::new(vec![0; pair.0.len().div_ceil(3) * 4]);
+        let written =
+            STANDARD.encode_slice(&pair.0, &mut encoded).map_err(|_| unfit("a header"))?;
+        let mut slot = Slot::with_room("Basic ".len() + written).text("Basic ");
+        slot.0.extend_from_slice(&encoded[..written]);
+        outgoing.set_header(AUTHORIZATION, slot)
+    }
+}
+
+fn secret_pair(auth: &Auth, bound: &Bound) -> Result<Slot, Refusal> {
+    let user = field(bound, "user_ref")?;
+    let password = match auth.secrets.contains_key("password") {
+        true => Some(field(bound, "password")?),
+        false => None,
+    };
+    let room = user.len() + 1 + password.map_or(0, |password| password.len());
+    let slot = Slot::with_room(room).secret(user);
+    if slot.0.contains(&b':') {
+        return Err(unfit("the user of a Basic credential"));
+    }
+    let slot = slot.text(":");
+    Ok(match password {
+        Some(password) => slot.secret(password),
+        None => slot,
+    })
+}
+
+fn user(problem: &'static str) -> AuthError {
+    AuthError::Unfit { scheme: "basic", field: "user".into(), problem }
+}

@@ -1,0 +1,191 @@
+use std::sync::Arc;
+
+use strongroom_model::audit::{Asked, AuditError, AuditId, AuditSink, Draft, Journal};
+use strongroom_model::canonical::Grammar;
+use strongroom_model::injection::{Credential, bind};
+use strongroom_model::policy::Policy;
+use strongroom_model::principal::{Caller, Principal, Source};
+use strongroom_model::service::{Limits, Origin, Scheme as Transport, Service};
+
+use super::*;
+
+struct Accepting;
+
+impl AuditSink for Accepting {
+    fn append(&self, _: Draft) -> Result<AuditId, AuditError> {
+        Ok(AuditId("0".into()))
+    }
+}
+
+fn auth(scheme: &str, secrets: &[&str], settings: &[(&str, &str)]) -> Auth {
+    Auth {
+        scheme: scheme.into(),
+        secrets: secrets
+            .iter()
+            .map(|field| ((*field).to_owned(), "local://canary".parse().unwrap()))
+            .collect(),
+        settings: settings.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
+    }
+}
+
+fn inject(auth: &Auth, secrets: &[(&str, &str)]) -> Result<(String, HeaderMap), Refusal> {
+    let slots = slots(auth).unwrap();
+    let service = Service {
+        name: "acme".parse().unwrap(),
+        origin: Origin { scheme: Transport::Https, host: "api.test".into(), port: 443 },
+        base_path: String::new(),
+        auth: auth.clone(),
+        slots,
+        fixed_headers: Vec::new(),
+        policy: Policy::default(),
+        grammar: Grammar::default(),
+        request_headers: Vec::new(),
+        allow_ips: Vec::new(),
+        ca_pem: None,
+        limits: Limits::default(),
+        test_path: None,
+        principals: None,
+        revision: 1,
+    };
+    let caller = Caller {
+        principal: Principal { name: "default".parse().unwrap(), source: Source::Stdio },
+        claimed_client: None,
+    };
+    let asked = Asked {
+        caller: &caller,
+        service: "acme",
+        method: "GET",
+        path: "/",
+        reason: None,
+        request_bytes: 0,
+    };
+    let recorded = Journal::new(&Accepting).intent(&asked, "GET /**").unwrap();
+    let fields = secrets
+        .iter()
+        .map(|(field, value)| {
+            ((*field).to_owned(), Arc::new(Secret::new(value.as_bytes().to_vec())))
+        })
+        .collect();
+    let bound = bind(&recorded, &service, Arc::new(Credential::new(fields)));
+    let mut outgoing = Outgoing::new("/v1/x?a=1", HeaderMap::new());
+    scheme(&auth.scheme).unwrap().inject(auth, &bound, &mut outgoing)?;
+    let (target, headers) = outgoing.into_parts()?;
+    Ok((target.to_string(), headers))
+}
+
+#[test]
+fn each_scheme_fills_exactly_its_slots() {
+    let k2 = "p@ss \"w\\rd+/=&%é<";
+    let table: [(Auth, &[(&str, &str)], &str, Option<(&str, &str)>); 8] = [
+        (
+            auth("bearer", &["token"], &[]),
+            &[("token", "canary")],
+            "/v1/x?a=1",
+            Some(("authorization", "Bearer canary")),
+        ),
+        (
+            auth("basic", &["password"], &[("user", "me")]),
+            &[("password", "canary")],
+            "/v1/x?a=1",
+            Some(("authorization", "Basic bWU6Y2FuYXJ5")),
+        ),
+        (
+            auth("basic", &["user_ref", "password"], &[]),
+            &[("user_ref", "me"), ("password", "canary")],
+            "/v1/x?a=1",
+            Some(("authorization", "Basic bWU6Y2FuYXJ5")),
+        ),
+        (
+            auth("basic", &["user_ref"], &[]),
+            &[("user_ref", "canary")],
+            "/v1/x?a=1",
+            Some(("authorization", "Basic Y2FuYXJ5Og==")),
+        ),
+        (
+            auth("headers", &["X-Api-Key"], &[]),
+            &[("X-Api-Key", k2)],
+            "/v1/x?a=1",
+            Some(("x-api-key", k2)),
+        ),
+        (
+            auth("query", &["api_key"], &[]),
+            &[("api_key", "a&b c")],
+            "/v1/x?a=1&api_key=a%26b%20c",
+            None,
+        ),
+        (
+            auth("cookie", &["a", "b"], &[]),
+            &[("a", "one"), ("b", "two")],
+            "/v1/x?a=1",
+            Some(("cookie", "a=one; b=two")),
+        ),
+        (
+            auth("cookie", &["session"], &[]),
+            &[("session", "canary")],
+            "/v1/x?a=1",
+            Some(("cookie", "session=canary")),
+        ),
+    ];
+    for (auth, secrets, target, header) in table {
+        let (sent, headers) = inject(&auth, secrets).unwrap();
+        assert_eq!(sent, target, "{}", auth.scheme);
+        assert_eq!(headers.len(), usize::from(header.is_some()), "{}", auth.scheme);
+        if let Some((name, value)) = header {
+            assert_eq!(headers[name].as_bytes(), value.as_bytes(), "{}", auth.scheme);
+            assert!(headers[name].is_sensitive(), "{}", auth.scheme);
+        }
+    }
+}
+
+#[test]
+fn a_value_that_would_break_out_of_its_slot_is_refused_without_being_named() {
+    let pem = "-----BEGIN KEY-----\ncanary\n-----END KEY-----\n";
+    for (auth, field, value) in [
+        (auth("bearer", &["token"], &[]), "token", pem),
+        (auth("bearer", &["token"], &[]), "token", "canary\r\nX-Evil: 1"),
+        (auth("bearer", &["token"], &[]), "token", "canary\0"),
+        (auth("bearer", &["token"], &[]), "token", ""),
+        (auth("headers", &["X-Api-Key"], &[]), "X-Api-Key", pem),
+        (auth("cookie", &["session"], &[]), "session", "canary; admin=1"),
+        (auth("basic", &["user_ref"], &[]), "user_ref", "canary:x"),
+    ] {
+        let refusal = inject(&auth, &[(field, value)]).unwrap_err();
+        assert_eq!(refusal.code, Code::SecretUnavailable);
+        assert!(!refusal.message.contains("canary"), "{}", refusal.message);
+    }
+}
+
+#[test]
+fn a_missing_or_unknown_field_is_an_error_that_names_it() {
+    for (auth, message) in [
+        (auth("bearer", &[], &[]), "auth type `bearer` needs `token`"),
+        (auth("bearer", &["token", "tokn"], &[]), "auth type `bearer` has no field `tokn`"),
+        (
+            auth("bearer", &["token"], &[("user", "canary")]),
+            "auth type `bearer` has no field `user`",
+        ),
+        (auth("basic", &["password"], &[]), "auth type `basic` needs `user` or `user_ref`"),
+        (auth("basic", &[], &[("user", "me")]), "auth type `basic` needs `password`"),
+        (
+            auth("basic", &["password"], &[("user", "me:canary")]),
+            "`user` of auth type `basic` has a colon or a control character",
+        ),
+        (auth("headers", &[], &[]), "auth type `headers` needs at least one header"),
+        (
+            auth("headers", &["Host"], &[]),
+            "`Host` of auth type `headers` frames or routes the request and cannot carry a credential",
+        ),
+        (auth("headers", &["a b"], &[]), "`a b` of auth type `headers` is not a header name"),
+        (auth("headers", &["A", "a"], &[]), "`a` of auth type `headers` stands twice"),
+        (auth("query", &[], &[]), "auth type `query` needs at least one parameter"),
+        (auth("cookie", &["a;b"], &[]), "`a;b` of auth type `cookie` is not a cookie name"),
+        (
+            auth("hmac", &["token"], &[]),
+            "the auth type is not one of bearer, basic, headers, query, cookie",
+        ),
+    ] {
+        let error = slots(&auth).unwrap_err().to_string();
+        assert_eq!(error, message);
+        assert!(!error.contains("canary"));
+    }
+}

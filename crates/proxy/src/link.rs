@@ -1,0 +1,128 @@
+//! One connection to an upstream, driven by whoever uses it.
+//!
+//! Hyper's connection is a future of its own, which is usually spawned. Here the call that uses the
+//! connection polls it: there is no task to wake and to wait for, dropping the call closes the
+//! socket, and an idle connection costs nothing. What an idle connection missed (the upstream's
+//! close) it notices when it is taken up again.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper::body::{Body as _, Incoming};
+use hyper::client::conn::TrySendError;
+use hyper::client::conn::http1::{Builder, Connection, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// A socket, with or without TLS.
+pub(crate) trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
+
+/// Bytes of a response head at the most.
+const HEAD: usize = 64 << 10;
+
+/// Interim responses (RFC 9110 §15.2) of one request at the most.
+const INTERIM: u32 = 16;
+
+/// A connection.
+pub(crate) struct Link {
+    sender: SendRequest<Full<Bytes>>,
+    driver: Driver,
+}
+
+/// The half that moves bytes.
+struct Driver {
+    connection: Pin<Box<Connection<TokioIo<Box<dyn Wire>>, Full<Bytes>>>>,
+    ended: bool,
+}
+
+/// Why there is no response.
+pub(crate) enum SendError {
+    /// The connection was dead before the request was sent: it may go out on another.
+    Unsent(Box<Request<Full<Bytes>>>),
+    /// Anything else.
+    Failed,
+}
+
+impl Link {
+    /// Begins HTTP/1.1 on `wire`.
+    pub(crate) async fn new(wire: Box<dyn Wire>) -> Result<Self, hyper::Error> {
+        // Hyper's own cap of 100 headers stands.
+        let (sender, connection) =
+            Builder::new().max_buf_size(HEAD).handshake(TokioIo::new(wire)).await?;
+        let driver = Driver { connection: Box::pin(connection), ended: false };
+        Ok(Self { sender, driver })
+    }
+
+    /// Sends `request`, and comes back with the head of the response.
+    pub(crate) async fn send(
+        &mut self,
+        mut request: Request<Full<Bytes>>,
+    ) -> Result<Response<Incoming>, SendError> {
+        let interim = Arc::new(AtomicU32::new(0));
+        let seen = Arc::clone(&interim);
+        hyper::ext::on_informational(&mut request, move |_| {
+            seen.fetch_add(1, Ordering::Relaxed);
+        });
+        let mut response = Box::pin(self.sender.try_send_request(request));
+        let driver = &mut self.driver;
+        let answered = poll_fn(|cx| {
+            driver.poll(cx);
+            if interim.load(Ordering::Relaxed) > INTERIM {
+                return Poll::Ready(Err(SendError::Failed));
+            }
+            response.as_mut().poll(cx).map(|result| result.map_err(SendError::from))
+        });
+        answered.await
+    }
+
+    /// Whether another request can be sent now. Lets the connection notice what happened to it
+    /// while nobody looked.
+    pub(crate) fn poll_idle(&mut self, cx: &mut Context<'_>) -> bool {
+        self.driver.poll(cx);
+        !self.driver.ended && self.sender.is_ready()
+    }
+
+    /// The next piece of `body`; `None` at its end. Trailers are dropped.
+    pub(crate) fn poll_data(
+        &mut self,
+        body: &mut Incoming,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, hyper::Error>>> {
+        loop {
+            self.driver.poll(cx);
+            match Pin::new(&mut *body).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => {
+                    if let Ok(data) = frame.into_data() {
+                        return Poll::Ready(Some(Ok(data)));
+                    }
+                }
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error))),
+                Poll::Ready(None) => return Poll::Ready(None),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+}
+
+impl Driver {
+    fn poll(&mut self, cx: &mut Context<'_>) {
+        // Errors reach the caller by way of the response or its body.
+        if !self.ended && self.connection.as_mut().poll(cx).is_ready() {
+            self.ended = true;
+        }
+    }
+}
+
+impl From<TrySendError<Request<Full<Bytes>>>> for SendError {
+    fn from(mut error: TrySendError<Request<Full<Bytes>>>) -> Self {
+        error.take_message().map_or(Self::Failed, |request| Self::Unsent(Box::new(request)))
+    }
+}

@@ -1,0 +1,80 @@
+//! The request as it leaves: what the agent may say, then what is fixed, then the credential.
+
+use bytes::Bytes;
+use http::header::{ACCEPT_ENCODING, HOST, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
+use http::{Method, Request, Uri};
+use http_body_util::Full;
+use strongroom_model::canonical::{self, CanonicalRequest};
+use strongroom_model::code::{Code, Refusal};
+use strongroom_model::injection::Bound;
+use strongroom_model::service::Service;
+
+use crate::inject::{self, Outgoing};
+
+/// What we can decode, so that redaction sees plaintext.
+const ENCODINGS: HeaderValue = HeaderValue::from_static("gzip, deflate, br, zstd");
+
+const AGENT: HeaderValue =
+    HeaderValue::from_static(concat!("strongroom/", env!("CARGO_PKG_VERSION")));
+
+/// Writes `request` with its credential. Its target goes out byte for byte.
+///
+/// Later lines win over earlier ones; the credential has the last word (HI-01).
+pub(crate) fn message(
+    service: &Service,
+    request: &CanonicalRequest,
+    body: Bytes,
+    bound: &Bound,
+) -> Result<Request<Full<Bytes>>, Refusal> {
+    let mut headers = HeaderMap::with_capacity(8 + request.headers().len());
+    headers.insert(USER_AGENT, AGENT);
+    for (name, value) in request.headers() {
+        let (name, value) = header(name, value)?;
+        if name == USER_AGENT {
+            headers.insert(name, value);
+        } else {
+            headers.append(name, value);
+        }
+    }
+    for (name, value) in &service.fixed_headers {
+        let (name, value) = header(name, value)?;
+        headers.insert(name, value);
+    }
+    headers.insert(ACCEPT_ENCODING, ENCODINGS);
+    let (_, host) = header("host", &bound.origin().authority())?;
+    headers.insert(HOST, host);
+
+    let mut outgoing = Outgoing::new(request.target(), headers);
+    let scheme = inject::scheme(&service.auth.scheme).ok_or_else(|| {
+        Refusal::new(Code::SecretUnavailable, "the auth type of this service does not exist")
+    })?;
+    scheme.inject(&service.auth, bound, &mut outgoing)?;
+
+    let (target, headers) = outgoing.into_parts()?;
+    let mut message = Request::new(Full::new(body));
+    *message.method_mut() = method(request.method());
+    *message.uri_mut() = Uri::from(target);
+    *message.headers_mut() = headers;
+    Ok(message)
+}
+
+fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), Refusal> {
+    let name = HeaderName::from_bytes(name.as_bytes());
+    let value = HeaderValue::from_bytes(value.as_bytes());
+    match (name, value) {
+        (Ok(name), Ok(value)) => Ok((name, value)),
+        _ => Err(Refusal::new(Code::InvalidRequest, "a header is malformed")),
+    }
+}
+
+fn method(method: canonical::Method) -> Method {
+    match method {
+        canonical::Method::Get => Method::GET,
+        canonical::Method::Head => Method::HEAD,
+        canonical::Method::Post => Method::POST,
+        canonical::Method::Put => Method::PUT,
+        canonical::Method::Patch => Method::PATCH,
+        canonical::Method::Delete => Method::DELETE,
+        canonical::Method::Options => Method::OPTIONS,
+    }
+}
