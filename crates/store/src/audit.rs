@@ -1,0 +1,1 @@
+//! The audit on disk: daily segments, one chain.

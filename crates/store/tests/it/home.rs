@@ -1,0 +1,93 @@
+//! A home of its own for each test.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use strongroom_model::ports::Clock;
+use strongroom_model::principal::Name;
+use strongroom_model::secret::Secret;
+use strongroom_seal::{MachineId, MachineKek, SecureDir};
+use strongroom_store::{SecretUse, Vault, VaultError};
+
+pub(crate) struct Home {
+    dir: tempfile::TempDir,
+    pub(crate) clock: Arc<TestClock>,
+}
+
+/// Stands still until it is told to move.
+pub(crate) struct TestClock(AtomicU64);
+
+impl Home {
+    pub(crate) fn new() -> Self {
+        let clock = TestClock(AtomicU64::new(1_773_570_225_000));
+        Self { dir: tempfile::tempdir().unwrap(), clock: Arc::new(clock) }
+    }
+
+    /// A home with an empty vault.
+    pub(crate) fn with_vault() -> (Self, Vault) {
+        let home = Self::new();
+        let vault = Vault::create(&home.share(), &kek(7), home.clock.clone()).unwrap();
+        (home, vault)
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        self.dir.path().join("share")
+    }
+
+    pub(crate) fn share(&self) -> SecureDir {
+        SecureDir::create(self.path()).unwrap()
+    }
+
+    pub(crate) fn open(&self) -> Result<Vault, VaultError> {
+        self.open_with(7)
+    }
+
+    pub(crate) fn open_with(&self, key: u8) -> Result<Vault, VaultError> {
+        Vault::open(&self.share(), &kek(key), self.clock.clone())
+    }
+}
+
+impl TestClock {
+    pub(crate) fn set_ms(&self, ms: u64) {
+        self.0.store(ms, Ordering::SeqCst);
+    }
+
+    pub(crate) fn ms(&self) -> u64 {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+impl Clock for TestClock {
+    fn now(&self) -> SystemTime {
+        UNIX_EPOCH + self.monotonic()
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::from_millis(self.ms())
+    }
+}
+
+pub(crate) fn kek(byte: u8) -> MachineKek {
+    let id = MachineId::parse(&"a".repeat(32)).unwrap();
+    MachineKek::derive(&Secret::new(vec![byte; 32]), &id)
+}
+
+pub(crate) fn secret(text: &str) -> Secret {
+    Secret::new(text.as_bytes().to_vec())
+}
+
+pub(crate) fn name(text: &str) -> Name {
+    text.parse().unwrap()
+}
+
+pub(crate) fn github() -> SecretUse {
+    SecretUse::Service(name("github"))
+}
+
+/// What is stored under `name`, or nothing; panics where it does not verify.
+pub(crate) fn value(vault: &Vault, name: &str) -> Option<String> {
+    let secret = vault.get_many(&[name]).unwrap().remove(0).ok()?;
+    Some(String::from_utf8(secret.expose().to_vec()).unwrap())
+}

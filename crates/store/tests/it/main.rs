@@ -1,0 +1,8 @@
+//! The store as its users see it: files, processes, damage.
+
+#![expect(clippy::unwrap_used, reason = "a test that fails may say so by a panic")]
+
+mod damage;
+mod home;
+mod principals;
+mod vault;
