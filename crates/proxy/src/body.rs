@@ -200,15 +200,12 @@ fn decoded(text: &[u8]) -> Vec<u8> {
             .then(|| Some(hex(tail[0])? * 16 + hex(tail[1])?))
             .flatten()
             .and_then(|byte| u8::try_from(byte).ok());
-        match pair {
-            Some(byte) => {
-                out.push(byte);
-                rest = &tail[2..];
-            }
-            None => {
-                out.push(if first == b'+' { b' ' } else { first });
-                rest = tail;
-            }
+        if let Some(byte) = pair {
+            out.push(byte);
+            rest = &tail[2..];
+        } else {
+            out.push(if first == b'+' { b' ' } else { first });
+            rest = tail;
         }
     }
     out

@@ -102,10 +102,8 @@ impl Broker {
                 request_bytes = request.body().len() as u64;
                 (Ok(permit), Some(place))
             }
-            Err((refusal, request)) => {
-                if let Some(request) = request {
-                    request.path().clone_into(&mut path);
-                }
+            Err((refusal, canonical)) => {
+                path = canonical.unwrap_or(path);
                 (Err(refusal), None)
             }
         };
@@ -142,26 +140,27 @@ impl Broker {
 
     /// Whether the call may be made, now: its form, the policy, the destination as far as it is
     /// known without asking anybody, the limits. Only what is allowed counts towards the limits.
+    /// A refusal comes with the canonical path, where there is one.
     fn judge(
         &self,
         caller: &Caller,
         service: &Service,
         call: Execute,
         now: Duration,
-    ) -> Result<(Permit<CanonicalRequest>, Place), (Refusal, Option<CanonicalRequest>)> {
+    ) -> Result<(Permit<CanonicalRequest>, Place), (Refusal, Option<String>)> {
         let bare = |refusal| (refusal, None);
         let request =
             raw(service, call).and_then(|raw| canonicalize(service, raw)).map_err(bare)?;
         let permit = service.policy.decide(request).map_err(|denied| {
             let (refusal, request) = *denied;
-            (refusal, Some(request))
+            (refusal, Some(request.path().to_owned()))
         })?;
         let admitted = connect::literal(service, &service.origin)
             .and_then(|_| self.admission.enter(&caller.principal.name))
             .and_then(|place| self.admission.count(service, now).map(|()| place));
         match admitted {
             Ok(place) => Ok((permit, place)),
-            Err(refusal) => Err((refusal, Some(permit.into_request()))),
+            Err(refusal) => Err((refusal, Some(permit.request().path().to_owned()))),
         }
     }
 }

@@ -1,4 +1,8 @@
-//! What tests share: keys that must never come out, and the oracle that says whether they did.
+//! What tests share: keys that must never come out, the oracle that says whether they did, and
+//! stand-ins for everything that a part under test talks to.
 
+pub mod ca;
 pub mod canary;
+pub mod fakes;
 pub mod oracle;
+pub mod upstream;

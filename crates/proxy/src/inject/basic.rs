@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::header::AUTHORIZATION;
 use strongroom_model::code::Refusal;
 use strongroom_model::injection::Bound;
+use strongroom_model::secret::Secret;
 use strongroom_model::service::{Auth, Slots};
 use zeroize::Zeroizing;
 
@@ -61,11 +62,9 @@ impl Scheme for Basic {
 
 fn secret_pair(auth: &Auth, bound: &Bound) -> Result<Slot, Refusal> {
     let user = field(bound, "user_ref")?;
-    let password = match auth.secrets.contains_key("password") {
-        true => Some(field(bound, "password")?),
-        false => None,
-    };
-    let room = user.len() + 1 + password.map_or(0, |password| password.len());
+    let password =
+        if auth.secrets.contains_key("password") { Some(field(bound, "password")?) } else { None };
+    let room = user.len() + 1 + password.map_or(0, Secret::len);
     let slot = Slot::with_room(room).secret(user);
     if slot.0.contains(&b':') {
         return Err(unfit("the user of a Basic credential"));

@@ -1,0 +1,269 @@
+//! The ports of the model, played by values.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use strongroom_model::audit::{AuditError, AuditId, AuditSink, Draft};
+use strongroom_model::canonical::Grammar;
+use strongroom_model::injection::Credential;
+use strongroom_model::policy::{Policy, Rule, Verdict};
+use strongroom_model::ports::{BoxFuture, Clock, Credentials, Dns, Registry, ResolveError};
+use strongroom_model::principal::{Caller, Principal, Source};
+use strongroom_model::redact::{Labelled, Redactor};
+use strongroom_model::reference::SecretRef;
+use strongroom_model::secret::Secret;
+use strongroom_model::service::{Auth, Catalog, Limits, Origin, Scheme, Service, Slots};
+
+/// A clock that stands still until it is told to go on.
+#[derive(Debug, Default)]
+pub struct FakeClock {
+    passed: Mutex<Duration>,
+}
+
+impl FakeClock {
+    /// Lets time pass.
+    pub fn advance(&self, time: Duration) {
+        *lock(&self.passed) += time;
+    }
+}
+
+impl Clock for FakeClock {
+    fn now(&self) -> SystemTime {
+        // 2026-03-15T10:23:45Z
+        SystemTime::UNIX_EPOCH + Duration::from_secs(1_773_570_225) + self.monotonic()
+    }
+
+    fn monotonic(&self) -> Duration {
+        *lock(&self.passed)
+    }
+}
+
+/// Keeps records in memory, and can be told to fail.
+#[derive(Debug, Default)]
+pub struct MemoryAudit {
+    records: Mutex<Vec<Draft>>,
+    fails: AtomicBool,
+}
+
+impl MemoryAudit {
+    /// Every record so far.
+    pub fn records(&self) -> Vec<Draft> {
+        lock(&self.records).clone()
+    }
+
+    /// Takes the records out.
+    pub fn take(&self) -> Vec<Draft> {
+        std::mem::take(&mut lock(&self.records))
+    }
+
+    /// Whether records cannot be written from now on.
+    pub fn fail(&self, fails: bool) {
+        self.fails.store(fails, Ordering::SeqCst);
+    }
+}
+
+impl AuditSink for MemoryAudit {
+    fn append(&self, draft: Draft) -> Result<AuditId, AuditError> {
+        if self.fails.load(Ordering::SeqCst) {
+            return Err(AuditError { source: io::Error::from(io::ErrorKind::StorageFull) });
+        }
+        let mut records = lock(&self.records);
+        let id = draft.audit_id.clone().unwrap_or(AuditId(format!("{:032x}", records.len() + 1)));
+        records.push(Draft { audit_id: Some(id.clone()), ..draft });
+        Ok(id)
+    }
+}
+
+/// A catalogue that changes when a test says so.
+#[derive(Debug, Default)]
+pub struct StaticRegistry {
+    catalog: Mutex<Arc<Catalog>>,
+}
+
+impl StaticRegistry {
+    /// These services.
+    pub fn new(services: impl IntoIterator<Item = Service>) -> Self {
+        let registry = Self::default();
+        registry.set(services);
+        registry
+    }
+
+    /// These services from now on.
+    pub fn set(&self, services: impl IntoIterator<Item = Service>) {
+        let services =
+            services.into_iter().map(|service| (service.name.clone(), Arc::new(service)));
+        let mut catalog = lock(&self.catalog);
+        let revision = catalog.revision + 1;
+        *catalog = Arc::new(Catalog { services: services.collect(), revision });
+    }
+}
+
+impl Registry for StaticRegistry {
+    fn current(&self) -> Arc<Catalog> {
+        Arc::clone(&lock(&self.catalog))
+    }
+}
+
+/// Secrets by reference, all of them loaded.
+#[derive(Debug)]
+pub struct StaticCredentials {
+    secrets: BTreeMap<SecretRef, Arc<Secret>>,
+    redactor: Arc<Redactor>,
+    fails: Mutex<Option<ResolveError>>,
+}
+
+impl StaticCredentials {
+    /// The secret at each reference, `local://SERVICE/...`. The marker names the first segment.
+    pub fn new(secrets: &[(&str, &str)]) -> Self {
+        let secrets: BTreeMap<SecretRef, Arc<Secret>> = secrets
+            .iter()
+            .map(|(reference, value)| {
+                let reference = reference.parse().expect("a test's references are references");
+                (reference, Arc::new(Secret::new(value.as_bytes().to_vec())))
+            })
+            .collect();
+        let labelled: Vec<Labelled> = secrets
+            .iter()
+            .map(|(reference, secret)| Labelled {
+                label: reference.path().split('/').next().unwrap_or_default().to_owned(),
+                secret: Arc::clone(secret),
+            })
+            .collect();
+        let redactor = Arc::new(Redactor::new(&labelled));
+        Self { secrets, redactor, fails: Mutex::default() }
+    }
+
+    /// Answers every question with `error` from now on.
+    pub fn fail(&self, error: Option<ResolveError>) {
+        *lock(&self.fails) = error;
+    }
+}
+
+impl Credentials for StaticCredentials {
+    fn resolve<'a>(
+        &'a self,
+        _: &'a Catalog,
+        service: &'a Service,
+    ) -> BoxFuture<'a, Result<Arc<Credential>, ResolveError>> {
+        Box::pin(async move {
+            if let Some(error) = lock(&self.fails).clone() {
+                return Err(error);
+            }
+            let fields = service.auth.secrets.iter().map(|(field, reference)| {
+                let secret = self.secrets.get(reference);
+                let secret = secret
+                    .ok_or_else(|| ResolveError::NotFound { reference: reference.clone() })?;
+                Ok((field.clone(), Arc::clone(secret)))
+            });
+            Ok(Arc::new(Credential::new(fields.collect::<Result<_, _>>()?)))
+        })
+    }
+
+    fn redactor(&self) -> Arc<Redactor> {
+        Arc::clone(&self.redactor)
+    }
+}
+
+/// Names and their addresses: a list of answers each, of which the last one stays.
+#[derive(Debug, Default)]
+pub struct FakeDns {
+    answers: Mutex<HashMap<String, Vec<Vec<IpAddr>>>>,
+    asked: Mutex<Vec<String>>,
+}
+
+impl FakeDns {
+    /// These names.
+    pub fn new(names: &[(&str, &[&[&str]])]) -> Self {
+        let address = |text: &&str| text.parse().expect("a test's addresses are addresses");
+        let answers = names.iter().map(|(name, answers)| {
+            let answers = answers.iter().map(|answer| answer.iter().map(address).collect());
+            ((*name).to_owned(), answers.collect())
+        });
+        Self { answers: Mutex::new(answers.collect()), asked: Mutex::default() }
+    }
+
+    /// What has been asked.
+    pub fn asked(&self) -> Vec<String> {
+        lock(&self.asked).clone()
+    }
+}
+
+impl Dns for FakeDns {
+    fn resolve<'a>(&'a self, host: &'a str) -> BoxFuture<'a, io::Result<Vec<IpAddr>>> {
+        Box::pin(async move {
+            lock(&self.asked).push(host.to_owned());
+            match lock(&self.answers).get_mut(host) {
+                Some(answers) if answers.len() > 1 => Ok(answers.remove(0)),
+                Some(answers) => Ok(answers.first().cloned().unwrap_or_default()),
+                None => Err(io::Error::from(io::ErrorKind::NotFound)),
+            }
+        })
+    }
+}
+
+/// A caller from a stdio session.
+pub fn caller(principal: &str) -> Caller {
+    let name = principal.parse().expect("a test's principals have names");
+    Caller { principal: Principal { name, source: Source::Stdio }, claimed_client: None }
+}
+
+/// `scheme` with a secret at `local://SERVICE/FIELD` for each of `fields`.
+pub fn auth(service: &str, scheme: &str, fields: &[&str]) -> Auth {
+    let reference = |field: &&str| {
+        let text = format!("local://{service}/{}", field.to_ascii_lowercase());
+        ((*field).to_owned(), text.parse().expect("a field makes a reference"))
+    };
+    Auth {
+        scheme: scheme.to_owned(),
+        secrets: fields.iter().map(reference).collect(),
+        settings: BTreeMap::new(),
+    }
+}
+
+/// A service over plain HTTP at `address`, which it may reach.
+pub fn service(name: &str, address: SocketAddr, auth: Auth, slots: Slots, rules: &str) -> Service {
+    Service {
+        name: name.parse().expect("a test's services have names"),
+        origin: Origin {
+            scheme: Scheme::Http,
+            host: address.ip().to_string().into(),
+            port: address.port(),
+        },
+        base_path: String::new(),
+        auth,
+        slots,
+        fixed_headers: Vec::new(),
+        policy: policy(rules),
+        grammar: Grammar::default(),
+        request_headers: Vec::new(),
+        allow_ips: vec!["127.0.0.1/32".parse().expect("a range")],
+        ca_pem: None,
+        limits: Limits::default(),
+        test_path: None,
+        principals: None,
+        revision: 1,
+    }
+}
+
+/// A policy of lines `allow|ask|deny METHOD PATH`.
+pub fn policy(lines: &str) -> Policy {
+    let rules = lines.lines().map(str::trim).filter(|line| !line.is_empty()).map(|line| {
+        let (verdict, rule) = line.split_once(' ').expect("a verdict and a rule");
+        let verdict = match verdict {
+            "allow" => Verdict::Allow,
+            "ask" => Verdict::Ask,
+            "deny" => Verdict::Deny,
+            other => panic!("`{other}` is not a verdict"),
+        };
+        Rule::parse(verdict, rule).expect("a test's rules are rules")
+    });
+    Policy::new(rules.collect(), false)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,379 @@
+//! Upstreams on 127.0.0.1: well-behaved ones that answer by a closure, and ones that send any bytes.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::BodyExt as _;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper_util::rt::TokioIo;
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::{AbortHandle, JoinSet};
+use tokio_rustls::TlsAcceptor;
+
+use crate::ca::Identity;
+
+/// A server. It ends when it is dropped.
+pub struct Upstream {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    accepting: AbortHandle,
+}
+
+/// A request as it arrived.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// The method.
+    pub method: String,
+    /// The target of the request line, byte for byte.
+    pub target: String,
+    /// The headers, in order.
+    pub headers: Vec<(String, Vec<u8>)>,
+    /// The body.
+    pub body: Bytes,
+}
+
+/// What a well-behaved upstream answers.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    status: u16,
+    headers: Vec<(String, Vec<u8>)>,
+    body: ReplyBody,
+}
+
+/// What an ill-behaved upstream does, on each connection from the beginning.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// Reads to the end of a request's head.
+    ReadHead,
+    /// Sends bytes.
+    Write(Vec<u8>),
+    /// Sends bytes over and over, until nobody takes them.
+    Flood(Vec<u8>),
+    /// Sends nothing more and waits until the other side is gone.
+    Hang,
+}
+
+#[derive(Default)]
+struct Shared {
+    accepted: AtomicUsize,
+    open: watch::Sender<usize>,
+    requests: AtomicUsize,
+    seen: Mutex<Vec<Seen>>,
+    raw: Mutex<Vec<u8>>,
+}
+
+#[derive(Clone)]
+enum Manner {
+    Answer(Arc<dyn Fn(&Seen) -> Reply + Send + Sync>),
+    Script(Arc<[Step]>),
+}
+
+impl Upstream {
+    /// Answers over plain HTTP.
+    pub async fn http(answer: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Self {
+        Self::start(None, Manner::Answer(Arc::new(answer))).await
+    }
+
+    /// Answers over TLS.
+    pub async fn https(
+        identity: Identity,
+        answer: impl Fn(&Seen) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        Self::start(Some(identity), Manner::Answer(Arc::new(answer))).await
+    }
+
+    /// Follows a script on each connection, then closes it.
+    pub async fn raw(steps: impl Into<Arc<[Step]>>) -> Self {
+        Self::start(None, Manner::Script(steps.into())).await
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// How many connections there have been.
+    pub fn connections(&self) -> usize {
+        self.shared.accepted.load(Ordering::SeqCst)
+    }
+
+    /// How many requests have arrived, with head and body.
+    pub fn requests(&self) -> usize {
+        self.shared.requests.load(Ordering::SeqCst)
+    }
+
+    /// The requests that a well-behaved upstream has had.
+    pub fn seen(&self) -> Vec<Seen> {
+        self.shared.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The bytes that have arrived on all connections, without TLS.
+    pub fn raw_bytes(&self) -> Vec<u8> {
+        self.shared.raw.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Waits until no connection is open.
+    pub async fn wait_until_closed(&self) {
+        let mut open = self.shared.open.subscribe();
+        open.wait_for(|open| *open == 0).await.expect("the sender lives as long as we do");
+    }
+
+    async fn start(identity: Option<Identity>, manner: Manner) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port is free");
+        let address = listener.local_addr().expect("a listener has an address");
+        let shared = Arc::new(Shared::default());
+        let acceptor =
+            identity.map(|identity| TlsAcceptor::from(Arc::new(server_config(identity))));
+        let accepting = tokio::spawn(accept(listener, acceptor, manner, Arc::clone(&shared)));
+        Self { address, shared, accepting: accepting.abort_handle() }
+    }
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+impl Seen {
+    /// The values of a header.
+    pub fn values(&self, name: &str) -> Vec<String> {
+        let named = self.headers.iter().filter(|(found, _)| found.eq_ignore_ascii_case(name));
+        named.map(|(_, value)| String::from_utf8_lossy(value).into_owned()).collect()
+    }
+}
+
+impl Reply {
+    /// A status without a body.
+    pub fn status(status: u16) -> Self {
+        Self { status, headers: Vec::new(), body: ReplyBody::of(Bytes::new(), 0) }
+    }
+
+    /// 200 with a body.
+    pub fn ok(body: impl Into<Bytes>) -> Self {
+        Self::status(200).body(body)
+    }
+
+    /// With this body.
+    #[must_use]
+    pub fn body(self, body: impl Into<Bytes>) -> Self {
+        Self { body: ReplyBody::of(body.into(), 1), ..self }
+    }
+
+    /// With a body of `piece`, `times` over, whose length is stated where `sized` is set.
+    #[must_use]
+    pub fn repeat(self, piece: impl Into<Bytes>, times: u64, sized: bool) -> Self {
+        Self { body: ReplyBody { sized, ..ReplyBody::of(piece.into(), times) }, ..self }
+    }
+
+    /// With another header.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
+        self.headers.push((name.to_owned(), value.as_ref().to_vec()));
+        self
+    }
+}
+
+#[derive(Clone, Debug)]
+struct ReplyBody {
+    piece: Bytes,
+    times: u64,
+    sized: bool,
+}
+
+impl ReplyBody {
+    fn of(piece: Bytes, times: u64) -> Self {
+        Self { piece, times, sized: true }
+    }
+}
+
+impl Body for ReplyBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let this = self.get_mut();
+        let Some(left) = this.times.checked_sub(1) else { return Poll::Ready(None) };
+        this.times = left;
+        Poll::Ready(Some(Ok(Frame::data(this.piece.clone()))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.times == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        if self.sized {
+            SizeHint::with_exact(self.times.saturating_mul(self.piece.len() as u64))
+        } else {
+            SizeHint::default()
+        }
+    }
+}
+
+async fn accept(
+    listener: TcpListener,
+    acceptor: Option<TlsAcceptor>,
+    manner: Manner,
+    shared: Arc<Shared>,
+) {
+    let mut connections = JoinSet::new();
+    while let Ok((stream, _)) = listener.accept().await {
+        shared.accepted.fetch_add(1, Ordering::SeqCst);
+        shared.open.send_modify(|open| *open += 1);
+        let (acceptor, manner, shared) = (acceptor.clone(), manner.clone(), Arc::clone(&shared));
+        connections.spawn(async move {
+            // That the other side goes away is what many tests are about.
+            let _ = serve(stream, acceptor, manner, &shared).await;
+            shared.open.send_modify(|open| *open -= 1);
+        });
+    }
+}
+
+async fn serve(
+    stream: TcpStream,
+    acceptor: Option<TlsAcceptor>,
+    manner: Manner,
+    shared: &Arc<Shared>,
+) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    match acceptor {
+        None => speak(stream, manner, shared).await,
+        Some(acceptor) => speak(acceptor.accept(stream).await?, manner, shared).await,
+    }
+}
+
+async fn speak<S>(stream: S, manner: Manner, shared: &Arc<Shared>) -> io::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let stream = Recorder { stream, shared: Arc::clone(shared) };
+    match manner {
+        Manner::Answer(answer) => speak_http(stream, answer, shared).await,
+        Manner::Script(steps) => follow(stream, &steps, shared).await,
+    }
+}
+
+async fn speak_http<S>(
+    stream: Recorder<S>,
+    answer: Arc<dyn Fn(&Seen) -> Reply + Send + Sync>,
+    shared: &Arc<Shared>,
+) -> io::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let service = hyper::service::service_fn(|request: Request<Incoming>| {
+        let (answer, shared) = (Arc::clone(&answer), Arc::clone(shared));
+        async move {
+            let seen = see(request).await?;
+            let reply = answer(&seen);
+            shared.seen.lock().unwrap_or_else(PoisonError::into_inner).push(seen);
+            shared.requests.fetch_add(1, Ordering::SeqCst);
+            let mut response = Response::builder().status(reply.status);
+            for (name, value) in &reply.headers {
+                response = response.header(name.as_str(), value.as_slice());
+            }
+            response.body(reply.body).map_err(io::Error::other)
+        }
+    });
+    let server = hyper::server::conn::http1::Builder::new();
+    server.serve_connection(TokioIo::new(stream), service).await.map_err(io::Error::other)
+}
+
+async fn see(request: Request<Incoming>) -> io::Result<Seen> {
+    let (head, body) = request.into_parts();
+    let headers = head.headers.iter();
+    Ok(Seen {
+        method: head.method.to_string(),
+        target: head.uri.to_string(),
+        headers: headers
+            .map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()))
+            .collect(),
+        body: body.collect().await.map_err(io::Error::other)?.to_bytes(),
+    })
+}
+
+async fn follow<S>(mut stream: Recorder<S>, steps: &[Step], shared: &Shared) -> io::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin,
+{
+    for step in steps {
+        match step {
+            Step::ReadHead => {
+                let mut last = [0; 4];
+                while &last != b"\r\n\r\n" {
+                    last.rotate_left(1);
+                    last[3] = stream.read_u8().await?;
+                }
+                shared.requests.fetch_add(1, Ordering::SeqCst);
+            }
+            Step::Write(bytes) => stream.write_all(bytes).await?,
+            Step::Flood(bytes) => loop {
+                stream.write_all(bytes).await?;
+            },
+            Step::Hang => while stream.read(&mut [0; 4096]).await? > 0 {},
+        }
+    }
+    stream.shutdown().await
+}
+
+fn server_config(identity: Identity) -> ServerConfig {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("the provider knows the default versions")
+        .with_no_client_auth()
+        .with_single_cert(identity.chain, identity.key)
+        .expect("certificate and key belong together")
+}
+
+/// Keeps a copy of what is read.
+struct Recorder<S> {
+    stream: S,
+    shared: Arc<Shared>,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Recorder<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
+        let mut raw = self.shared.raw.lock().unwrap_or_else(PoisonError::into_inner);
+        raw.extend_from_slice(&buffer.filled()[before..]);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Recorder<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
