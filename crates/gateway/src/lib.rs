@@ -1,1 +1,22 @@
+//! The MCP edge: sessions, tools and transports.
+//!
+//! Both eras of the protocol are spoken on both transports, and which one is decided message by
+//! message: a request that names its version in `_meta` is served statelessly (2026-07-28), any
+//! other belongs to the session that `initialize` opened (2024-11-05 to 2025-11-25).
+//!
+//! - [`wire`]: bytes to one message and back; pure.
+//! - `protocol`: what the two eras say; pure but for the tools it starts.
+//! - `session`: the sessions of the `initialize` era, and the calls that are in flight.
+//! - `tools`: the built-in server, one file a tool, over [`Calls`](strongroom_model::ports::Calls).
+//! - [`transport`]: [`stdio`] and [`http`].
+//!
+//! Who calls is told by the transport and by nothing in a message: what a client says of itself is
+//! a label in the audit.
 
+mod protocol;
+mod session;
+mod tools;
+pub mod transport;
+pub mod wire;
+
+pub use transport::{http, stdio};

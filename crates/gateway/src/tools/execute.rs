@@ -1,0 +1,296 @@
+//! `execute`: one HTTP call.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use strongroom_model::call::{Answer, Body, Execute, Finished};
+
+use super::arguments::{Arguments, wrong};
+use super::output::{self, Output};
+use crate::wire::write::{self, Object};
+use crate::wire::{RpcError, members, strict};
+
+pub(super) const DEFINITION: &str = r#"{
+  "name": "execute",
+  "title": "Call an API",
+  "description": "Makes one HTTP request to a service from `list_services` and returns its answer. The credential is added for you: send no Authorization header and no key. `status` is the API's own, so read it: 404 and 422 are answers. A request that the rules do not allow comes back as an error with a code (`policy_denied`, `not_found`, `rate_limited`, ...) and `retry`: `never` means do not repeat it, `after` means wait first. Secrets in the answer are replaced by [REDACTED:name]. Examples: {\"service\": \"github\", \"method\": \"GET\", \"path\": \"/repos/acme/app/issues\", \"query\": {\"state\": \"open\", \"per_page\": 5}} and {\"service\": \"linear\", \"method\": \"POST\", \"path\": \"/graphql\", \"body\": {\"query\": \"{ viewer { id } }\"}, \"reason\": \"find my user id\"}",
+  "inputSchema": {
+    "type": "object",
+    "properties": {
+      "service": { "type": "string", "description": "A name from `list_services`. `capability` is accepted as another word for it." },
+      "capability": { "type": "string", "description": "The same as `service`; give one of the two." },
+      "method": { "type": "string", "enum": ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] },
+      "path": { "type": "string", "description": "Begins with `/`, relative to the service's base URL, percent-encoded; a query may follow." },
+      "query": {
+        "type": "object",
+        "description": "Query parameters beside those in `path`. A list repeats the name.",
+        "additionalProperties": {
+          "anyOf": [
+            { "type": ["string", "number", "boolean"] },
+            { "type": "array", "items": { "type": ["string", "number", "boolean"] } }
+          ]
+        }
+      },
+      "headers": { "type": "object", "description": "accept*, content-type, if-*, idempotency-key and what `list_services` names; others are left out.", "additionalProperties": { "type": "string" } },
+      "body": { "description": "A string is sent as it is; any other JSON value as JSON, or as a form where content-type is application/x-www-form-urlencoded." },
+      "body_encoding": { "type": "string", "enum": ["base64"], "description": "`body` is base64 of the bytes to send." },
+      "reason": { "type": "string", "description": "Why, in a few words; it stands in the audit log." }
+    },
+    "required": ["method", "path"],
+    "additionalProperties": false
+  },
+  "outputSchema": {
+    "type": "object",
+    "properties": {
+      "status": { "type": "integer" },
+      "headers": { "type": "object", "additionalProperties": { "type": "string" } },
+      "body": { "description": "JSON where the answer is JSON, else text, else base64." },
+      "body_in": { "type": "string", "enum": ["text"], "description": "The body is large and stands in the first text block only." },
+      "body_encoding": { "type": "string", "enum": ["base64"] },
+      "redactions": { "type": "integer" },
+      "duration_ms": { "type": "integer" },
+      "audit_id": { "type": "string" },
+      "dropped_headers": { "type": "array", "items": { "type": "string" } },
+      "error": {
+        "type": "object",
+        "properties": {
+          "code": { "type": "string" },
+          "message": { "type": "string" },
+          "audit_id": { "type": "string" },
+          "retry": { "type": "string", "enum": ["never", "after", "ask"] },
+          "retry_after_s": { "type": "integer" }
+        }
+      }
+    }
+  },
+  "annotations": { "readOnlyHint": false, "destructiveHint": true, "idempotentHint": false, "openWorldHint": true }
+}"#;
+
+/// A body of more bytes stands once, in the text block (decision 35).
+const TWICE: usize = 64 << 10;
+
+/// Levels of a body that is embedded as JSON; ours come on top.
+const DEPTH: usize = 56;
+
+const KNOWN: [&str; 9] = [
+    "service",
+    "capability",
+    "method",
+    "path",
+    "query",
+    "headers",
+    "body",
+    "body_encoding",
+    "reason",
+];
+
+pub(super) fn read(arguments: Option<&str>) -> Result<Execute, RpcError> {
+    let arguments = Arguments::read(arguments, &KNOWN)?;
+    let service = match (arguments.optional("service")?, arguments.optional("capability")?) {
+        (Some(service), None) | (None, Some(service)) => service.into_owned(),
+        (None, None) => return Err(wrong("`service` is required")),
+        (Some(_), Some(_)) => return Err(wrong("give `service` or `capability`, not both")),
+    };
+    Ok(Execute {
+        service,
+        method: arguments.required("method")?,
+        path: arguments.required("path")?,
+        query: query(&arguments)?,
+        headers: headers(&arguments)?,
+        body: body(&arguments)?,
+        reason: arguments.optional("reason")?.map(Into::into),
+    })
+}
+
+fn query(arguments: &Arguments<'_>) -> Result<Vec<(String, String)>, RpcError> {
+    let mut pairs = Vec::new();
+    for (name, raw) in arguments.object("query")?.iter() {
+        let mut add = |raw| match scalar(raw) {
+            Some(value) => {
+                pairs.push((name.to_owned(), value));
+                Ok(())
+            }
+            None => Err(wrong(
+                "a value in `query` is a string, a number, true or false, or a list of them",
+            )),
+        };
+        if raw.starts_with('[') {
+            let items: Vec<&serde_json::value::RawValue> =
+                serde_json::from_str(raw).map_err(|_| wrong("`query` cannot be read"))?;
+            items.into_iter().try_for_each(|item| add(item.get()))?;
+        } else {
+            add(raw)?;
+        }
+    }
+    Ok(pairs)
+}
+
+/// A value that has one spelling in a query: a number keeps the one that it was written in.
+fn scalar(raw: &str) -> Option<String> {
+    match raw.bytes().next()? {
+        b'"' => members::string(raw).map(Into::into),
+        b'-' | b'0'..=b'9' | b't' | b'f' => Some(raw.to_owned()),
+        _ => None,
+    }
+}
+
+fn headers(arguments: &Arguments<'_>) -> Result<Vec<(String, String)>, RpcError> {
+    let pair = |(name, raw): (&str, _)| match members::string(raw) {
+        Some(value) => Ok((name.to_owned(), value.into_owned())),
+        None => Err(wrong("a value in `headers` is a string")),
+    };
+    arguments.object("headers")?.iter().map(pair).collect()
+}
+
+fn body(arguments: &Arguments<'_>) -> Result<Body, RpcError> {
+    let raw = arguments.raw("body");
+    match arguments.optional("body_encoding")?.as_deref() {
+        None => Ok(match raw {
+            None => Body::Empty,
+            Some(raw) => match members::string(raw) {
+                Some(text) => Body::Text(text.into_owned()),
+                None => Body::Json(raw.to_owned()),
+            },
+        }),
+        Some("base64") => {
+            let text = raw.and_then(members::string);
+            let bytes = text.and_then(|text| STANDARD.decode(&*text).ok());
+            bytes.map(Body::Bytes).ok_or_else(|| wrong("`body` is not base64 (RFC 4648 §4)"))
+        }
+        Some(_) => Err(wrong("`body_encoding` is `base64` or absent")),
+    }
+}
+
+pub(super) fn output(finished: Finished) -> Output {
+    let audit_id = finished.audit_id.as_deref();
+    let answer = match finished.result {
+        Ok(answer) => answer,
+        Err(refusal) => return Output::refused(&refusal, audit_id),
+    };
+    let body = answer.body.get();
+    let binary = std::str::from_utf8(body).is_err();
+    let large = body.len() > TWICE;
+    let structured = output::object(|result| {
+        result.number("status", answer.status.into());
+        combined(result, &answer);
+        if large {
+            result.string("body_in", "text");
+        } else {
+            small(result.name("body"), &answer);
+        }
+        if binary {
+            result.string("body_encoding", "base64");
+        }
+        result.number("redactions", answer.redactions).number("duration_ms", answer.duration_ms);
+        result.optional("audit_id", audit_id);
+        if !answer.dropped_headers.is_empty() {
+            let dropped = answer.dropped_headers.iter().map(String::as_str);
+            result.strings("dropped_headers", dropped);
+        }
+    });
+    if large {
+        Output::Large { structured, body: answer.body.into_inner(), binary }
+    } else {
+        Output::Structured(structured)
+    }
+}
+
+/// The headers as one object; a name that came twice has its values joined (RFC 9110 §5.3).
+fn combined(result: &mut Object<'_>, answer: &Answer) {
+    let mut headers = Object::open(result.name("headers"));
+    for (at, (name, first)) in answer.headers.iter().enumerate() {
+        if answer.headers[..at].iter().any(|(earlier, _)| earlier == name) {
+            continue;
+        }
+        let mut value = first.get().clone();
+        for (_, more) in answer.headers[at + 1..].iter().filter(|(later, _)| later == name) {
+            value.push_str(", ");
+            value.push_str(more.get());
+        }
+        headers.string(name, &value);
+    }
+    headers.close();
+}
+
+fn small(out: &mut Vec<u8>, answer: &Answer) {
+    let body = answer.body.get();
+    if is_json(answer)
+        && let Ok(text) = strict::check(body, DEPTH)
+    {
+        return write::on_one_line(out, text);
+    }
+    match std::str::from_utf8(body) {
+        Ok(text) => write::string(out, text),
+        Err(_) => output::base64(out, body),
+    }
+}
+
+fn is_json(answer: &Answer) -> bool {
+    let Some((_, value)) = answer.headers.iter().find(|(name, _)| name == "content-type") else {
+        return false;
+    };
+    let essence = value.get().split(';').next().unwrap_or_default().trim();
+    essence.eq_ignore_ascii_case("application/json")
+        || essence
+            .get(essence.len().saturating_sub(5)..)
+            .is_some_and(|end| end.eq_ignore_ascii_case("+json"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(arguments: &str) -> Result<Execute, RpcError> {
+        super::read(Some(arguments))
+    }
+
+    #[test]
+    fn a_json_body_stays_as_it_was_written() {
+        for raw in [r#"{"b":1, "a":1.50}"#, "[1e3]", "12345678901234567890.10", "true"] {
+            let text = format!(r#"{{"service":"s","method":"POST","path":"/","body":{raw}}}"#);
+            assert_eq!(read(&text).unwrap().body, Body::Json(raw.to_owned()));
+        }
+    }
+
+    #[test]
+    fn a_string_is_text_and_base64_is_bytes_where_it_is_called_so() {
+        let base = r#""service":"s","method":"POST","path":"/""#;
+        let body = |rest: &str| read(&format!("{{{base}{rest}}}")).map(|call| call.body);
+        assert_eq!(body("").unwrap(), Body::Empty);
+        assert_eq!(body(r#","body":"a\n\"""#).unwrap(), Body::Text("a\n\"".into()));
+        assert_eq!(
+            body(r#","body":"AAH/","body_encoding":"base64""#).unwrap(),
+            Body::Bytes(vec![0, 1, 255])
+        );
+        for bad in [
+            r#","body":"AAH/","body_encoding":"hex""#,
+            r#","body":"A","body_encoding":"base64""#,
+            r#","body":{},"body_encoding":"base64""#,
+            r#","body_encoding":"base64""#,
+        ] {
+            assert_eq!(body(bad).unwrap_err().code, -32602, "{bad}");
+        }
+    }
+
+    #[test]
+    fn query_values_are_scalars_and_lists_of_them() {
+        let query = |raw: &str| {
+            read(&format!(r#"{{"service":"s","method":"GET","path":"/","query":{raw}}}"#))
+                .map(|call| call.query)
+        };
+        let pairs = query(r#"{"a":"x y","n":1.50,"b":true,"l":["p",2],"e":[]}"#).unwrap();
+        let pairs: Vec<_> = pairs.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+        assert_eq!(pairs, [("a", "x y"), ("n", "1.50"), ("b", "true"), ("l", "p"), ("l", "2")]);
+        for bad in [r#"{"a":{}}"#, r#"{"a":null}"#, r#"{"a":[[1]]}"#, "[]", "\"a=b\""] {
+            assert_eq!(query(bad).unwrap_err().code, -32602, "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_service_has_two_names_and_is_given_once() {
+        let call = |names: &str| read(&format!(r#"{{{names}"method":"GET","path":"/"}}"#));
+        assert_eq!(call(r#""service":"a","#).unwrap().service, "a");
+        assert_eq!(call(r#""capability":"a","#).unwrap().service, "a");
+        assert!(call("").is_err());
+        assert!(call(r#""service":"a","capability":"a","#).is_err());
+    }
+}

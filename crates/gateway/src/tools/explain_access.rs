@@ -1,0 +1,77 @@
+//! `explain_access`: what the policy says to a request that is not made.
+
+use strongroom_model::call::Explained;
+use strongroom_model::policy::Verdict;
+use strongroom_model::ports::Calls;
+use strongroom_model::principal::Caller;
+
+use super::arguments::Arguments;
+use super::output::Output;
+use crate::wire::RpcError;
+use crate::wire::write::{self, Object};
+
+pub(super) const DEFINITION: &str = r#"{
+  "name": "explain_access",
+  "title": "Explain access",
+  "description": "Says whether a request would be allowed, and which rules lead to that, without making it. Use it before a call that you are unsure of, or after `policy_denied`. Example: {\"service\": \"github\", \"method\": \"GET\", \"path\": \"/user/repos\"}",
+  "inputSchema": {
+    "type": "object",
+    "properties": {
+      "service": { "type": "string", "description": "A name from `list_services`." },
+      "method": { "type": "string", "enum": ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] },
+      "path": { "type": "string", "description": "Begins with `/`, relative to the service's base URL; a query may follow." }
+    },
+    "required": ["service", "method", "path"],
+    "additionalProperties": false
+  },
+  "outputSchema": {
+    "type": "object",
+    "properties": {
+      "decision": { "type": "string", "enum": ["allow", "ask", "deny"] },
+      "request": { "type": "string", "description": "What the request was understood as." },
+      "rule": { "type": "string", "description": "The rule that decided; absent where no rule matched, which means deny." },
+      "matched": {
+        "type": "array",
+        "items": { "type": "object", "properties": { "decision": { "type": "string" }, "rule": { "type": "string" } } }
+      },
+      "error": { "type": "object" }
+    }
+  },
+  "annotations": { "readOnlyHint": true, "openWorldHint": false }
+}"#;
+
+pub(super) fn call(
+    arguments: Option<&str>,
+    calls: &dyn Calls,
+    caller: &Caller,
+) -> Result<Output, RpcError> {
+    let arguments = Arguments::read(arguments, &["service", "method", "path"])?;
+    let service = arguments.required("service")?;
+    let method = arguments.required("method")?;
+    let path = arguments.required("path")?;
+    Ok(match calls.explain(caller, &service, &method, &path) {
+        Ok(explained) => output(&explained),
+        Err(refusal) => Output::refused(&refusal, None),
+    })
+}
+
+fn output(explained: &Explained) -> Output {
+    let explanation = &explained.explanation;
+    Output::structured(|result| {
+        result.string("decision", word(explanation.verdict)).string("request", &explained.request);
+        result.optional("rule", explanation.rule.as_deref());
+        write::list(result.name("matched"), &explanation.matched, |out, (verdict, rule)| {
+            let mut matched = Object::open(out);
+            matched.string("decision", word(*verdict)).string("rule", rule);
+            matched.close();
+        });
+    })
+}
+
+fn word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Allow => "allow",
+        Verdict::Ask => "ask",
+        Verdict::Deny => "deny",
+    }
+}
