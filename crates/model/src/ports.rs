@@ -10,7 +10,7 @@ use crate::audit::Draft;
 use crate::call::{Execute, Explained, Finished, ServiceView, Tested, WhoAmI};
 use crate::code::Refusal;
 use crate::injection::Credential;
-use crate::principal::{Caller, Principal};
+use crate::principal::{Caller, Name, Principal};
 use crate::redact::Redactor;
 use crate::reference::SecretRef;
 use crate::secret::Secret;
@@ -111,6 +111,13 @@ pub trait Provider: Send + Sync {
     fn stamp(&self, reference: &SecretRef) -> Stamp {
         let _ = reference;
         None
+    }
+
+    /// Whether what is stored at `reference` may be used in calls to `service` (decision 10). A
+    /// reference at which nothing is stored may be: [`resolve`](Self::resolve) says that it is not.
+    fn permits(&self, reference: &SecretRef, service: &Name) -> Result<(), ResolveError> {
+        let _ = (reference, service);
+        Ok(())
     }
 
     /// Resolves `refs`. The answer at index `i` belongs to `refs[i]`; one failure fails only its

@@ -93,14 +93,14 @@ enum How {
 impl SecureDir {
     /// Opens the directory at `path`, and makes it, and those above it, where they are missing.
     pub fn create(path: impl Into<PathBuf>) -> Result<Self, FileError> {
-        let path = tidy(path.into());
+        let path = tidy(&path.into());
         platform::make_dir(&path).map_err(|source| FileError::io(&path, source))?;
         Self::open(path)
     }
 
     /// Opens the directory at `path`.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, FileError> {
-        let path = tidy(path.into());
+        let path = tidy(&path.into());
         Ok(Self { handle: platform::Dir::open(&path)?, path })
     }
 
@@ -267,6 +267,6 @@ impl FileError {
 }
 
 /// Without a slash at the end, which would make the system follow a link.
-fn tidy(path: PathBuf) -> PathBuf {
+fn tidy(path: &Path) -> PathBuf {
     path.components().collect()
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use strongroom_model::secret::Secret;
 
 use crate::envelope::{self, FORMAT, Place, SealError};
-use crate::key::Key;
+use crate::key::{Key, hex};
 use crate::machine::MachineId;
 
 /// Wraps the keys of tenants.
@@ -48,8 +48,7 @@ impl MachineKek {
     pub fn derive(secret: &Secret, id: &MachineId) -> Self {
         let key = Key::derive(secret, id.as_str().as_bytes(), b"strongroom machine kek 1");
         let tag = key.mac("strongroom kek id").tag(&[]);
-        let short = tag[..8].iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-        Self { id: format!("machine:{short}"), key }
+        Self { id: format!("machine:{}", hex(&tag[..8])), key }
     }
 
     fn place<'a>(&'a self, tenant: &'a str, key_id: &'a str) -> Place<'a> {

@@ -33,6 +33,13 @@ pub fn random(bytes: &mut [u8]) -> Result<(), RandomError> {
     rand::fill(bytes).map_err(|_| RandomError)
 }
 
+/// Lower-case hexadecimal digits of `bytes`; for ids and checksums, not for secrets.
+pub fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble)]);
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+}
+
 impl Key {
     /// A new random key.
     pub fn generate() -> Result<Self, RandomError> {

@@ -15,7 +15,7 @@ pub mod machine;
 pub use envelope::{IntegrityError, Place, SealError, open, seal};
 pub use file::{FileError, Guard, SecureDir};
 pub use kek::{Kek, KekError, MachineKek};
-pub use key::{Key, KeyError, MacKey, RandomError, random};
+pub use key::{Key, KeyError, MacKey, RandomError, hex, random};
 pub use machine::{
     FileSecret, MachineId, MachineIdError, MachineKeyError, MachineSecret, machine_id,
 };

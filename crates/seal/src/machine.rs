@@ -12,7 +12,7 @@ use strongroom_model::secret::Secret;
 use zeroize::Zeroizing;
 
 use crate::file::{FileError, SecureDir};
-use crate::key::{KEY_LEN, RandomError, random};
+use crate::key::{KEY_LEN, RandomError, hex, random};
 
 pub use id::{MachineId, MachineIdError, machine_id};
 
@@ -162,7 +162,7 @@ fn decode(line: &[u8]) -> Option<Secret> {
 /// Tells a slip from a key. It is no secret: 32 bits of a hash over 256 random ones.
 fn checksum(body: &[u8]) -> String {
     let hash = digest::digest(&digest::SHA256, body);
-    hash.as_ref()[..CHECKSUM / 2].iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&hash.as_ref()[..CHECKSUM / 2])
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use strongroom_model::ports::{BoxFuture, Provider, ResolveError, Stamp};
+use strongroom_model::principal::Name;
 use strongroom_model::reference::SecretRef;
 use strongroom_model::secret::Secret;
 
@@ -27,6 +28,17 @@ impl Provider for LocalProvider {
 
     fn stamp(&self, _reference: &SecretRef) -> Stamp {
         self.0.data_version().ok()
+    }
+
+    fn permits(&self, reference: &SecretRef, service: &Name) -> Result<(), ResolveError> {
+        match self.0.used_by(reference.path()) {
+            Ok(Some(used_by)) if !used_by.is_for_service(service) => Err(ResolveError::Denied {
+                reference: reference.clone(),
+                why: format!("it was stored for `{used_by}`"),
+            }),
+            Ok(_) => Ok(()),
+            Err(error) => Err(of_vault(&error)),
+        }
     }
 
     fn resolve<'a>(

@@ -5,4 +5,5 @@ pub mod ca;
 pub mod canary;
 pub mod fakes;
 pub mod oracle;
+pub mod provider;
 pub mod upstream;

@@ -48,7 +48,7 @@ impl<'a> Principals<'a> {
 
     /// Makes a principal with a token, which is returned and never shown again. One that has been
     /// [ensured](Self::ensure) and has none yet is given one.
-    pub fn create(&self, name: &Name) -> Result<Secret, VaultError> {
+    pub fn create(self, name: &Name) -> Result<Secret, VaultError> {
         self.give_token(name, |old| match old {
             Some(PrincipalRow { token_hash: None, disabled: None, .. }) | None => Ok(()),
             Some(_) => Err(VaultError::PrincipalExists { name: name.clone() }),
@@ -56,7 +56,7 @@ impl<'a> Principals<'a> {
     }
 
     /// Gives a principal that exists a new token; the old one is refused from now on.
-    pub fn renew(&self, name: &Name) -> Result<Secret, VaultError> {
+    pub fn renew(self, name: &Name) -> Result<Secret, VaultError> {
         self.give_token(name, |old| match old {
             Some(_) => Ok(()),
             None => Err(VaultError::NoPrincipal { name: name.clone() }),
@@ -64,7 +64,7 @@ impl<'a> Principals<'a> {
     }
 
     /// Makes a principal without a token, for stdio, unless it is there.
-    pub fn ensure(&self, name: &Name) -> Result<(), VaultError> {
+    pub fn ensure(self, name: &Name) -> Result<(), VaultError> {
         if self.vault.read(|_, _, snapshot| Ok(snapshot.principals.contains_key(name)))? {
             return Ok(());
         }
@@ -78,7 +78,7 @@ impl<'a> Principals<'a> {
     }
 
     /// The principals, by name.
-    pub fn list(&self) -> Result<Vec<PrincipalInfo>, VaultError> {
+    pub fn list(self) -> Result<Vec<PrincipalInfo>, VaultError> {
         self.vault.read(|_, _, snapshot| {
             let infos = snapshot.principals.iter().map(|(name, row)| PrincipalInfo {
                 name: name.clone(),
@@ -91,14 +91,14 @@ impl<'a> Principals<'a> {
     }
 
     /// Whether there is such a principal and it is not disabled.
-    pub fn exists(&self, name: &Name) -> Result<bool, VaultError> {
+    pub fn exists(self, name: &Name) -> Result<bool, VaultError> {
         self.vault.read(|_, _, snapshot| {
             Ok(snapshot.principals.get(name).is_some_and(|row| row.disabled.is_none()))
         })
     }
 
     /// Refuses a principal and its token from now on, in every process.
-    pub fn disable(&self, name: &Name) -> Result<(), VaultError> {
+    pub fn disable(self, name: &Name) -> Result<(), VaultError> {
         let now = self.vault.now();
         self.vault.write(|transaction, _, snapshot| {
             let Some(old) = snapshot.principals.remove(name) else {
@@ -111,7 +111,7 @@ impl<'a> Principals<'a> {
 
     /// The principal whose token this is. The work is the same for every token that is not: every
     /// stored hash is compared, in constant time.
-    pub fn find_by_token(&self, token: &Secret) -> Result<Option<Name>, VaultError> {
+    pub fn find_by_token(self, token: &Secret) -> Result<Option<Name>, VaultError> {
         self.vault.read(|_, keys, snapshot| {
             let hash = hash(keys, token);
             let mut found = 0_u32;
@@ -128,7 +128,7 @@ impl<'a> Principals<'a> {
     }
 
     fn give_token(
-        &self,
+        self,
         name: &Name,
         check: impl FnOnce(Option<&PrincipalRow>) -> Result<(), VaultError>,
     ) -> Result<Secret, VaultError> {

@@ -86,16 +86,16 @@ pub(super) fn found(transaction: &Transaction<'_>, kek: &dyn Kek) -> Result<(), 
 
 /// Unwraps the tenant's key.
 pub(super) fn unlock(transaction: &Transaction<'_>, kek: &dyn Kek) -> Result<Keys, VaultError> {
-    let (kek_id, key_id, wrapped, token_key): (String, String, Vec<u8>, Vec<u8>) = transaction
-        .query_row(
+    let (sealed_under, key_id, wrapped, token_key): (String, String, Vec<u8>, Vec<u8>) =
+        transaction.query_row(
             "SELECT kek_id, key_id, wrapped_key, token_key FROM tenants WHERE id = ?1",
             [TENANT],
             |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
         )?;
-    if kek_id != kek.id() {
+    if sealed_under != kek.id() {
         return Err(VaultError::WrongKey {
             path: std::path::PathBuf::new(),
-            sealed_under: kek_id,
+            sealed_under,
             offered: kek.id().to_owned(),
         });
     }
