@@ -49,9 +49,9 @@ fn check(shell: &Shell, target: &str, stubs: &Path) -> Result<(), String> {
         .env("RUSTC", "/usr/bin/rustc")
         .env("CARGO_INCREMENTAL", "0")
         .env("CARGO_TARGET_DIR", shell.target.join("cross"))
-        .env("CC_aarch64_apple_darwin", stubs.join("cc"))
-        .env("CXX_aarch64_apple_darwin", stubs.join("cc"))
-        .env("AR_aarch64_apple_darwin", stubs.join("ar"))
+        .env("CC_aarch64_apple_darwin", stubs.join("darwin-cc"))
+        .env("CXX_aarch64_apple_darwin", stubs.join("darwin-cc"))
+        .env("AR_aarch64_apple_darwin", stubs.join("darwin-ar"))
         .env("SDKROOT", stubs.join("sdk"))
         .args(["check", "--quiet", "-Z", "build-std=std,panic_abort", "--target", target]);
     shell::run(command.args(["-p", "strongroom", "--lib", "--bins"]))
@@ -65,7 +65,7 @@ fn stubs(folder: &Path) -> std::io::Result<PathBuf> {
                   shift\ndone\n";
     let archive = "#!/bin/sh\nfor word; do\n  case $word in *.a) : > \"$word\" ;; esac\ndone\n";
     let sdk = format!("#!/bin/sh\necho {}\n", stubs.join("sdk").display());
-    for (name, text) in [("cc", output), ("ar", archive), ("xcrun", &sdk)] {
+    for (name, text) in [("darwin-cc", output), ("darwin-ar", archive), ("xcrun", &sdk)] {
         let file = stubs.join(name);
         fs::write(&file, text)?;
         fs::set_permissions(&file, fs::Permissions::from_mode(0o755))?;

@@ -48,7 +48,7 @@ impl Source {
 
     /// Whether nothing of this file ends up in a program.
     fn is_test(&self) -> bool {
-        self.path.contains("/tests/") || self.path.ends_with("/tests.rs")
+        self.path.contains("/tests/") || self.path.ends_with("tests.rs")
     }
 
     /// The lines of code, with their numbers: no comments, no blank lines, no tests.
