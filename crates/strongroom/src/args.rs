@@ -1,0 +1,186 @@
+//! The grammar of the command line.
+//!
+//! Each command's arguments stand in its own file. What clap says of a mistake is put in our form;
+//! an argument that was not understood may be a pasted secret, so only option names are repeated.
+
+use std::ffi::OsString;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Parser, Subcommand};
+
+use crate::commands;
+use crate::environment::Host;
+use crate::failure::Failure;
+use crate::output::Output;
+
+/// Lets AI agents use credentials without holding them.
+#[derive(Debug, Parser)]
+#[command(
+    name = "strongroom",
+    version,
+    max_term_width = 100,
+    after_help = "Start with: strongroom init",
+    infer_long_args = false
+)]
+pub struct Args {
+    /// Answer as JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// Every command.
+#[derive(Debug, Subcommand)]
+pub enum Command {}
+
+impl Args {
+    /// Runs the command.
+    pub fn run(self, host: &Host, output: &Output) -> Result<(), Failure> {
+        match self.command {
+            None => commands::overview::run(host, output),
+            Some(command) => match command {},
+        }
+    }
+}
+
+/// Reads the command line.
+///
+/// # Errors
+///
+/// Help and the version, too, stop the reading.
+pub fn parse(arguments: &[OsString]) -> Result<Args, Stopped> {
+    Args::try_parse_from(arguments).map_err(Stopped)
+}
+
+/// Whether a command line that was not understood asks for JSON.
+pub fn wants_json(arguments: &[OsString]) -> bool {
+    arguments.iter().any(|argument| argument == "--json")
+}
+
+/// The reading stopped: there is help to print, or a mistake.
+#[derive(Debug)]
+pub struct Stopped(clap::Error);
+
+impl Stopped {
+    /// Prints the help that was asked for, or says what the mistake is.
+    pub fn finish(&self, output: &Output) -> Result<(), Failure> {
+        match self.0.kind() {
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+                let text = self.0.render();
+                output.print(&if output.style() == crate::output::Style::PLAIN {
+                    text.to_string()
+                } else {
+                    text.ansi().to_string()
+                })
+            }
+            _ => Err(self.mistake()),
+        }
+    }
+
+    fn mistake(&self) -> Failure {
+        let get = |kind| match self.0.get(kind) {
+            Some(ContextValue::String(text)) => Some(text.clone()),
+            Some(ContextValue::Strings(texts)) => Some(texts.join(", ")),
+            _ => None,
+        };
+        // "--key <VALUE>" -> "--key"
+        let argument = get(ContextKind::InvalidArg)
+            .filter(|text| text.starts_with(['-', '<']))
+            .map(|text| text.split(['=', ' ']).next().unwrap_or_default().to_owned());
+        let problem = match (self.0.kind(), argument) {
+            (ErrorKind::UnknownArgument, Some(name)) => format!("there is no option `{name}` here"),
+            (ErrorKind::UnknownArgument, None) => "there is an argument too many".to_owned(),
+            (ErrorKind::InvalidSubcommand, _) => "there is no such command".to_owned(),
+            (ErrorKind::MissingSubcommand, _)
+            | (ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand, _) => {
+                "a command is missing".to_owned()
+            }
+            (ErrorKind::MissingRequiredArgument, _) => {
+                let missing = get(ContextKind::InvalidArg).unwrap_or_default();
+                format!("`{missing}` is missing")
+            }
+            (ErrorKind::ArgumentConflict, Some(name)) => match get(ContextKind::PriorArg) {
+                Some(prior) if prior != name => {
+                    let prior = prior.split(['=', ' ']).next().unwrap_or_default().to_owned();
+                    format!("`{name}` and `{prior}` exclude each other")
+                }
+                _ => format!("`{name}` can be given only once"),
+            },
+            (ErrorKind::InvalidValue | ErrorKind::NoEquals, Some(name)) => {
+                match get(ContextKind::ValidValue) {
+                    Some(valid) if !valid.is_empty() => format!("`{name}` is one of {valid}"),
+                    _ => format!("`{name}` needs a value"),
+                }
+            }
+            (ErrorKind::ValueValidation, Some(name)) => match std::error::Error::source(&self.0) {
+                Some(source) => format!("`{name}`: {source}"),
+                None => format!("the value of `{name}` does not fit"),
+            },
+            (_, Some(name)) => format!("`{name}` is not used as it should be"),
+            (_, None) => "the command line is not understood".to_owned(),
+        };
+        Failure::usage(problem).hint(self.remedy(get))
+    }
+
+    fn remedy(&self, get: impl Fn(ContextKind) -> Option<String>) -> String {
+        let near = [
+            ContextKind::SuggestedSubcommand,
+            ContextKind::SuggestedArg,
+            ContextKind::SuggestedValue,
+        ]
+        .into_iter()
+        .find_map(get);
+        match near {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => match self.0.get(ContextKind::Usage) {
+                Some(ContextValue::StyledStr(usage)) => {
+                    let usage = usage.to_string();
+                    let line = usage.trim_start_matches("Usage:").trim();
+                    format!("write `{}`", line.lines().next().unwrap_or_default().trim())
+                }
+                _ => "run `strongroom help`".to_owned(),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_grammar_is_sound() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_an_example() {
+        fn check(command: &clap::Command) {
+            for inner in command.get_subcommands().filter(|inner| inner.get_name() != "help") {
+                let help = inner.get_after_help().map(ToString::to_string).unwrap_or_default();
+                let grouped = inner.has_subcommands();
+                assert!(grouped || help.contains("strongroom "), "{}", inner.get_name());
+                check(inner);
+            }
+        }
+        check(&Args::command());
+    }
+
+    #[test]
+    fn a_pasted_secret_is_never_repeated() {
+        for line in [
+            &["strongroom", "sk-canary"][..],
+            &["strongroom", "--sk=canary"],
+            &["strongroom", "--json=canary"],
+            &["strongroom", "help", "canary", "canary"],
+        ] {
+            let line: Vec<OsString> = line.iter().map(OsString::from).collect();
+            let failure = parse(&line).unwrap_err().mistake();
+            assert!(!format!("{failure:?}").contains("canary"), "{failure:?}");
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! The commands: one file each, with its arguments, its help and what it does.
+
+pub mod overview;

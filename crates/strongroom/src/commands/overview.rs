@@ -1,0 +1,42 @@
+//! `strongroom` without a command: what it is, and what to type next.
+
+use serde::Serialize;
+
+use crate::environment::Host;
+use crate::failure::Failure;
+use crate::output::{Output, Report, Style};
+
+/// What to type next.
+#[derive(Serialize)]
+struct Overview {
+    version: &'static str,
+    initialised: bool,
+    next: &'static str,
+}
+
+/// Prints the overview.
+pub fn run(host: &Host, output: &Output) -> Result<(), Failure> {
+    let initialised = host.home()?.config_file().exists();
+    output.report(&Overview {
+        version: env!("CARGO_PKG_VERSION"),
+        initialised,
+        next: if initialised { "strongroom list" } else { "strongroom init" },
+    })
+}
+
+impl Report for Overview {
+    fn text(&self, style: Style) -> String {
+        format!(
+            "Strongroom lets AI agents use credentials without holding them.\n\n\
+             {}\n  \
+             strongroom init                 make the vault and its key\n  \
+             strongroom add github           store a key, with a read-only policy\n  \
+             strongroom connect claude-code  let a client use it\n  \
+             strongroom logs -f              watch what is done with it\n  \
+             strongroom demo                 see it work, with nothing configured\n\n\
+             Type `{}` next, or `strongroom help` for every command.\n",
+            style.bold("The first five minutes:"),
+            self.next,
+        )
+    }
+}
