@@ -200,7 +200,7 @@ mod tests {
             good.replace("sr1_", ""),
             format!("{base64}\n"),
             format!("{base64}=\n"),
-            bytes.iter().map(|b| format!("{b:02x}")).collect(),
+            hex(&bytes),
             String::from_utf8(bytes.to_vec()).unwrap(),
             with_checksum(format!("sr1_{trailing_bits}")),
             with_checksum(format!("sr1_{}", URL_SAFE_NO_PAD.encode([0; 32]))),

@@ -1,6 +1,7 @@
 //! What tests share: keys that must never come out, the oracle that says whether they did, and
 //! stand-ins for everything that a part under test talks to.
 
+pub mod again;
 pub mod ca;
 pub mod canary;
 pub mod fakes;

@@ -12,8 +12,13 @@ use super::usable;
 ///
 /// The environment is passed in as a question: it is read in one place, and tests have their own.
 pub struct EnvProvider {
-    lookup: Box<dyn Fn(&str) -> Option<OsString> + Send + Sync>,
+    lookup: Box<dyn Lookup>,
 }
+
+/// A variable's value.
+trait Lookup: Fn(&str) -> Option<OsString> + Send + Sync {}
+
+impl<F: Fn(&str) -> Option<OsString> + Send + Sync> Lookup for F {}
 
 impl EnvProvider {
     /// A provider of the variables that `lookup` knows, which never change.

@@ -177,7 +177,7 @@ fn a_flipped_bit_never_makes_a_secret_disappear() {
     let path = home.path().join("vault.db");
     let whole = std::fs::read(&path).unwrap();
     let mut refused = 0;
-    for bit in (0..whole.len() * 8).step_by(whole.len() * 8 / 500 | 1) {
+    for bit in (0..whole.len() * 8).step_by((whole.len() * 8 / 500) | 1) {
         let mut flipped = whole.clone();
         flipped[bit / 8] ^= 1 << (bit % 8);
         std::fs::write(&path, &flipped).unwrap();

@@ -1,0 +1,165 @@
+//! A child and its process group.
+
+use std::io;
+use std::process::{self, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::{Start, Stream};
+
+/// A child process.
+///
+/// Dropping it neither ends nor awaits it: its owner calls [`end`](Self::end) or
+/// [`wait`](Self::wait).
+#[derive(Debug)]
+pub struct Child {
+    inner: process::Child,
+    status: Option<ExitStatus>,
+}
+
+/// The longest pause between two looks at a child that we wait for.
+const PAUSE: Duration = Duration::from_millis(10);
+
+#[expect(clippy::disallowed_methods, reason = "this is the place that starts processes")]
+pub(crate) fn start(start: &Start) -> io::Result<Child> {
+    let mut command = Command::new(&start.program);
+    command
+        .args(&start.args)
+        .env_clear()
+        .envs(start.env.iter().map(|(name, value)| (name, value)))
+        .stdin(stdio(start.stdin))
+        .stdout(stdio(start.stdout))
+        .stderr(stdio(start.stderr));
+    if let Some(dir) = &start.dir {
+        command.current_dir(dir);
+    }
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::process_group(&mut command, 0);
+    Ok(Child { inner: command.spawn()?, status: None })
+}
+
+impl Child {
+    /// The process id, which is the id of its group too.
+    pub fn id(&self) -> u32 {
+        self.inner.id()
+    }
+
+    /// Our end of its descriptor 0, once.
+    pub fn stdin(&mut self) -> Option<ChildStdin> {
+        self.inner.stdin.take()
+    }
+
+    /// Our end of its descriptor 1, once.
+    pub fn stdout(&mut self) -> Option<ChildStdout> {
+        self.inner.stdout.take()
+    }
+
+    /// Our end of its descriptor 2, once.
+    pub fn stderr(&mut self) -> Option<ChildStderr> {
+        self.inner.stderr.take()
+    }
+
+    /// Waits until the child has ended by itself.
+    pub fn wait(&mut self) -> io::Result<ExitStatus> {
+        let status = self.inner.wait()?;
+        self.status = Some(status);
+        Ok(status)
+    }
+
+    /// Waits until the child has ended by itself, `timeout` at the longest; `None`: it runs on.
+    pub fn wait_timeout(&mut self, timeout: Duration) -> io::Result<Option<ExitStatus>> {
+        if self.wait_until_ended(timeout)? { self.wait().map(Some) } else { Ok(None) }
+    }
+
+    /// Says whether the child ended within `timeout`, and leaves its status where it is.
+    pub(crate) fn wait_until_ended(&mut self, timeout: Duration) -> io::Result<bool> {
+        let deadline = Instant::now() + timeout;
+        let mut pause = Duration::from_micros(200);
+        loop {
+            if self.has_ended()? {
+                return Ok(true);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(false);
+            }
+            thread::sleep(pause.min(left));
+            pause = (pause * 2).min(PAUSE);
+        }
+    }
+
+    /// Asks the whole group to end, and after `grace` ends what is left of it. Also when the child
+    /// itself has ended already, as long as nobody has waited for it: until then its id is taken
+    /// and the group is ours.
+    pub fn end(&mut self, grace: Duration) -> io::Result<ExitStatus> {
+        if let Some(status) = self.status {
+            return Ok(status);
+        }
+        if !grace.is_zero() {
+            self.signal(Signal::Terminate)?;
+            self.wait_until_ended(grace)?;
+        }
+        self.signal(Signal::Kill)?;
+        self.wait()
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Signal {
+    Terminate,
+    Kill,
+}
+
+#[cfg(unix)]
+impl Child {
+    /// Whether it has ended, without taking its status: its id stays taken.
+    fn has_ended(&mut self) -> io::Result<bool> {
+        use rustix::process::{WaitId, WaitIdOptions, waitid};
+        if self.status.is_some() {
+            return Ok(true);
+        }
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        let status = rustix::io::retry_on_intr(|| waitid(WaitId::Pid(self.pid()), options))?;
+        Ok(status.is_some())
+    }
+
+    fn signal(&mut self, signal: Signal) -> io::Result<()> {
+        use rustix::io::Errno;
+        use rustix::process::{Signal as Posix, kill_process_group};
+        let signal = match signal {
+            Signal::Terminate => Posix::TERM,
+            Signal::Kill => Posix::KILL,
+        };
+        match kill_process_group(self.pid(), signal) {
+            // macOS says EPERM of a group in which all have ended.
+            Ok(()) | Err(Errno::SRCH | Errno::PERM) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn pid(&self) -> rustix::process::Pid {
+        rustix::process::Pid::from_child(&self.inner)
+    }
+}
+
+#[cfg(not(unix))]
+impl Child {
+    fn has_ended(&mut self) -> io::Result<bool> {
+        Ok(self.inner.try_wait()?.is_some())
+    }
+
+    fn signal(&mut self, signal: Signal) -> io::Result<()> {
+        match signal {
+            Signal::Terminate => Ok(()),
+            Signal::Kill => self.inner.kill(),
+        }
+    }
+}
+
+fn stdio(stream: Stream) -> Stdio {
+    match stream {
+        Stream::Null => Stdio::null(),
+        Stream::Inherit => Stdio::inherit(),
+        Stream::Pipe => Stdio::piped(),
+    }
+}

@@ -1,0 +1,82 @@
+//! Children as their users see them.
+
+#![cfg(unix)]
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::time::Duration;
+
+use strongroom_process::{RunError, Start, Stream, run};
+
+const LONG: Duration = Duration::from_secs(30);
+
+#[test]
+fn a_child_has_the_environment_that_was_written_down_and_nothing_of_ours() {
+    let start = Start { env: vec![("A".into(), "canary".into())], ..Start::new("/usr/bin/env") };
+    assert_eq!(run(&start, b"", LONG, 1 << 16).unwrap().stdout, b"A=canary\n");
+    let nothing = run(&Start::new("/usr/bin/env"), b"", LONG, 1 << 16).unwrap();
+    assert_eq!(nothing.stdout, b"");
+}
+
+#[test]
+fn a_child_has_the_descriptors_0_to_2_and_no_other_of_ours() {
+    let _open = std::fs::File::open("/dev/zero").unwrap();
+    let output = run(&shell("ls -l /proc/self/fd 2>/dev/null | grep -c zero"), b"", LONG, 1 << 16);
+    assert_eq!(output.unwrap().stdout, b"0\n");
+}
+
+#[test]
+fn input_goes_in_and_both_outputs_come_out_up_to_their_cap() {
+    let input = vec![b'x'; 1 << 20];
+    let output = run(&shell("cat; echo no >&2; exit 3"), &input, LONG, 1000).unwrap();
+    assert_eq!((output.stdout.len(), &output.stderr[..]), (1000, &b"no\n"[..]));
+    assert_eq!(output.status.code(), Some(3));
+    let unread = run(&shell("exec 0<&-; exit 0"), &input, LONG, 1000).unwrap();
+    assert!(unread.status.success());
+}
+
+#[test]
+fn a_program_that_does_not_end_in_time_is_ended() {
+    let error = run(&shell("sleep 600"), b"", Duration::from_millis(50), 10).unwrap_err();
+    assert!(matches!(error, RunError::Timeout { .. }), "{error}");
+}
+
+#[test]
+fn ending_a_child_ends_what_it_started_also_when_it_has_ended_itself() {
+    // The pipe closes when the last of the group is gone.
+    for script in ["sleep 600 & echo ready; wait", "sleep 600 & echo ready"] {
+        let mut child = Start { stdout: Stream::Pipe, ..shell(script) }.start().unwrap();
+        let mut stdout = BufReader::new(child.stdout().unwrap());
+        let mut line = String::new();
+        stdout.read_line(&mut line).unwrap();
+        assert_eq!(line, "ready\n");
+        child.end(Duration::ZERO).unwrap();
+        assert_eq!(stdout.read_to_string(&mut line).unwrap(), 0, "{script}");
+    }
+}
+
+#[test]
+fn a_child_that_is_asked_to_end_may_do_so_in_its_own_way() {
+    let script = "trap 'exit 7' TERM; echo ready; while :; do sleep 0.01; done";
+    let mut child = Start { stdout: Stream::Pipe, ..shell(script) }.start().unwrap();
+    let mut line = String::new();
+    let mut stdout = BufReader::new(child.stdout().unwrap());
+    stdout.read_line(&mut line).unwrap();
+    assert_eq!(child.wait_timeout(Duration::from_millis(1)).unwrap(), None);
+    let status = child.end(LONG).unwrap();
+    assert_eq!(status.code(), Some(7));
+    assert_eq!(child.end(LONG).unwrap(), status, "ending twice changes nothing");
+}
+
+#[test]
+fn what_cannot_be_started_is_named() {
+    let error = run(&Start::new("/nonexistent/program"), b"", LONG, 10).unwrap_err();
+    assert_eq!(error.to_string(), "`/nonexistent/program` cannot be started");
+}
+
+fn shell(script: &str) -> Start {
+    Start {
+        args: vec!["-c".into(), script.into()],
+        env: vec![("PATH".into(), "/usr/bin:/bin".into())],
+        ..Start::new("/bin/sh")
+    }
+}
