@@ -2,13 +2,22 @@
 //!
 //! [`RawRequest`] goes in, [`CanonicalRequest`] or a refusal comes out. Nothing after this module
 //! parses a path: the policy matches the bytes that stand here and the executor writes the same
-//! bytes to the wire. What is ambiguous is refused, never repaired.
+//! bytes to the wire. What is ambiguous is refused, never repaired. Canonicalising a canonical
+//! target gives the same target.
 
-use crate::code::Refusal;
+mod headers;
+pub(crate) mod path;
+mod query;
+mod redirect;
+
+use crate::code::{Code, Refusal};
 use crate::service::Service;
+
+pub use headers::may_be_allowed;
 
 /// How the paths of a service are read, where it needs something other than the strict default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the configuration")]
 pub struct Grammar {
     /// `encoded_slash = "segment"`: `%2F` is part of its segment and separates nothing.
     pub encoded_slash: bool,
@@ -73,14 +82,79 @@ pub struct CanonicalRequest {
     dropped_headers: Vec<String>,
 }
 
+/// Bytes of `path` with its query, before anything looks at it (RX-07).
+const LONGEST_PATH: usize = 8 << 10;
+/// Bytes of a whole target, the `query` argument included.
+const LONGEST_TARGET: usize = 16 << 10;
+
 /// Reads `raw` as a request to `service`.
 ///
 /// # Errors
 ///
 /// `invalid_request`, with a message that says what is wrong and never quotes it.
 pub fn canonicalize(service: &Service, raw: RawRequest) -> Result<CanonicalRequest, Refusal> {
-    let _ = (service, raw);
-    todo!("canonical")
+    read(service, raw).map_err(|problem| Refusal::new(Code::InvalidRequest, problem))
+}
+
+/// What is wrong with a request, in our words.
+type Problem = &'static str;
+
+fn read(service: &Service, raw: RawRequest) -> Result<CanonicalRequest, Problem> {
+    if raw.path.len() > LONGEST_PATH {
+        return Err("the path is longer than 8 KiB");
+    }
+    let method = Method::from_token(&raw.method).ok_or(
+        "the method is not one of GET, HEAD, POST, PUT, PATCH, DELETE and OPTIONS, in upper case",
+    )?;
+    let target = read_target(service, &raw.path, &raw.query)?;
+    let (headers, dropped_headers) = headers::read(service, raw.headers)?;
+    if raw.body.len() > service.limits.request_bytes {
+        return Err("the body is larger than this service allows");
+    }
+    if matches!(method, Method::Get | Method::Head) && !raw.body.is_empty() {
+        return Err("a GET or HEAD request has no body");
+    }
+    if service.grammar.method_override {
+        query::refuse_override_in_form(&headers, &raw.body)?;
+    }
+    Ok(CanonicalRequest {
+        method,
+        path: target.path,
+        target: target.whole,
+        query: target.query,
+        headers,
+        body: raw.body,
+        dropped_headers,
+    })
+}
+
+/// A target in its parts and as a whole.
+struct Target {
+    path: String,
+    query: Vec<(String, String)>,
+    whole: String,
+}
+
+fn read_target(
+    service: &Service,
+    text: &str,
+    added: &[(String, String)],
+) -> Result<Target, Problem> {
+    let (path, given) = match text.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (text, None),
+    };
+    let path = path::read(path, service.grammar)?;
+    let query = query::read(service, given, added)?;
+    let mut whole = format!("{}{path}", service.base_path);
+    if let Some(text) = &query.text {
+        whole.push('?');
+        whole.push_str(text);
+    }
+    if whole.len() > LONGEST_TARGET {
+        return Err("path and query together are longer than 16 KiB");
+    }
+    Ok(Target { path, query: query.pairs, whole })
 }
 
 impl CanonicalRequest {
@@ -124,21 +198,22 @@ impl CanonicalRequest {
         &self.dropped_headers
     }
 
-    /// The request that follows a redirect: `method`, no body, no headers but `accept*`, and
-    /// `location` read as a target of the same `service`.
+    /// The request that follows a redirect: `method` (GET or HEAD), no body, no headers but
+    /// `accept*`, and `location` read as a target of the same `service`.
     ///
     /// # Errors
     ///
-    /// `redirect_denied` where `location` is another origin or outside the base path or not in
-    /// canonical form (RD-02, RD-03).
+    /// `redirect_denied` where `location` is another origin, another spelling of this one, a
+    /// relative reference without a leading `/`, outside the base path, or would be refused as a
+    /// request (RD-02, RD-03).
     pub fn redirected(
         &self,
         service: &Service,
         method: Method,
         location: &[u8],
     ) -> Result<Self, Refusal> {
-        let _ = (service, method, location);
-        todo!("redirect")
+        redirect::follow(self, service, method, location)
+            .map_err(|problem| Refusal::new(Code::RedirectDenied, problem))
     }
 }
 
@@ -165,3 +240,6 @@ impl Method {
         Self::ALL.into_iter().find(|method| method.as_str() == token)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,7 @@
 //! [`pipeline`] (the order of one call, written down once), [`ports`].
 
 pub mod audit;
+pub mod base_url;
 pub mod call;
 pub mod canonical;
 pub mod code;
@@ -23,3 +24,6 @@ pub mod redact;
 pub mod reference;
 pub mod secret;
 pub mod service;
+
+#[cfg(test)]
+mod testing;

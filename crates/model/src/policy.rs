@@ -3,9 +3,16 @@
 //! The order of rules carries no meaning. Every rule is consulted and the strictest match wins:
 //! deny over ask over allow. A request that no rule matches is denied.
 
+mod pattern;
+mod rule;
+
 use crate::canonical::CanonicalRequest;
-use crate::code::Refusal;
+use crate::code::{Code, Refusal};
 use crate::pipeline::Permit;
+
+use pattern::Subject;
+
+pub use rule::Rule;
 
 /// What a rule says. Ordered by strictness.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -16,14 +23,6 @@ pub enum Verdict {
     Ask,
     /// Never.
     Deny,
-}
-
-/// `METHOD[|METHOD...] PATH` with a verdict.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rule {
-    verdict: Verdict,
-    // methods, pattern: to be filled in
-    text: Box<str>,
 }
 
 /// The rules of one service.
@@ -54,28 +53,6 @@ pub struct Explanation {
     pub matched: Vec<(Verdict, String)>,
 }
 
-impl Rule {
-    /// Reads `METHOD[|METHOD...] PATH`; `*` stands for every method.
-    ///
-    /// # Errors
-    ///
-    /// An unanchored or empty pattern, an unknown method, anything left over.
-    pub fn parse(verdict: Verdict, text: &str) -> Result<Self, RuleError> {
-        let _ = (verdict, text);
-        todo!("policy")
-    }
-
-    /// The verdict.
-    pub fn verdict(&self) -> Verdict {
-        self.verdict
-    }
-
-    /// The rule as it was written.
-    pub fn text(&self) -> &str {
-        &self.text
-    }
-}
-
 impl Policy {
     /// A policy of `rules`, in any order. `case_insensitive`: paths match without regard to case.
     pub fn new(rules: Vec<Rule>, case_insensitive: bool) -> Self {
@@ -89,13 +66,19 @@ impl Policy {
 
     /// Whether every method of every path is allowed by one rule (`--allow-all`).
     pub fn allows_everything(&self) -> bool {
-        todo!("policy")
+        self.rules.iter().any(|rule| rule.verdict() == Verdict::Allow && rule.is_everything())
     }
 
     /// The strictest verdict among the rules that match, and how it came about.
     pub fn explain(&self, request: &CanonicalRequest) -> Explanation {
-        let _ = request;
-        todo!("policy")
+        let matching = self.matching(request);
+        let (verdict, rule) = match strictest(&matching) {
+            Some(rule) => (rule.verdict(), Some(rule.text().to_owned())),
+            None => (Verdict::Deny, None),
+        };
+        let matched =
+            matching.iter().map(|rule| (rule.verdict(), rule.text().to_owned())).collect();
+        Explanation { verdict, rule, matched }
     }
 
     /// Judges `request`. The permit carries it on; nothing else makes one.
@@ -108,7 +91,35 @@ impl Policy {
         &self,
         request: CanonicalRequest,
     ) -> Result<Permit<CanonicalRequest>, Box<(Refusal, CanonicalRequest)>> {
-        let _ = request;
-        todo!("policy")
+        let Some(rule) = strictest(&self.matching(&request)) else {
+            let refusal = Refusal::new(Code::PolicyDenied, "no rule allows this request");
+            return Err(Box::new((refusal, request)));
+        };
+        let refusal = match rule.verdict() {
+            Verdict::Allow => return Ok(Permit::new(request, rule.text().to_owned())),
+            Verdict::Ask => Refusal::new(
+                Code::ApprovalDenied,
+                "a person must approve this, and nobody can be asked here",
+            ),
+            Verdict::Deny => Refusal::new(Code::PolicyDenied, "a rule denies this request"),
+        };
+        Err(Box::new((refusal.by_rule(rule.text()), request)))
+    }
+
+    fn matching(&self, request: &CanonicalRequest) -> Vec<&Rule> {
+        let subject = Subject::new(request.path(), self.case_insensitive);
+        self.rules.iter().filter(|rule| rule.matches(request.method(), &subject)).collect()
     }
 }
+
+/// The first of the strictest, so that the same rule is named each time.
+fn strictest<'a>(rules: &[&'a Rule]) -> Option<&'a Rule> {
+    rules.iter().copied().reduce(
+        |best, rule| {
+            if rule.verdict() > best.verdict() { rule } else { best }
+        },
+    )
+}
+
+#[cfg(test)]
+mod tests;
