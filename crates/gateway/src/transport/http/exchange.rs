@@ -67,6 +67,7 @@ impl Exchange {
     }
 
     async fn admitted(&self, parts: &Parts, body: Incoming, alive: mpsc::Sender<()>) -> Answered {
+        guard::head(parts, super::HEAD)?;
         self.guard.origin(parts)?;
         let principal = self.authenticate(&parts.headers)?;
         if *guard::route(parts)? == Method::DELETE {

@@ -4,7 +4,7 @@ use http::header::{
     ACCEPT, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, ORIGIN,
 };
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use strongroom_model::secret::Secret;
 
 /// The names that the endpoint answers to.
@@ -65,6 +65,20 @@ impl Guard {
             _ => refused("requests from web pages are not accepted"),
         }
     }
+}
+
+/// Whether the head is within its cap, which the buffer that it was read into only approximates.
+pub(super) fn head(parts: &Parts, cap: usize) -> Result<(), Refused> {
+    let path = parts.uri.path_and_query().map_or(0, |target| target.as_str().len());
+    let line = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + 4;
+    if path + parts.headers.iter().map(line).sum::<usize>() > cap {
+        return Err(Refused {
+            status: 431,
+            code: "invalid_request",
+            message: "the head is too large",
+        });
+    }
+    Ok(())
 }
 
 /// The bearer token: exactly one, in exactly one form, and only in its header (AU-04, MC-16).
