@@ -77,3 +77,26 @@ fn is_rust(file: &Path) -> bool {
 fn slashes(file: &Path) -> String {
     file.to_string_lossy().replace('\\', "/")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn comments_blank_lines_and_tests_are_no_code() {
+        let text = "//! Doc.\n\nfn a() {}\n    // why\n    b();\n\n#[cfg(test)]\nmod tests {\n}\n";
+        let source = Source { path: "crates/a/src/lib.rs".into(), text: text.into() };
+        assert_eq!(source.code().collect::<Vec<_>>(), [(3, "fn a() {}"), (5, "    b();")]);
+        assert_eq!(source.package(), Some("crates/a"));
+    }
+
+    #[test]
+    fn a_file_of_tests_has_no_code() {
+        for path in
+            ["crates/a/tests/it/main.rs", "crates/a/src/b/tests.rs", "crates/a/src/b_tests.rs"]
+        {
+            let source = Source { path: path.into(), text: "fn a() {}\n".into() };
+            assert_eq!(source.code().count(), 0, "{path}");
+        }
+    }
+}

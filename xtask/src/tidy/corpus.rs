@@ -76,3 +76,34 @@ impl Tests {
         self.functions.get(folder).is_some_and(|names| names.iter().any(|known| known == name))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_needs_a_test_that_exists_or_a_word_about_why_not() {
+        let functions = BTreeMap::from([("proxy".to_owned(), vec!["a_fact".to_owned()])]);
+        let tests = Tests { functions, files: vec!["tests/cmd/add.md".to_owned()] };
+        let complaints = |row: &str| row_complaints("PB-01", &row.parse().unwrap(), &tests);
+        for good in [
+            "test = ['strongroom_proxy::tests::a_fact']",
+            "test = ['tests/cmd/add.md']",
+            "issue = 'proxy'",
+            "reason = 'a documented non-goal'",
+        ] {
+            assert_eq!(complaints(good), [""; 0], "{good}");
+        }
+        for bad in [
+            "what = 'dots'",
+            "test = []",
+            "reason = ''",
+            "test = ['strongroom_proxy::tests::a_dream']",
+            "test = ['strongroom_gateway::tests::a_fact']",
+            "test = ['tests/cmd/none.md']",
+            "issue = 'proxy'\nwhy = 'because'",
+        ] {
+            assert_eq!(complaints(bad).len(), 1, "{bad}");
+        }
+    }
+}

@@ -40,3 +40,15 @@ pub(super) fn check(shell: &Shell, sources: &[Source]) -> Result<Vec<String>, St
 fn sites(line: &str) -> usize {
     line.matches(".expose()").count() + line.matches("Secret::expose").count()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_and_a_path_are_both_sites() {
+        assert_eq!(sites("seal(key.expose(), iv, text.expose())"), 2);
+        assert_eq!(sites("keys.iter().map(Secret::expose)"), 1);
+        assert_eq!(sites("let exposed = expose_nothing();"), 0);
+    }
+}
