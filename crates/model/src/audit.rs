@@ -1,7 +1,11 @@
 //! Audit records: one line each, chained by hash.
 //!
 //! A call that is let through has two records under one id, an *intent* before anything leaves and
-//! an *outcome* after it; a refused call and an administrative act have one.
+//! an *outcome* after it; a refused call and an administrative act have one. [`chain`] writes a record
+//! as a line, [`verify`] reads the lines back and says what is wrong with them.
+
+pub mod chain;
+pub mod verify;
 
 use serde::Serialize;
 
@@ -221,7 +225,3 @@ impl Asked<'_> {
         }
     }
 }
-
-// Line format and chain (to be filled in, in audit/chain.rs):
-//   pub fn write_line(draft, seq, time_ms, prev: &Hash) -> (Vec<u8> line incl. \n, Hash)
-//   pub struct Verifier: feed lines, learn what is wrong and where.
