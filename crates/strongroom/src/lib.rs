@@ -9,6 +9,7 @@ pub mod autostart;
 pub mod clients;
 pub mod clock;
 pub mod commands;
+pub mod config;
 pub mod demo;
 pub mod environment;
 pub mod failure;

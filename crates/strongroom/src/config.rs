@@ -1,0 +1,188 @@
+//! `strongroom.toml`: text in, checked services out.
+//!
+//! A mistake is named by its place and its key, never by its value: a secret that was pasted into
+//! the file must not go on to a terminal or a log. There is no default for what was misspelt.
+//!
+//! [`edit`] changes the file and keeps its comments; [`live`] is the catalogue that running brokers
+//! see, which takes up changes at the next call.
+
+pub mod edit;
+pub mod live;
+pub mod near;
+
+mod auth;
+mod limits;
+mod reader;
+mod service;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use strongroom_model::principal::Name;
+use strongroom_model::service::Service;
+use strongroom_seal::{FileError, SecureDir};
+
+use crate::failure::{Exit, Failure};
+use crate::paths::Home;
+use reader::Reader;
+
+pub use auth::{AuthShape, SHAPES, Secrets};
+pub use service::{ALLOW_ALL, ALLOW_ALL_RULE, split_base_url};
+
+/// The file's name in its directory.
+pub const FILE: &str = "strongroom.toml";
+
+/// The largest file.
+const LARGEST: usize = 1 << 20;
+
+/// What the file says, checked.
+#[derive(Debug)]
+pub struct Config {
+    /// Whether nobody is at a terminal here: widening needs no confirmation (decision 28).
+    pub headless: bool,
+    /// The services, by name.
+    pub services: BTreeMap<Name, Arc<Service>>,
+}
+
+/// A mistake in the file, and its place.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{file}:{line}:{column}: {problem}")]
+pub struct ConfigError {
+    /// The file.
+    pub file: String,
+    /// Counted from 1.
+    pub line: usize,
+    /// In characters, counted from 1.
+    pub column: usize,
+    /// What is wrong; it names keys and never values.
+    pub problem: String,
+    /// What to write instead.
+    pub hint: Option<String>,
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// `init` has not been run.
+    #[error("Strongroom is not set up: there is no `{}`", .path.display())]
+    Missing {
+        /// Where it would be.
+        path: PathBuf,
+    },
+    /// The file or its directory may not be used.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// There is a mistake in it.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+}
+
+/// Reads a file that the configuration names: certificates.
+pub type ReadFile<'a> = &'a dyn Fn(&Path) -> io::Result<Vec<u8>>;
+
+impl Config {
+    /// Reads the file of `home`.
+    pub fn load(home: &Home) -> Result<Self, LoadError> {
+        let text = read(home)?;
+        Ok(Self::parse(&home.config_file().display().to_string(), &text)?)
+    }
+
+    /// Reads `text`, which came from the file called `file`.
+    pub fn parse(file: &str, text: &str) -> Result<Self, ConfigError> {
+        Self::parse_with(file, text, &|path| std::fs::read(path))
+    }
+
+    /// The same, with `read` in the place of the file system.
+    pub fn parse_with(file: &str, text: &str, read: ReadFile<'_>) -> Result<Self, ConfigError> {
+        let reader = Reader::new(file, text);
+        let document = reader.document()?;
+        let root = reader.root(&document);
+        root.only(&["machine_key", "headless", "services"])?;
+        if let Some(key) = root.table("machine_key")? {
+            machine_key(&key)?;
+        }
+        let mut services = BTreeMap::new();
+        if let Some(table) = root.table("services")? {
+            for (key, section) in table.tables()? {
+                let name: Name = key.text().parse().map_err(|error| key.problem(error))?;
+                services.insert(name.clone(), Arc::new(service::read(name, &section, read)?));
+            }
+        }
+        Ok(Self { headless: root.flag("headless")?.unwrap_or(false), services })
+    }
+
+    /// The service `name`; otherwise the failure that names the nearest one.
+    pub fn service(&self, name: &str) -> Result<&Arc<Service>, Failure> {
+        let found = name.parse::<Name>().ok().and_then(|name| self.services.get(&name));
+        found.ok_or_else(|| near::no_service(name, self.services.keys().map(Name::as_str)))
+    }
+}
+
+/// The text of the file of `home`.
+fn read(home: &Home) -> Result<String, LoadError> {
+    let path = home.config_file();
+    let bytes = match SecureDir::open(&home.config).and_then(|dir| dir.read(FILE, LARGEST)) {
+        Err(FileError::Missing { .. }) => return Err(LoadError::Missing { path }),
+        other => other?,
+    };
+    String::from_utf8(bytes).map_err(|error| {
+        let good = error.utf8_error().valid_up_to();
+        let text = String::from_utf8_lossy(&error.as_bytes()[..good]).into_owned();
+        let file = path.display().to_string();
+        let reader = Reader::new(&file, &text);
+        reader.at(text.len(), "the file is not UTF-8").into()
+    })
+}
+
+fn machine_key(table: &reader::Section<'_>) -> Result<(), ConfigError> {
+    table.only(&["source"])?;
+    match table.text("source")? {
+        Some(source) if source.text() == "keychain" => Err(source
+            .problem("`source` of the machine key cannot be `keychain` yet")
+            .hint("it comes with the keychain provider; write `source = \"file\"`")),
+        Some(source) if source.text() != "file" => Err(source
+            .problem("`source` is not one of the places for a machine key")
+            .hint("write `source = \"file\"`")),
+        _ => Ok(()),
+    }
+}
+
+impl ConfigError {
+    /// The same, with what to write instead.
+    #[must_use]
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// The same, with what to write instead where that is known.
+    #[must_use]
+    pub(crate) fn maybe_hint(mut self, hint: Option<impl Into<String>>) -> Self {
+        self.hint = hint.map(Into::into).or(self.hint);
+        self
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        let hint = error.hint.clone();
+        Self::failed(error).maybe_hint(hint)
+    }
+}
+
+impl From<LoadError> for Failure {
+    fn from(error: LoadError) -> Self {
+        match error {
+            LoadError::Config(error) => error.into(),
+            LoadError::File(error) => error.into(),
+            LoadError::Missing { .. } => {
+                Self::new(Exit::Unavailable, error).hint("run `strongroom init`")
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,149 @@
+//! The `auth` of a service in the file: `{ type = "bearer", token = "local://github/token" }`.
+//!
+//! Which keys stand for secrets and which for settings is the table [`SHAPES`]; what they mean and
+//! whether they are complete is the scheme's own matter.
+
+use std::collections::BTreeMap;
+
+use strongroom_model::reference::SecretRef;
+use strongroom_model::service::{Auth, Slots};
+use strongroom_proxy::inject::{self, AuthError};
+
+use super::reader::{Section, Text};
+use super::{ConfigError, near};
+
+/// How an auth type is written in the file.
+#[derive(Clone, Copy, Debug)]
+pub struct AuthShape {
+    /// The type.
+    pub name: &'static str,
+    /// Its secrets.
+    pub secrets: Secrets,
+    /// What it has that is not secret.
+    pub settings: &'static [&'static str],
+}
+
+/// The secrets of an auth type.
+#[derive(Clone, Copy, Debug)]
+pub enum Secrets {
+    /// Keys beside `type`, the one that `--key` fills first.
+    Keys(&'static [&'static str]),
+    /// A table of this name, whose keys the user chooses: names of headers, parameters, cookies.
+    Table(&'static str),
+}
+
+/// Every auth type, one row each.
+pub const SHAPES: &[AuthShape] = &[
+    AuthShape { name: "bearer", secrets: Secrets::Keys(&["token"]), settings: &[] },
+    AuthShape {
+        name: "basic",
+        secrets: Secrets::Keys(&["password", "user_ref"]),
+        settings: &["user"],
+    },
+    AuthShape { name: "headers", secrets: Secrets::Table("headers"), settings: &[] },
+    AuthShape { name: "query", secrets: Secrets::Table("params"), settings: &[] },
+    AuthShape { name: "cookie", secrets: Secrets::Table("cookies"), settings: &[] },
+];
+
+impl AuthShape {
+    /// The shape of the auth type `name`.
+    pub fn of(name: &str) -> Option<&'static Self> {
+        SHAPES.iter().find(|shape| shape.name == name)
+    }
+
+    /// The names of all types.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        SHAPES.iter().map(|shape| shape.name)
+    }
+}
+
+/// Reads and checks an `auth` table.
+pub(super) fn read(section: &Section<'_>) -> Result<(Auth, Slots), ConfigError> {
+    let Some(kind) = section.text("type")? else {
+        return Err(section
+            .problem("`auth` has no `type`")
+            .hint(format!("it is one of {}", types())));
+    };
+    let Some(shape) = AuthShape::of(kind.text()) else {
+        let near = near::nearest(kind.text(), AuthShape::names());
+        let hint = near.map_or_else(
+            || format!("it is one of {}", types()),
+            |near| format!("did you mean `{near}`?"),
+        );
+        return Err(kind.problem("`type` is not an auth type").hint(hint));
+    };
+    let mut known = vec!["type"];
+    known.extend(shape.settings);
+    match shape.secrets {
+        Secrets::Keys(keys) => known.extend(keys),
+        Secrets::Table(table) => known.push(table),
+    }
+    section.only(&known)?;
+
+    let mut auth = Auth { scheme: shape.name.to_owned(), ..Auth::default() };
+    match shape.secrets {
+        Secrets::Keys(keys) => {
+            for key in keys {
+                if let Some(text) = section.text(key)? {
+                    auth.secrets.insert((*key).to_owned(), reference(key, &text)?);
+                }
+            }
+        }
+        Secrets::Table(table) => {
+            for (name, text) in section.table(table)?.map_or(Ok(Vec::new()), |s| s.pairs())? {
+                auth.secrets.insert(name.text().to_owned(), reference(table, &text)?);
+            }
+        }
+    }
+    auth.settings = settings(section, shape)?;
+    // The names of headers, parameters and cookies are the user's own words.
+    let slots = inject::slots(&auth).map_err(|error| section.problem(without_field(&error)))?;
+    Ok((auth, slots))
+}
+
+fn settings(
+    section: &Section<'_>,
+    shape: &AuthShape,
+) -> Result<BTreeMap<String, String>, ConfigError> {
+    let mut settings = BTreeMap::new();
+    for key in shape.settings {
+        if let Some(text) = section.text(key)? {
+            settings.insert((*key).to_owned(), text.text().to_owned());
+        }
+    }
+    Ok(settings)
+}
+
+fn reference(key: &str, text: &Text<'_>) -> Result<SecretRef, ConfigError> {
+    text.text().parse().map_err(|error| {
+        text.problem(format!("`{key}`: {error}"))
+            .hint("write where the secret is kept, not the secret: `local://NAME`")
+    })
+}
+
+/// The scheme's message, without a name that the user chose.
+fn without_field(error: &AuthError) -> String {
+    match error {
+        AuthError::Unfit { scheme, problem, .. } => {
+            format!("a field of auth type `{scheme}` {problem}")
+        }
+        AuthError::Unknown { scheme, .. } => format!("auth type `{scheme}` has no such field"),
+        other => other.to_string(),
+    }
+}
+
+fn types() -> String {
+    AuthShape::names().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_scheme_that_exists_can_be_written() {
+        let written: Vec<_> = AuthShape::names().collect();
+        let exist: Vec<_> = inject::SCHEMES.iter().map(|scheme| scheme.name()).collect();
+        assert_eq!(written, exist);
+    }
+}

@@ -1,0 +1,80 @@
+//! Changes the file: under a lock, checked before it is written, replaced in one step, with the
+//! comments that stand in it.
+
+use strongroom_seal::{Guard, SecureDir};
+use toml_edit::{DocumentMut, Item, Table};
+
+use super::{Config, FILE, LoadError, read};
+use crate::failure::Failure;
+use crate::paths::Home;
+
+/// The name of the lock's file.
+const LOCK: &str = "strongroom.toml.lock";
+
+/// The file, open for a change. Others wait until it is dropped.
+pub struct Editor {
+    dir: SecureDir,
+    _turn: Guard,
+    file: String,
+    document: DocumentMut,
+    config: Config,
+}
+
+impl Editor {
+    /// Waits for our turn and reads the file of `home`. A file with a mistake in it is not edited.
+    pub fn open(home: &Home) -> Result<Self, Failure> {
+        // Before there is a directory there is nothing to lock.
+        read(home)?;
+        let dir = SecureDir::open(&home.config)?;
+        let turn = dir.lock(LOCK)?;
+        let text = read(home)?;
+        let file = home.config_file().display().to_string();
+        let config = Config::parse(&file, &text).map_err(LoadError::from)?;
+        let document =
+            text.parse().map_err(|_| Failure::failed("the configuration is not TOML"))?;
+        Ok(Self { dir, _turn: turn, file, document, config })
+    }
+
+    /// What the file says before the change.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The table of a service.
+    pub fn service(&mut self, name: &str) -> Option<&mut Item> {
+        self.document.get_mut("services")?.get_mut(name)
+    }
+
+    /// Puts the table of a service.
+    pub fn put(&mut self, name: &str, table: Table) {
+        let services = self.document.entry("services").or_insert_with(|| {
+            let mut services = Table::new();
+            services.set_implicit(true);
+            Item::Table(services)
+        });
+        match services {
+            Item::Value(value) => {
+                if let Some(services) = value.as_inline_table_mut() {
+                    services.insert(name, table.into_inline_table().into());
+                }
+            }
+            other => other[name] = Item::Table(table),
+        }
+    }
+
+    /// Removes the table of a service; says whether it was there.
+    pub fn remove(&mut self, name: &str) -> bool {
+        let services = self.document.get_mut("services").and_then(Item::as_table_like_mut);
+        services.and_then(|services| services.remove(name)).is_some()
+    }
+
+    /// What the file will say after the change; a mistake in it is the caller's, or the user's.
+    pub fn check(&self) -> Result<Config, Failure> {
+        Ok(Config::parse(&self.file, &self.document.to_string())?)
+    }
+
+    /// Writes the change. It must have passed [`check`](Self::check).
+    pub fn save(&self) -> Result<(), Failure> {
+        Ok(self.dir.write_atomic(FILE, self.document.to_string().as_bytes())?)
+    }
+}

@@ -1,0 +1,88 @@
+//! `limits = { response_bytes = "10MiB", total = "120s", calls_per_minute = 600 }`.
+
+use strongroom_model::service::Limits;
+
+use super::ConfigError;
+use super::reader::{Section, Value};
+
+/// No body is larger: it is held in memory.
+const MOST_BYTES: u64 = 1 << 30;
+/// No call is longer.
+const MOST_MS: u64 = 60 * 60 * 1000;
+const MOST_CALLS: u64 = 10_000_000;
+
+/// Reads a `limits` table.
+pub(super) fn read(section: &Section<'_>) -> Result<Limits, ConfigError> {
+    section.only(&[
+        "request_bytes",
+        "response_bytes",
+        "connect",
+        "first_byte",
+        "total",
+        "calls_per_minute",
+    ])?;
+    let mut limits = Limits::default();
+    for (key, bytes) in [
+        ("request_bytes", &mut limits.request_bytes),
+        ("response_bytes", &mut limits.response_bytes),
+    ] {
+        if let Some(value) = section.value(key) {
+            *bytes = usize::try_from(size(key, value)?).unwrap_or(usize::MAX);
+        }
+    }
+    for (key, ms) in [
+        ("connect", &mut limits.connect_ms),
+        ("first_byte", &mut limits.first_byte_ms),
+        ("total", &mut limits.total_ms),
+    ] {
+        if let Some(value) = section.value(key) {
+            *ms = duration(key, value)?;
+        }
+    }
+    if let Some(value) = section.value("calls_per_minute") {
+        let calls = value.number_or_text()?.ok().filter(|n| (1..=MOST_CALLS).contains(n));
+        limits.calls_per_minute = calls
+            .and_then(|calls| u32::try_from(calls).ok())
+            .ok_or_else(|| value.problem("`calls_per_minute` is not a number of calls"))?;
+    }
+    Ok(limits)
+}
+
+fn size(key: &str, value: Value<'_>) -> Result<u64, ConfigError> {
+    let units = [
+        ("KiB", 1 << 10),
+        ("MiB", 1 << 20),
+        ("kB", 1000),
+        ("KB", 1000),
+        ("MB", 1_000_000),
+        ("B", 1),
+    ];
+    let bytes = match value.number_or_text()? {
+        Ok(bytes) => Some(bytes),
+        Err(text) => scaled(text, &units),
+    };
+    bytes.filter(|bytes| (1..=MOST_BYTES).contains(bytes)).ok_or_else(|| {
+        value
+            .problem(format!("`{key}` is not a size of at most 1 GiB"))
+            .hint("write a number and a unit: `512KiB`, `10MiB`")
+    })
+}
+
+fn duration(key: &str, value: Value<'_>) -> Result<u64, ConfigError> {
+    let ms = match value.number_or_text()? {
+        Ok(_) => None,
+        Err(text) => scaled(text, &[("ms", 1), ("s", 1000), ("m", 60_000)]),
+    };
+    ms.filter(|ms| (1..=MOST_MS).contains(ms)).ok_or_else(|| {
+        value
+            .problem(format!("`{key}` is not a duration of at most an hour"))
+            .hint("write a number and a unit: `500ms`, `30s`, `2m`")
+    })
+}
+
+/// A number with the first unit that fits its end.
+fn scaled(text: &str, units: &[(&str, u64)]) -> Option<u64> {
+    let (number, scale) =
+        units.iter().find_map(|(unit, scale)| Some((text.strip_suffix(unit)?, *scale)))?;
+    number.trim_end().parse::<u64>().ok()?.checked_mul(scale)
+}

@@ -1,0 +1,87 @@
+//! The catalogue of a running broker: what the file says now.
+//!
+//! Looking costs one `stat`. A file that was broken by an edit, or that is gone, leaves the last
+//! good catalogue in force and says so once in the log.
+
+use std::fs::Metadata;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use strongroom_model::ports::Registry;
+use strongroom_model::service::Catalog;
+use tracing::{error, info};
+
+use super::{Config, LoadError};
+use crate::paths::Home;
+
+/// The live catalogue.
+#[derive(Debug)]
+pub struct Live {
+    home: Home,
+    path: PathBuf,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    seen: Seen,
+    catalog: Arc<Catalog>,
+}
+
+/// What tells one state of the file from another. Every save of ours is a new inode.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Seen(Option<(u64, u64, u64, Option<SystemTime>)>);
+
+impl Live {
+    /// Reads the file of `home`, which must be good to begin with.
+    pub fn open(home: &Home) -> Result<Self, LoadError> {
+        let path = home.config_file();
+        let seen = Seen::of(&path);
+        let config = Config::load(home)?;
+        let catalog = Arc::new(Catalog { services: config.services, revision: 1 });
+        Ok(Self { home: home.clone(), path, state: Mutex::new(State { seen, catalog }) })
+    }
+}
+
+impl Registry for Live {
+    fn current(&self) -> Arc<Catalog> {
+        let seen = Seen::of(&self.path);
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.seen != seen {
+            // Looked at before it is read: a change in between is seen by the next call.
+            state.seen = seen;
+            match Config::load(&self.home) {
+                Ok(config) => {
+                    let revision = state.catalog.revision + 1;
+                    state.catalog = Arc::new(Catalog { services: config.services, revision });
+                    info!(revision, "the configuration was taken over");
+                }
+                Err(error) => {
+                    error!("the configuration stays as it was before the last edit: {error}");
+                }
+            }
+        }
+        Arc::clone(&state.catalog)
+    }
+}
+
+impl Seen {
+    fn of(path: &std::path::Path) -> Self {
+        Self(std::fs::symlink_metadata(path).ok().map(|metadata| {
+            let (device, inode) = identity(&metadata);
+            (device, inode, metadata.len(), metadata.modified().ok())
+        }))
+    }
+}
+
+#[cfg(unix)]
+fn identity(metadata: &Metadata) -> (u64, u64) {
+    use std::os::unix::fs::MetadataExt as _;
+    (metadata.dev(), metadata.ino())
+}
+
+#[cfg(not(unix))]
+fn identity(_: &Metadata) -> (u64, u64) {
+    (0, 0)
+}

@@ -1,0 +1,347 @@
+//! One `[services.NAME]` of the file, checked.
+
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::net::Ipv6Addr;
+use std::path::Path;
+
+use strongroom_model::canonical::Grammar;
+use strongroom_model::network::Cidr;
+use strongroom_model::policy::{Policy, Rule, RuleError, Verdict};
+use strongroom_model::principal::Name;
+use strongroom_model::service::{Limits, Origin, Scheme, Service, Slots};
+
+use super::reader::{Section, Text};
+use super::{ConfigError, ReadFile, auth, limits};
+
+/// What `i_understand` says where a rule allows everything.
+pub const ALLOW_ALL: &str = "allow-all";
+/// The rule that allows everything.
+pub const ALLOW_ALL_RULE: &str = "* /**";
+
+const KEYS: &[&str] = &[
+    "base_url",
+    "auth",
+    "headers",
+    "allow",
+    "ask",
+    "deny",
+    "policies",
+    "i_understand",
+    "request_headers",
+    "allow_ips",
+    "insecure_transport",
+    "ca_file",
+    "encoded_slash",
+    "path_params",
+    "case_insensitive",
+    "method_override",
+    "range",
+    "principals",
+    "test_path",
+    "limits",
+];
+
+/// Headers that frame or route a message, or are the credential's: none of them is fixed.
+const NOT_FIXED: &[&str] = &[
+    "authorization",
+    "proxy-authorization",
+    "cookie",
+    "host",
+    "content-length",
+    "transfer-encoding",
+    "connection",
+    "keep-alive",
+    "te",
+    "trailer",
+    "upgrade",
+    "expect",
+    "accept-encoding",
+    "range",
+];
+
+/// Reads one service.
+pub(super) fn read(
+    name: Name,
+    section: &Section<'_>,
+    read_file: ReadFile<'_>,
+) -> Result<Service, ConfigError> {
+    section.only(KEYS)?;
+    let allow_ips = section
+        .texts("allow_ips")?
+        .iter()
+        .map(|text| {
+            text.text().parse().map_err(|error| text.problem(format!("`allow_ips`: {error}")))
+        })
+        .collect::<Result<Vec<Cidr>, _>>()?;
+    let (origin, base_path) = base_url(section)?;
+    let Some(auth_section) = section.table("auth")? else {
+        return Err(section
+            .problem("the service has no `auth`")
+            .hint("write `auth = { type = \"bearer\", token = \"local://NAME/token\" }`"));
+    };
+    let (auth, slots) = auth::read(&auth_section)?;
+    let mut service = Service {
+        name,
+        origin,
+        base_path,
+        fixed_headers: fixed_headers(section, &slots)?,
+        policy: policy(section)?,
+        grammar: grammar(section)?,
+        request_headers: request_headers(section, &slots)?,
+        allow_ips,
+        ca_pem: ca_pem(section, read_file)?,
+        limits: section.table("limits")?.map_or(Ok(Limits::default()), |s| limits::read(&s))?,
+        test_path: test_path(section)?,
+        principals: principals(section)?,
+        auth,
+        slots,
+        revision: 0,
+    };
+    service.revision = revision(&service);
+    Ok(service)
+}
+
+fn base_url(section: &Section<'_>) -> Result<(Origin, String), ConfigError> {
+    let Some(text) = section.text("base_url")? else {
+        return Err(section
+            .problem("the service has no `base_url`")
+            .hint("write `base_url = \"https://HOST\"`"));
+    };
+    let (origin, path) = split_base_url(text.text())
+        .map_err(|problem| text.problem(format!("`base_url` {problem}")).hint(BASE_URL_HINT))?;
+    if origin.scheme == Scheme::Http && section.flag("insecure_transport")? != Some(true) {
+        return Err(text
+            .problem("`base_url` is plain http, which shows the key to the network")
+            .hint("write `https://`, or `insecure_transport = true` beside it"));
+    }
+    Ok((origin, path))
+}
+
+const BASE_URL_HINT: &str = "write `https://HOST`, `https://HOST:PORT` or `https://HOST/PATH`";
+
+/// The origin and the base path of a URL: strict, so that it has one reading only.
+pub fn split_base_url(url: &str) -> Result<(Origin, String), &'static str> {
+    let (scheme, rest) = match url.split_once("://") {
+        Some(("https", rest)) => (Scheme::Https, rest),
+        Some(("http", rest)) => (Scheme::Http, rest),
+        _ => return Err("does not start with `https://`"),
+    };
+    let (authority, path) = match rest.find('/') {
+        Some(slash) => rest.split_at(slash),
+        None => (rest, ""),
+    };
+    if authority.contains('@') {
+        return Err("has a user or password in it");
+    }
+    if url.contains(['?', '#']) {
+        return Err("has a query or fragment");
+    }
+    let (host, port) = match authority.strip_prefix('[') {
+        Some(rest) => {
+            let (host, port) = rest.split_once(']').ok_or("has an address without `]`")?;
+            let address: Ipv6Addr = host.parse().map_err(|_| "has a malformed IPv6 address")?;
+            (address.to_string(), port)
+        }
+        None => {
+            let colon = authority.find(':').unwrap_or(authority.len());
+            let (host, port) = authority.split_at(colon);
+            (host_name(host)?, port)
+        }
+    };
+    let port = match port.strip_prefix(':') {
+        None if port.is_empty() => scheme.default_port(),
+        Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => {
+            digits.parse().ok().filter(|port| *port != 0).ok_or("has no port that exists")?
+        }
+        _ => return Err("has a malformed port"),
+    };
+    let origin = Origin { scheme, host: host.into(), port };
+    Ok((origin, base_path(path)?))
+}
+
+fn host_name(host: &str) -> Result<String, &'static str> {
+    let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+    let label = |label: &str| {
+        !label.is_empty()
+            && label.len() <= 63
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    };
+    if host.is_empty() || host.len() > 253 || !host.split('.').all(label) {
+        return Err("has a malformed host");
+    }
+    // `0x7f.1`, `127.1` and `2130706433` are addresses to some readers and names to others.
+    let last = host.rsplit('.').next().unwrap_or_default();
+    let numeric = last.bytes().all(|b| b.is_ascii_digit()) || last.starts_with("0x");
+    if numeric && host.parse::<std::net::Ipv4Addr>().is_err() {
+        return Err("has a malformed address");
+    }
+    Ok(host)
+}
+
+fn base_path(path: &str) -> Result<String, &'static str> {
+    let path = path.strip_suffix('/').unwrap_or(path);
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~!$&'()*+,=:@".contains(&b);
+    for segment in path.split('/').skip(1) {
+        if matches!(segment, "" | "." | "..") || !segment.bytes().all(plain) {
+            return Err("has a path with an empty, dot or encoded segment");
+        }
+    }
+    Ok(path.to_owned())
+}
+
+fn fixed_headers(
+    section: &Section<'_>,
+    slots: &Slots,
+) -> Result<Vec<(String, String)>, ConfigError> {
+    let mut headers: Vec<(String, String)> = Vec::new();
+    let Some(table) = section.table("headers")? else { return Ok(headers) };
+    for (name, value) in table.pairs()? {
+        let lower = name.text().to_ascii_lowercase();
+        if !is_token(&lower) {
+            return Err(name.problem("the name is not a header's"));
+        }
+        if NOT_FIXED.contains(&lower.as_str()) || slots.headers.contains(&lower) {
+            return Err(name
+                .problem(format!("`{lower}` cannot be a fixed header"))
+                .hint("a credential belongs in `auth`"));
+        }
+        if headers.iter().any(|(there, _)| *there == lower) {
+            return Err(name.problem(format!("`{lower}` stands twice")));
+        }
+        if !value.text().bytes().all(|b| (0x20..0x7f).contains(&b)) || value.text().len() > 4096 {
+            return Err(value.problem("the value cannot stand in a header"));
+        }
+        headers.push((lower, value.text().to_owned()));
+    }
+    Ok(headers)
+}
+
+fn policy(section: &Section<'_>) -> Result<Policy, ConfigError> {
+    let mut rules = Vec::new();
+    for (key, verdict) in
+        [("allow", Verdict::Allow), ("ask", Verdict::Ask), ("deny", Verdict::Deny)]
+    {
+        for text in section.texts(key)? {
+            let rule = Rule::parse(verdict, text.text());
+            rules.push(rule.map_err(|error| rule_error(&text, &format!("`{key}`"), error))?);
+        }
+    }
+    for value in section.list("policies")? {
+        let block = value.section()?;
+        block.only(&["path", "methods"])?;
+        let Some(path) = block.text("path")? else {
+            return Err(block.problem("the block has no `path`"));
+        };
+        let methods = block.texts("methods")?;
+        if methods.is_empty() {
+            return Err(block.problem("the block has no `methods`"));
+        }
+        let methods: Vec<&str> = methods.iter().map(Text::text).collect();
+        let rule = Rule::parse(Verdict::Allow, &format!("{} {}", methods.join("|"), path.text()));
+        rules.push(rule.map_err(|error| rule_error(&path, "`policies`", error))?);
+    }
+    let policy = Policy::new(rules, section.flag("case_insensitive")?.unwrap_or(false));
+    let understood = section.text("i_understand")?;
+    if let Some(text) = &understood
+        && text.text() != ALLOW_ALL
+    {
+        return Err(text
+            .problem("`i_understand` says something else")
+            .hint("write `i_understand = \"allow-all\"`, or remove it"));
+    }
+    if policy.allows_everything() && understood.is_none() {
+        return Err(section
+            .problem("a rule allows everything")
+            .hint("write narrower rules, or `i_understand = \"allow-all\"` beside it"));
+    }
+    Ok(policy)
+}
+
+/// The rule's own words do not repeat it.
+fn rule_error(text: &Text<'_>, key: &str, error: RuleError) -> ConfigError {
+    text.problem(format!("{key}: {}", error.problem)).maybe_hint(error.hint)
+}
+
+fn grammar(section: &Section<'_>) -> Result<Grammar, ConfigError> {
+    let one_of = |key: &'static str, off: &str, on: &str| match section.text(key)? {
+        None => Ok(false),
+        Some(text) if text.text() == off => Ok(false),
+        Some(text) if text.text() == on => Ok(true),
+        Some(text) => Err(text.problem(format!("`{key}` is not one of `{off}`, `{on}`"))),
+    };
+    let flag = |key| Ok(section.flag(key)?.unwrap_or(false));
+    Ok(Grammar {
+        encoded_slash: one_of("encoded_slash", "deny", "segment")?,
+        path_params: one_of("path_params", "deny", "allow")?,
+        case_insensitive: flag("case_insensitive")?,
+        method_override: flag("method_override")?,
+        range: flag("range")?,
+    })
+}
+
+fn request_headers(section: &Section<'_>, slots: &Slots) -> Result<Vec<String>, ConfigError> {
+    let mut names = Vec::new();
+    for text in section.texts("request_headers")? {
+        let name = text.text().to_ascii_lowercase();
+        if !is_token(&name) {
+            return Err(text.problem("`request_headers` has a name that is not a header's"));
+        }
+        if NOT_FIXED.contains(&name.as_str()) || slots.headers.contains(&name) {
+            return Err(text.problem(format!("`{name}` is not the agent's to set")));
+        }
+        names.push(name);
+    }
+    Ok(names)
+}
+
+fn ca_pem(section: &Section<'_>, read: ReadFile<'_>) -> Result<Option<Vec<u8>>, ConfigError> {
+    let Some(text) = section.text("ca_file")? else { return Ok(None) };
+    let path = Path::new(text.text());
+    if !path.is_absolute() {
+        return Err(text.problem("`ca_file` is not an absolute path"));
+    }
+    let pem = read(path)
+        .map_err(|error| text.problem(format!("`ca_file` cannot be read: {}", error.kind())))?;
+    let has_certificate = pem.windows(27).any(|window| window == b"-----BEGIN CERTIFICATE-----");
+    if !has_certificate {
+        return Err(text
+            .problem("`ca_file` has no certificate in it")
+            .hint("it holds PEM, with `-----BEGIN CERTIFICATE-----`"));
+    }
+    Ok(Some(pem))
+}
+
+fn test_path(section: &Section<'_>) -> Result<Option<String>, ConfigError> {
+    let Some(text) = section.text("test_path")? else { return Ok(None) };
+    if text.text().starts_with('/') {
+        Ok(Some(text.text().to_owned()))
+    } else {
+        Err(text.problem("`test_path` does not start with `/`"))
+    }
+}
+
+fn principals(section: &Section<'_>) -> Result<Option<Vec<Name>>, ConfigError> {
+    if !section.has("principals") {
+        return Ok(None);
+    }
+    let names = section.texts("principals")?;
+    let parse = |text: &Text<'_>| {
+        text.text().parse().map_err(|error| text.problem(format!("`principals`: {error}")))
+    };
+    names.iter().map(parse).collect::<Result<_, _>>().map(Some)
+}
+
+/// RFC 9110 §5.6.2.
+fn is_token(text: &str) -> bool {
+    let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    !text.is_empty() && text.len() <= 128 && text.bytes().all(token)
+}
+
+/// The same for the same service in every process; different when anything about it is.
+fn revision(service: &Service) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    format!("{service:?}").hash(&mut hasher);
+    hasher.finish()
+}

@@ -1,0 +1,227 @@
+use std::io::ErrorKind;
+
+use super::*;
+
+const GOOD: &str = r#"
+headless = true
+
+[machine_key]
+source = "file"
+
+[services.github]
+base_url = "https://API.GitHub.com./v3/"
+auth = { type = "bearer", token = "local://github/token" }
+headers = { "Accept" = "application/json" }
+allow = ["GET /**", "HEAD /**"]
+deny = ["* /user/keys/**"]
+policies = [{ path = "/gists", methods = ["POST"] }]
+allow_ips = ["127.0.0.1/32"]
+principals = ["claude-code"]
+limits = { response_bytes = "2MiB", total = "500ms", calls_per_minute = 60 }
+"#;
+
+fn parse(text: &str) -> Result<Config, ConfigError> {
+    Config::parse_with("strongroom.toml", text, &|_| Err(ErrorKind::NotFound.into()))
+}
+
+/// A service with a line more.
+fn with(line: &str) -> String {
+    format!(
+        "[services.x]\nbase_url = \"https://x.example\"\n\
+         auth = {{ type = \"bearer\", token = \"local://x/token\" }}\n{line}\n"
+    )
+}
+
+#[test]
+fn a_service_is_read_as_it_stands() {
+    let config = parse(GOOD).unwrap();
+    assert!(config.headless);
+    let service = config.service("github").unwrap();
+    assert_eq!(service.origin.to_string(), "https://api.github.com");
+    assert_eq!(service.base_path, "/v3");
+    assert_eq!(service.auth.secrets["token"].as_str(), "local://github/token");
+    assert_eq!(service.slots.headers, ["authorization"]);
+    assert_eq!(service.fixed_headers, [("accept".to_owned(), "application/json".to_owned())]);
+    assert_eq!(service.policy.rules().len(), 4);
+    assert_eq!(service.limits.response_bytes, 2 << 20);
+    assert_eq!(service.limits.total_ms, 500);
+    assert!(service.is_visible_to(&"claude-code".parse().unwrap()));
+    assert!(!service.is_visible_to(&"default".parse().unwrap()));
+}
+
+#[test]
+fn the_revision_of_a_service_follows_its_own_words_only() {
+    let revision = |text: &str| parse(text).unwrap().services.values().next().unwrap().revision;
+    let one = revision(&with(""));
+    assert_eq!(one, revision(&format!("# a comment\nheadless = true\n{}", with(""))));
+    assert_ne!(one, revision(&with("test_path = \"/me\"")));
+}
+
+#[test]
+fn a_mistake_is_named_with_its_place_and_a_remedy() {
+    let table = [
+        ("allw = []", "4:1: unknown key `allw`", "did you mean `allow`?"),
+        ("allow = \"GET /\"", "4:9: `allow` is not a list", "write it between `[` and `]`"),
+        ("range = \"yes\"", "4:9: `range` is not `true` or `false`", ""),
+        (
+            "limits = { total = 5 }",
+            "4:20: `total` is not a duration of at most an hour",
+            "write a number and a unit: `500ms`, `30s`, `2m`",
+        ),
+        (
+            "limits = { request_bytes = \"1\" }",
+            "4:28: `request_bytes` is not a size of at most 1 GiB",
+            "write a number and a unit: `512KiB`, `10MiB`",
+        ),
+        (
+            "headers = { Authorization = \"x\" }",
+            "4:13: `authorization` cannot be a fixed header",
+            "a credential belongs in `auth`",
+        ),
+        ("encoded_slash = \"yes\"", "4:17: `encoded_slash` is not one of `deny`, `segment`", ""),
+        ("ca_file = \"/absent.pem\"", "4:11: `ca_file` cannot be read: entity not found", ""),
+        ("test_path = \"me\"", "4:13: `test_path` does not start with `/`", ""),
+        (
+            "i_understand = \"nothing\"",
+            "4:16: `i_understand` says something else",
+            "write `i_understand = \"allow-all\"`, or remove it",
+        ),
+    ];
+    for (line, problem, hint) in table {
+        let error = parse(&with(line)).unwrap_err();
+        assert_eq!(error.to_string(), format!("strongroom.toml:{problem}"));
+        assert_eq!(error.hint.as_deref().unwrap_or_default(), hint, "{line}");
+    }
+}
+
+#[test]
+fn what_is_missing_is_named() {
+    for (text, problem) in [
+        ("[services.x]\n", "the service has no `base_url`"),
+        ("[services.x]\nbase_url = \"https://x.example\"\n", "the service has no `auth`"),
+        ("[services.x]\nbase_url = \"https://x.example\"\nauth = {}\n", "`auth` has no `type`"),
+        (
+            "[services.x]\nbase_url = \"https://x.example\"\nauth = { type = \"bearer\" }\n",
+            "auth type `bearer` needs `token`",
+        ),
+        (
+            "[machine_key]\nsource = \"keychain\"\n",
+            "`source` of the machine key cannot be `keychain` yet",
+        ),
+    ] {
+        assert_eq!(parse(text).unwrap_err().problem, problem);
+    }
+}
+
+#[test]
+fn allowing_everything_must_be_said_twice() {
+    let error = parse(&with("allow = [\"* /**\"]")).unwrap_err();
+    assert_eq!(error.problem, "a rule allows everything");
+    assert!(parse(&with("allow = [\"* /**\"]\ni_understand = \"allow-all\"")).is_ok());
+}
+
+#[test]
+fn plain_http_must_be_asked_for() {
+    let text = with("").replace("https://", "http://");
+    assert!(parse(&text).unwrap_err().problem.contains("plain http"));
+    assert!(parse(&format!("{text}insecure_transport = true\n")).is_ok());
+}
+
+#[test]
+fn a_base_url_has_one_reading() {
+    for (url, expected) in [
+        ("https://a.example", ("https://a.example", "")),
+        ("https://A.example:443/", ("https://a.example", "")),
+        ("https://a.example:8443/v1/", ("https://a.example:8443", "/v1")),
+        ("http://127.0.0.1:80", ("http://127.0.0.1", "")),
+        ("https://[2001:DB8::1]:8443/x", ("https://[2001:db8::1]:8443", "/x")),
+    ] {
+        let (origin, path) = split_base_url(url).unwrap();
+        assert_eq!((origin.to_string().as_str(), path.as_str()), expected);
+    }
+    for url in [
+        "a.example",
+        "ftp://a.example",
+        "HTTPS://a.example",
+        "https://",
+        "https://u:p@a.example",
+        "https://a.example/?x",
+        "https://a.example/#x",
+        "https://a.example/../x",
+        "https://a.example//x",
+        "https://a.example/%2e",
+        "https://a.example:0",
+        "https://a.example:+1",
+        "https://a.example:99999",
+        "https://127.1",
+        "https://0x7f.0.0.1",
+        "https://0x7f000001",
+        "https://[::1",
+        "https://a b.example",
+        "https://exämple.com",
+    ] {
+        assert!(split_base_url(url).is_err(), "{url}");
+    }
+}
+
+#[test]
+fn no_message_repeats_what_stands_in_the_file() {
+    let mut texts = vec![
+        "canary = 1".to_owned(),
+        "headless = \"canary\"".to_owned(),
+        "headless = canary".to_owned(),
+        "\"canary\"".to_owned(),
+        "x = \"canary".to_owned(),
+        "[canary".to_owned(),
+        "[services.\"canary canary\"]".to_owned(),
+        "[services.canary-]".to_owned(),
+        "services = \"canary\"".to_owned(),
+        "[machine_key]\nsource = \"canary\"".to_owned(),
+        "canary = 1\ncanary = 2".to_owned(),
+        "\"canary\\q\" = 1".to_owned(),
+        "a.canary = 1\n[a.canary.b]\n".to_owned(),
+        "[services.x]\nbase_url = \"https://user:canary@x.example\"".to_owned(),
+        "[services.x]\nbase_url = \"canary\"".to_owned(),
+        with("").replace("local://x/token", "sk-canary"),
+        with("").replace("bearer", "canary"),
+        with("").replace("token =", "canary ="),
+        with("")
+            .replace("type = \"bearer\", token", "type = \"headers\", headers.\"canary canary\""),
+        with("").replace("type = \"bearer\", token", "type = \"headers\", headers.host-canary.x"),
+    ];
+    for key in [
+        "headers",
+        "allow",
+        "ask",
+        "deny",
+        "policies",
+        "request_headers",
+        "allow_ips",
+        "ca_file",
+        "encoded_slash",
+        "path_params",
+        "case_insensitive",
+        "range",
+        "principals",
+        "test_path",
+        "limits",
+        "i_understand",
+        "canary",
+    ] {
+        texts.push(with(&format!("{key} = \"canary canary\"")));
+        texts.push(with(&format!("{key} = [\"canary canary\"]")));
+        texts.push(with(&format!("{key} = [\"canary /x\"]")));
+        texts.push(with(&format!("{key} = {{ canary = \"canary\" }}")));
+        texts.push(with(&format!("{key} = {{ \"canary canary\" = 1 }}")));
+        texts.push(with(&format!("{key} = canary")));
+        texts.push(with(&format!("{key} = 1canary")));
+        texts.push(with(&format!("{key} = 0xcanary")));
+        texts.push(with(&format!("{key} = 2026-01-canary")));
+        texts.push(with(&format!("{key} canary")));
+    }
+    for text in texts {
+        if let Err(error) = parse(&text) {
+            assert!(!format!("{error} {error:?}").contains("canary"), "{text}\n{error:?}");
+        }
+    }
+}
