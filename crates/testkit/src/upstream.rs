@@ -67,7 +67,7 @@ pub enum Step {
 struct Shared {
     accepted: AtomicUsize,
     open: watch::Sender<usize>,
-    requests: watch::Sender<usize>,
+    requests: AtomicUsize,
     seen: Mutex<Vec<Seen>>,
     raw: Mutex<Vec<u8>>,
 }
@@ -109,14 +109,7 @@ impl Upstream {
 
     /// How many requests have arrived, with head and body.
     pub fn requests(&self) -> usize {
-        *self.shared.requests.borrow()
-    }
-
-    /// Waits until so many requests have arrived.
-    pub async fn wait_for_requests(&self, count: usize) {
-        let mut requests = self.shared.requests.subscribe();
-        let enough = requests.wait_for(|requests| *requests >= count).await;
-        enough.expect("the sender lives as long as we do");
+        self.shared.requests.load(Ordering::SeqCst)
     }
 
     /// The requests that a well-behaved upstream has had.
@@ -288,7 +281,7 @@ where
             let seen = see(request).await?;
             let reply = answer(&seen);
             shared.seen.lock().unwrap_or_else(PoisonError::into_inner).push(seen);
-            shared.requests.send_modify(|requests| *requests += 1);
+            shared.requests.fetch_add(1, Ordering::SeqCst);
             let mut response = Response::builder().status(reply.status);
             for (name, value) in &reply.headers {
                 response = response.header(name.as_str(), value.as_slice());
@@ -325,7 +318,7 @@ where
                     last.rotate_left(1);
                     last[3] = stream.read_u8().await?;
                 }
-                shared.requests.send_modify(|requests| *requests += 1);
+                shared.requests.fetch_add(1, Ordering::SeqCst);
             }
             Step::Write(bytes) => stream.write_all(bytes).await?,
             Step::Flood(bytes) => loop {

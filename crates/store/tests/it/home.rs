@@ -1,6 +1,6 @@
 //! A home of its own for each test.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -9,11 +9,17 @@ use strongroom_model::ports::Clock;
 use strongroom_model::principal::Name;
 use strongroom_model::secret::Secret;
 use strongroom_seal::{MachineId, MachineKek, SecureDir};
+use strongroom_store::audit::FileSink;
 use strongroom_store::{SecretUse, Vault, VaultError};
 
 pub(crate) struct Home {
-    dir: tempfile::TempDir,
+    dir: Place,
     pub(crate) clock: Arc<TestClock>,
+}
+
+enum Place {
+    Own(tempfile::TempDir),
+    Shared(PathBuf),
 }
 
 /// Stands still until it is told to move.
@@ -22,7 +28,19 @@ pub(crate) struct TestClock(AtomicU64);
 impl Home {
     pub(crate) fn new() -> Self {
         let clock = TestClock(AtomicU64::new(1_773_570_225_000));
-        Self { dir: tempfile::tempdir().unwrap(), clock: Arc::new(clock) }
+        Self { dir: Place::Own(tempfile::tempdir().unwrap()), clock: Arc::new(clock) }
+    }
+
+    /// The home of another process, which stays.
+    pub(crate) fn at(path: &str) -> Self {
+        Self { dir: Place::Shared(path.into()), ..Self::new() }
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        match &self.dir {
+            Place::Own(dir) => dir.path(),
+            Place::Shared(path) => path,
+        }
     }
 
     /// A home with an empty vault.
@@ -33,7 +51,16 @@ impl Home {
     }
 
     pub(crate) fn path(&self) -> PathBuf {
-        self.dir.path().join("share")
+        self.root().join("share")
+    }
+
+    /// The directory of the audit.
+    pub(crate) fn audit(&self) -> SecureDir {
+        SecureDir::create(self.root().join("audit")).unwrap()
+    }
+
+    pub(crate) fn sink(&self) -> FileSink {
+        FileSink::open(self.audit(), self.clock.clone()).unwrap()
     }
 
     pub(crate) fn share(&self) -> SecureDir {

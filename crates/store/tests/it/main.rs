@@ -2,7 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that fails may say so by a panic")]
 
+mod audit;
 mod damage;
 mod home;
+mod local;
 mod principals;
+mod processes;
 mod vault;

@@ -1,0 +1,8 @@
+//! Providers and what is made of them.
+
+#![expect(clippy::unwrap_used, reason = "a test that fails may say so by a panic")]
+
+mod loaded;
+mod providers;
+mod resolver;
+mod script;
