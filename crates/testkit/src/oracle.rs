@@ -28,6 +28,8 @@ const DEPTH: usize = 4;
 pub struct Oracle {
     /// Needles by their first four bytes: the name of the secret, and the bytes.
     needles: HashMap<[u8; SHORTEST], Vec<(String, Vec<u8>)>>,
+    /// Whether any needle begins with these two bytes: most places are passed over by one look.
+    begins: Vec<bool>,
     /// The shortest needle: no encoded form that is worth decoding holds fewer bytes.
     shortest: usize,
 }
@@ -60,7 +62,7 @@ impl Oracle {
     /// When a secret is shorter than four bytes: it could not be told from chance.
     pub fn new(secrets: &[(&str, &[u8])]) -> Self {
         let mut needles: HashMap<_, Vec<(String, Vec<u8>)>> = HashMap::new();
-        let mut shortest = WINDOW;
+        let (mut begins, mut shortest) = (vec![false; 1 << 16], WINDOW);
         for (name, secret) in secrets {
             let parts = private_parts(secret);
             assert!(!parts.is_empty(), "{name} is too short to be looked for");
@@ -69,10 +71,11 @@ impl Oracle {
                 for window in part.windows(WINDOW.min(part.len())) {
                     let needle = ((*name).to_owned(), window.to_vec());
                     needles.entry(head(window)).or_default().push(needle);
+                    begins[beginning(window)] = true;
                 }
             }
         }
-        Self { needles, shortest }
+        Self { needles, begins, shortest }
     }
 
     /// An oracle for all canaries.
@@ -150,6 +153,9 @@ impl Oracle {
     fn search(&self, place: &str, view: &[u8], way: &[&str], leaks: &mut Vec<Leak>) {
         let encoding = if way.is_empty() { "raw".to_owned() } else { way.join(" > ") };
         for (offset, start) in view.windows(SHORTEST).enumerate() {
+            if !self.begins[beginning(start)] {
+                continue;
+            }
             let Some(needles) = self.needles.get(&head(start)) else { continue };
             for (secret, needle) in needles {
                 if view[offset..].starts_with(needle)
@@ -214,6 +220,10 @@ fn head(bytes: &[u8]) -> [u8; SHORTEST] {
     let mut head = [0; SHORTEST];
     head.copy_from_slice(&bytes[..SHORTEST]);
     head
+}
+
+fn beginning(bytes: &[u8]) -> usize {
+    usize::from(bytes[0]) << 8 | usize::from(bytes[1])
 }
 
 fn hash(bytes: &[u8]) -> u64 {

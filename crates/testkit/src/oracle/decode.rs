@@ -14,10 +14,18 @@ pub(super) fn all(bytes: &[u8], shortest: usize) -> Vec<(&'static str, Vec<u8>)>
             views.push((name, view));
         }
     };
-    add("backslash escapes", backslashes(bytes));
-    add("HTML entities", entities(bytes));
-    add("percent", percent(bytes, false));
-    add("percent and plus", percent(bytes, true));
+    if bytes.contains(&b'\\') {
+        add("backslash escapes", backslashes(bytes));
+    }
+    if bytes.contains(&b'&') {
+        add("HTML entities", entities(bytes));
+    }
+    if bytes.contains(&b'%') {
+        add("percent", percent(bytes, false));
+    }
+    if bytes.contains(&b'+') {
+        add("percent and plus", percent(bytes, true));
+    }
     for skip in 0..4 {
         add("base64", base64(bytes, skip, shortest));
     }
@@ -42,30 +50,34 @@ fn backslashes(bytes: &[u8]) -> Vec<u8> {
     let mut rest = bytes;
     while let Some((&byte, tail)) = rest.split_first() {
         rest = tail;
-        let (decoded, used): (Vec<u8>, usize) = match (byte, tail.first()) {
-            (b'\\', Some(b'u')) => match unicode_escape(rest) {
-                Some((character, used)) => (character.to_string().into_bytes(), used),
-                None => (vec![byte], 0),
-            },
-            (b'\\', Some(b'x')) => match number(&tail[1..], 2, 16) {
-                Some(value) => (vec![value.to_le_bytes()[0]], 3),
-                None => (vec![byte], 0),
-            },
-            (b'\\', Some(escape)) => match escape {
-                b'n' => (vec![b'\n'], 1),
-                b'r' => (vec![b'\r'], 1),
-                b't' => (vec![b'\t'], 1),
-                b'b' => (vec![8], 1),
-                b'f' => (vec![12], 1),
-                b'"' | b'\'' | b'\\' | b'/' | b'`' | b'$' => (vec![*escape], 1),
-                _ => (vec![byte], 0),
-            },
-            _ => (vec![byte], 0),
-        };
-        out.extend(decoded);
-        rest = &rest[used..];
+        let escape = if byte == b'\\' { escape(tail) } else { None };
+        if let Some((decoded, used)) = escape {
+            out.extend(decoded);
+            rest = &tail[used..];
+        } else {
+            out.push(byte);
+        }
     }
     out
+}
+
+/// What the text behind a backslash stands for, and how many bytes of it that took.
+fn escape(text: &[u8]) -> Option<(Vec<u8>, usize)> {
+    let decoded = match text.first()? {
+        b'u' => {
+            let (character, used) = unicode_escape(text)?;
+            return Some((character.to_string().into_bytes(), used));
+        }
+        b'x' => return Some((vec![number(&text[1..], 2, 16)?.to_le_bytes()[0]], 3)),
+        b'n' => b'\n',
+        b'r' => b'\r',
+        b't' => b'\t',
+        b'b' => 8,
+        b'f' => 12,
+        same @ (b'"' | b'\'' | b'\\' | b'/' | b'`' | b'$') => *same,
+        _ => return None,
+    };
+    Some((vec![decoded], 1))
 }
 
 /// `uHHHH`, or two of them that make one character. Says how many bytes it took.
@@ -135,13 +147,12 @@ fn percent(bytes: &[u8], plus: bool) -> Vec<u8> {
     let mut rest = bytes;
     while let Some((&byte, tail)) = rest.split_first() {
         rest = tail;
-        match (byte, number(tail, 2, 16)) {
-            (b'%', Some(value)) => {
-                out.push(value.to_le_bytes()[0]);
-                rest = &tail[2..];
-            }
-            (b'+', _) if plus => out.push(b' '),
-            _ => out.push(byte),
+        let value = if byte == b'%' { number(tail, 2, 16) } else { None };
+        if let Some(value) = value {
+            out.push(value.to_le_bytes()[0]);
+            rest = &tail[2..];
+        } else {
+            out.push(if plus && byte == b'+' { b' ' } else { byte });
         }
     }
     out
