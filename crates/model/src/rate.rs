@@ -1,1 +1,106 @@
 //! How often something may happen: the generic cell rate algorithm, as a pure function of time.
+
+use std::time::Duration;
+
+/// So many a minute, and so many at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gcra {
+    /// How many pass in a minute, in the long run. None pass at 0.
+    pub per_minute: u32,
+    /// How many pass at once after a pause. At least one does.
+    pub burst: u32,
+}
+
+/// When the next one would be due if they came evenly. One for each thing that is counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct State {
+    due: Duration,
+}
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+impl Gcra {
+    /// Lets one pass at `now`, time since a fixed point that never goes back.
+    ///
+    /// # Errors
+    ///
+    /// How long to wait before trying again; then `state` is as it was.
+    pub fn check(&self, state: &mut State, now: Duration) -> Result<(), Duration> {
+        if self.per_minute == 0 {
+            return Err(MINUTE);
+        }
+        let interval = MINUTE / self.per_minute;
+        let ahead = interval.saturating_mul(self.burst.saturating_sub(1));
+        let wait = state.due.saturating_sub(now).saturating_sub(ahead);
+        if !wait.is_zero() {
+            return Err(wait);
+        }
+        state.due = state.due.max(now).saturating_add(interval);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// How many of `tries` even tries within `during` pass.
+    fn passed(rate: Gcra, tries: u32, during: Duration) -> u32 {
+        let mut state = State::default();
+        let step = during / tries;
+        (0..tries).map(|n| u32::from(rate.check(&mut state, step * n).is_ok())).sum()
+    }
+
+    #[test]
+    fn a_burst_passes_at_once_and_then_the_rate_holds() {
+        let rate = Gcra { per_minute: 60, burst: 5 };
+        let mut state = State::default();
+        for _ in 0..5 {
+            assert_eq!(rate.check(&mut state, Duration::ZERO), Ok(()));
+        }
+        assert_eq!(rate.check(&mut state, Duration::ZERO), Err(Duration::from_secs(1)));
+        let soon = Duration::from_millis(400);
+        assert_eq!(rate.check(&mut state, soon), Err(Duration::from_millis(600)));
+        assert_eq!(rate.check(&mut state, Duration::from_secs(1)), Ok(()));
+        assert!(rate.check(&mut state, Duration::from_secs(1)).is_err());
+        for _ in 0..5 {
+            assert_eq!(rate.check(&mut state, Duration::from_hours(1)), Ok(()), "after a pause");
+        }
+        assert!(rate.check(&mut state, Duration::from_hours(1)).is_err(), "and no more than that");
+    }
+
+    #[test]
+    fn the_edges_of_the_rate_are_none_and_one_at_a_time() {
+        assert_eq!(passed(Gcra { per_minute: 0, burst: 9 }, 100, MINUTE), 0);
+        assert_eq!(passed(Gcra { per_minute: 60, burst: 0 }, 600, MINUTE), 60);
+        assert_eq!(passed(Gcra { per_minute: u32::MAX, burst: 1 }, 1000, MINUTE), 1000);
+    }
+
+    proptest! {
+        #[test]
+        fn no_minute_sees_more_than_the_rate_and_one_burst(
+            per_minute in 1..2000_u32, burst in 1..50_u32, tries in 1..3000_u32,
+        ) {
+            // An interval is rounded down to nanoseconds, which can let one more through.
+            let most = per_minute + burst + 1;
+            let count = passed(Gcra { per_minute, burst }, tries, MINUTE);
+            prop_assert!(count <= most);
+        }
+
+        #[test]
+        fn who_waits_as_long_as_told_passes(
+            per_minute in 1..2000_u32, burst in 0..50_u32, times in prop::collection::vec(0..500_u64, 1..60),
+        ) {
+            let (rate, mut state, mut now) = (Gcra { per_minute, burst }, State::default(), Duration::ZERO);
+            for time in times {
+                now += Duration::from_millis(time);
+                if let Err(wait) = rate.check(&mut state, now) {
+                    now += wait;
+                    prop_assert_eq!(rate.check(&mut state, now), Ok(()));
+                }
+            }
+        }
+    }
+}

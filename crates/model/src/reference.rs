@@ -25,9 +25,9 @@ pub enum RefError {
     /// There is no `://`.
     #[error("a reference has the form `scheme://path`")]
     Form,
-    /// The scheme is not one that Strongroom knows.
+    /// The scheme is not one that Strongroom knows; perhaps the one named here was meant.
     #[error("the reference has an unknown scheme")]
-    Scheme,
+    Scheme(Option<&'static str>),
     /// There is nothing behind `://`, or an empty segment.
     #[error("the reference has an empty part")]
     Empty,
@@ -50,6 +50,21 @@ pub const SCHEMES: [(&str, &str); 3] =
     [("local", "local://NAME"), ("env", "env://NAME"), ("file", "file:///PATH")];
 
 const LONGEST: usize = 1024;
+
+impl RefError {
+    /// What to write instead.
+    pub fn hint(self) -> Option<String> {
+        let shapes = || SCHEMES.map(|(_, shape)| format!("`{shape}`")).join(", ");
+        match self {
+            Self::Scheme(Some(near)) => {
+                let shape = SCHEMES.iter().find(|(scheme, _)| *scheme == near)?.1;
+                Some(format!("did you mean `{shape}`?"))
+            }
+            Self::Form | Self::Scheme(None) => Some(format!("write one of {}", shapes())),
+            Self::Empty | Self::Dots | Self::Character | Self::Long | Self::Shape(_) => None,
+        }
+    }
+}
 
 impl SecretRef {
     /// The scheme, without `://`.
@@ -83,7 +98,7 @@ impl FromStr for SecretRef {
         }
         let (scheme, rest) = text.split_once("://").ok_or(RefError::Form)?;
         if !SCHEMES.iter().any(|(known, _)| *known == scheme) {
-            return Err(RefError::Scheme);
+            return Err(RefError::Scheme(near(scheme)));
         }
         if rest.chars().any(is_refused) || rest.trim() != rest {
             return Err(RefError::Character);
@@ -141,7 +156,41 @@ fn is_refused(c: char) -> bool {
     c.is_control()
         || matches!(c, '*' | '?' | '\\' | '`' | '$' | '{' | '}' | '<' | '>' | '|' | '"')
         || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
-        || matches!(c, '\u{feff}' | '\u{e0000}'..='\u{e007f}')
+        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
+        || matches!(c, '\u{e0000}'..='\u{e007f}')
+}
+
+/// The scheme that `text` is one or two edits away from. It says which known name is near and
+/// nothing else of `text`, which may be a pasted secret.
+fn near(text: &str) -> Option<&'static str> {
+    const LONGEST_SCHEME: usize = 16;
+    if text.len() > LONGEST_SCHEME {
+        return None;
+    }
+    let text = text.to_ascii_lowercase();
+    SCHEMES
+        .iter()
+        .map(|(scheme, _)| (edits(scheme.as_bytes(), text.as_bytes()), *scheme))
+        .filter(|(edits, scheme)| *edits <= scheme.len() / 2 && *edits <= 2)
+        .min()
+        .map(|(_, scheme)| scheme)
+}
+
+/// The least number of insertions, deletions and substitutions (Levenshtein).
+fn edits(from: &[u8], to: &[u8]) -> usize {
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (i, a) in from.iter().enumerate() {
+        let mut corner = i;
+        let mut left = i + 1;
+        row[0] = left;
+        for (b, above) in to.iter().zip(row.iter_mut().skip(1)) {
+            let kept = corner + usize::from(a != b);
+            corner = *above;
+            left = kept.min(corner + 1).min(left + 1);
+            *above = left;
+        }
+    }
+    row.last().copied().unwrap_or_default()
 }
 
 impl fmt::Display for SecretRef {
@@ -159,5 +208,118 @@ impl fmt::Debug for SecretRef {
 impl Serialize for SecretRef {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn printing_a_parsed_reference_gives_the_text_back() {
+        for (text, path) in [
+            ("local://github/token", "github/token"),
+            ("local://a", "a"),
+            ("env://GITHUB_TOKEN", "GITHUB_TOKEN"),
+            ("file:///run/secrets/my key", "/run/secrets/my key"),
+            ("file:///home/é/x", "/home/é/x"),
+        ] {
+            let reference: SecretRef = text.parse().unwrap();
+            assert_eq!(reference.to_string(), text);
+            assert_eq!(format!("{}://{}", reference.scheme(), reference.path()), text);
+            assert_eq!((reference.path(), reference.fragment()), (path, None));
+        }
+    }
+
+    // SC-05
+    #[test]
+    fn a_reference_never_climbs_expands_or_hides() {
+        use RefError::{Character, Dots, Empty, Form, Long, Scheme, Shape};
+        let long = format!("local://{}", "a".repeat(1024));
+        for (text, error) in [
+            ("", Form),
+            ("local:/a", Form),
+            ("://a", Scheme(None)),
+            ("op://Vault/x", Scheme(None)),
+            ("LOCAL://a", Scheme(Some("local"))),
+            ("locl://a", Scheme(Some("local"))),
+            ("fiel:///a", Scheme(Some("file"))),
+            ("envv://A", Scheme(Some("env"))),
+            (" local://a", Scheme(Some("local"))),
+            ("local://", Empty),
+            ("local:///a", Empty),
+            ("local://a/", Empty),
+            ("local://a//b", Empty),
+            ("local://a#", Empty),
+            ("file:///", Empty),
+            ("local://a/../b", Dots),
+            ("local://.", Dots),
+            ("file:///a/../b", Dots),
+            ("local://*", Character),
+            ("local://${HOME}", Character),
+            ("local://{{x}}", Character),
+            ("env://A\n", Character),
+            ("file:///a ", Character),
+            ("file:///a\u{202e}b", Character),
+            ("file:///a\u{ad}b", Character),
+            ("file:///a\u{200b}", Character),
+            ("file:///$HOME", Character),
+            ("file:///`id`", Character),
+            ("local://a#b#c", Character),
+            (&long, Long),
+        ] {
+            assert_eq!(text.parse::<SecretRef>(), Err(error), "{text:?}");
+        }
+        for text in
+            ["env://1A", "env://A-B", "env://A/B", "local://a b", "local://é", "local://a#b"]
+        {
+            assert!(matches!(text.parse::<SecretRef>(), Err(Shape(_))), "{text:?}");
+        }
+        for text in ["file://relative", "file:///a#b"] {
+            assert!(matches!(text.parse::<SecretRef>(), Err(Shape(_))), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn errors_never_repeat_the_input() {
+        for pasted in ["sk-live-canary", "canary://x", "local://canary\x1b[2J", "canar://y"] {
+            let error = pasted.parse::<SecretRef>().unwrap_err();
+            let shown = format!("{error} {error:?} {:?}", error.hint());
+            assert!(!shown.contains("canar"), "{shown}");
+        }
+    }
+
+    #[test]
+    fn edits_are_counted_both_ways() {
+        for (a, b, count) in
+            [("", "", 0), ("a", "", 1), ("", "ab", 2), ("file", "fiel", 2), ("local", "locl", 1)]
+        {
+            assert_eq!(edits(a.as_bytes(), b.as_bytes()), count, "{a} {b}");
+            assert_eq!(edits(b.as_bytes(), a.as_bytes()), count, "{b} {a}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_parses_prints_back_and_has_no_odd_parts(
+            text in "(local|env|file|op)://[A-Za-z0-9_./# *$%\u{80}-\u{2fff}-]{0,24}",
+        ) {
+            if let Ok(reference) = text.parse::<SecretRef>() {
+                prop_assert_eq!(reference.as_str(), &text);
+                prop_assert_eq!(&reference.to_string().parse::<SecretRef>().unwrap(), &reference);
+                let fragment = reference.fragment().map_or(String::new(), |part| format!("#{part}"));
+                let parts = format!("{}://{}{fragment}", reference.scheme(), reference.path());
+                prop_assert_eq!(&parts, &text);
+                let segments = reference.path().strip_prefix('/').unwrap_or(reference.path());
+                prop_assert!(!segments.split('/').any(|part| matches!(part, "" | "." | "..")));
+            }
+        }
+
+        #[test]
+        fn parsing_never_panics(text: String) {
+            let _ = text.parse::<SecretRef>();
+        }
     }
 }

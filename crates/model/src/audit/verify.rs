@@ -95,7 +95,7 @@ struct Link {
 struct Before {
     link: Link,
     place: Place,
-    line: Hash,
+    digest: Hash,
     intent: Option<String>,
 }
 
@@ -104,7 +104,7 @@ struct Pending {
     place: Place,
     finding: Finding,
     /// Of the bytes of the line.
-    line: Hash,
+    digest: Hash,
     /// What the line says of itself, where it says anything.
     claims: Option<Link>,
 }
@@ -155,11 +155,11 @@ impl Verifier {
     }
 
     /// Takes one line, with its `\n` where it has one.
-    pub fn line(&mut self, line: &[u8]) {
+    pub fn line(&mut self, bytes: &[u8]) {
         self.place.line += 1;
-        let (text, ended) = match line.strip_suffix(b"\n") {
+        let (text, ended) = match bytes.strip_suffix(b"\n") {
             Some(text) => (text, true),
-            None => (line, false),
+            None => (bytes, false),
         };
         match read(text) {
             Ok((record, link, hash)) if ended => self.record(text, &record, link, hash),
@@ -212,8 +212,8 @@ impl Verifier {
         }
         self.last_time.replace_range(.., &record.time);
         let intent = self.pair(record, &here);
-        let line = Hash::of(text);
-        self.before = (!torn).then_some(Before { link, place: here, line, intent });
+        let digest = Hash::of(text);
+        self.before = (!torn).then_some(Before { link, place: here, digest, intent });
         self.expected = Link { seq: link.seq.saturating_add(1), prev: hash };
         self.report.records += 1;
         self.report.head = Some(hash);
@@ -235,10 +235,10 @@ impl Verifier {
     /// Whether the torn `record` closes the line before it: one that is no record, or one that is
     /// whole but for the line break that was not written.
     fn close(&mut self, record: &Record<'_>, link: Link) -> bool {
-        let names = |line: Hash| record.subject.as_deref().and_then(Hash::from_hex) == Some(line);
+        let named = record.subject.as_deref().and_then(Hash::from_hex);
         if let Some(pending) = &self.pending {
             let fits = link == self.expected && !self.lost;
-            if !fits || record.subject.is_some() && !names(pending.line) {
+            if !fits || record.subject.is_some() && named != Some(pending.digest) {
                 return false;
             }
             let place = pending.place.clone();
@@ -247,7 +247,7 @@ impl Verifier {
             return true;
         }
         match self.before.take() {
-            Some(before) if before.link == link && names(before.line) => {
+            Some(before) if before.link == link && named == Some(before.digest) => {
                 if let Some(id) = before.intent {
                     self.intents.remove(&id);
                 }
@@ -263,8 +263,8 @@ impl Verifier {
     /// Keeps a line that is wrong unless the next one closes it.
     fn suspect(&mut self, text: &[u8], finding: Finding, claims: Option<Link>) {
         self.settle();
-        let line = Hash::of(text);
-        self.pending = Some(Pending { place: self.place.clone(), finding, line, claims });
+        let digest = Hash::of(text);
+        self.pending = Some(Pending { place: self.place.clone(), finding, digest, claims });
     }
 
     /// Nothing has closed the pending line: it is wrong. What follows is held against what the

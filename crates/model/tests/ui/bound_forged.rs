@@ -1,0 +1,12 @@
+use std::sync::Arc;
+
+use strongroom_model::injection::{Bound, Credential};
+use strongroom_model::service::Origin;
+
+fn forge(origin: Origin) -> Bound {
+    Bound { credential: Arc::new(Credential::default()), origin }
+}
+
+fn main() {
+    let _ = forge;
+}

@@ -1,0 +1,5 @@
+use strongroom_model::redact::Clean;
+
+fn main() {
+    let _ = Clean("not redacted");
+}

@@ -1,0 +1,6 @@
+use strongroom_model::secret::Secret;
+
+fn main() {
+    let secret = Secret::new(Vec::new());
+    let _ = secret.0;
+}
