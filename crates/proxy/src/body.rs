@@ -7,7 +7,6 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 use strongroom_model::call::Body;
-use strongroom_model::canonical::Grammar;
 use strongroom_model::code::{Code, Refusal};
 
 const JSON: &str = "application/json";
@@ -17,16 +16,11 @@ const FORM: &str = "application/x-www-form-urlencoded";
 ///
 /// # Errors
 ///
-/// `invalid_request`: JSON that two parsers may read differently, a form of anything but scalars,
-/// a method in the body where the service would honour it.
-pub(crate) fn bytes(
-    body: Body,
-    headers: &mut Vec<(String, String)>,
-    grammar: Grammar,
-) -> Result<Vec<u8>, Refusal> {
+/// `invalid_request`: JSON that two parsers may read differently, a form of anything but scalars.
+pub(crate) fn bytes(body: Body, headers: &mut Vec<(String, String)>) -> Result<Vec<u8>, Refusal> {
     let content_type = content_type(headers);
     let is_form = content_type.as_deref() == Some(FORM);
-    let bytes = match body {
+    Ok(match body {
         Body::Empty => Vec::new(),
         Body::Text(text) => text.into_bytes(),
         Body::Bytes(bytes) => bytes,
@@ -41,11 +35,7 @@ pub(crate) fn bytes(
                 text.into_bytes()
             }
         }
-    };
-    if grammar.method_override {
-        refuse_override(&bytes, content_type.as_deref().unwrap_or_default())?;
-    }
-    Ok(bytes)
+    })
 }
 
 /// The media type of the agent's `content-type`, lower case, without parameters.
@@ -174,47 +164,6 @@ fn push_encoded(form: &mut String, text: &str) {
     }
 }
 
-/// Refuses a form with a field `_method`: the service would do that and not what was judged (PB-17).
-fn refuse_override(body: &[u8], content_type: &str) -> Result<(), Refusal> {
-    let found = if content_type.starts_with("multipart/") {
-        contains_ignoring_case(body, b"_method")
-    } else {
-        // Where the type is missing or lies, the service may read a form all the same.
-        body.split(|byte| matches!(byte, b'&' | b';')).any(|pair| {
-            let name = pair.split(|byte| *byte == b'=').next().unwrap_or_default();
-            let name = decoded(name);
-            let name = name.strip_prefix(b" ").unwrap_or(&name);
-            name.eq_ignore_ascii_case(b"_method")
-                || (name.len() > 7 && name[..7].eq_ignore_ascii_case(b"_method") && name[7] == b'[')
-        })
-    };
-    if found { Err(invalid("the body overrides the method that was judged")) } else { Ok(()) }
-}
-
-fn decoded(text: &[u8]) -> Vec<u8> {
-    let hex = |byte: u8| char::from(byte).to_digit(16);
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((&first, tail)) = rest.split_first() {
-        let pair = (first == b'%' && tail.len() >= 2)
-            .then(|| Some(hex(tail[0])? * 16 + hex(tail[1])?))
-            .flatten()
-            .and_then(|byte| u8::try_from(byte).ok());
-        if let Some(byte) = pair {
-            out.push(byte);
-            rest = &tail[2..];
-        } else {
-            out.push(if first == b'+' { b' ' } else { first });
-            rest = tail;
-        }
-    }
-    out
-}
-
-fn contains_ignoring_case(body: &[u8], word: &[u8]) -> bool {
-    body.windows(word.len()).any(|window| window.eq_ignore_ascii_case(word))
-}
-
 fn invalid(text: &'static str) -> Refusal {
     Refusal::new(Code::InvalidRequest, text)
 }
@@ -224,17 +173,9 @@ mod tests {
     use super::*;
 
     fn sent(body: Body, content_type: Option<&str>) -> Result<(String, Option<String>), Code> {
-        sent_to(body, content_type, Grammar::default())
-    }
-
-    fn sent_to(
-        body: Body,
-        content_type: Option<&str>,
-        grammar: Grammar,
-    ) -> Result<(String, Option<String>), Code> {
         let mut headers: Vec<_> =
             content_type.map(|value| ("Content-Type".into(), value.into())).into_iter().collect();
-        let bytes = bytes(body, &mut headers, grammar).map_err(|refusal| refusal.code)?;
+        let bytes = bytes(body, &mut headers).map_err(|refusal| refusal.code)?;
         let content_type = headers.pop().map(|(_, value)| value);
         Ok((String::from_utf8(bytes).unwrap(), content_type))
     }
@@ -284,27 +225,5 @@ mod tests {
         for nested in ["{\"a\":{\"b\":1}}", "[1]", "{\"a\":[[1]]}"] {
             assert_eq!(sent(Body::Json(nested.into()), Some(form)), Err(Code::InvalidRequest));
         }
-    }
-
-    // PB-17
-    #[test]
-    fn a_method_in_the_body_is_refused_where_the_service_would_honour_it() {
-        let strict = Grammar { method_override: true, ..Grammar::default() };
-        for (text, kind) in [
-            ("_method=DELETE", FORM),
-            ("a=1&_METHOD=DELETE", FORM),
-            ("a=1&%5fmethod=DELETE", FORM),
-            ("_method=DELETE", "text/plain"),
-            ("_method[]=DELETE", FORM),
-            (
-                "--x\r\ncontent-disposition: form-data; name=\"_method\"",
-                "multipart/form-data; boundary=x",
-            ),
-        ] {
-            let body = || Body::Text(text.into());
-            assert_eq!(sent_to(body(), Some(kind), strict), Err(Code::InvalidRequest), "{text}");
-            assert!(sent(body(), Some(kind)).is_ok(), "{text}");
-        }
-        assert!(sent_to(Body::Text("method=1&a=_method".into()), Some(FORM), strict).is_ok());
     }
 }

@@ -9,6 +9,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use strongroom_model::code::{Code, Refusal};
+use strongroom_model::network;
 use strongroom_model::ports::{BoxFuture, Dns};
 use strongroom_model::service::{Origin, Scheme, Service};
 use tokio::net::TcpStream;
@@ -72,11 +73,7 @@ impl Dialler {
         }
         let found = self.dns.resolve(&origin.host).await;
         let found = found.map_err(|_| failed("the upstream's name does not resolve"))?;
-        if found.is_empty() {
-            return Err(failed("the upstream's name does not resolve"));
-        }
-        let vet = |address: &IpAddr| network::vet(*address, &service.allow_ips).is_ok();
-        if found.iter().all(vet) { Ok(found) } else { Err(denied()) }
+        network::vet(&found, &service.allow_ips)
     }
 
     fn tls(&self, service: &Service) -> Result<Arc<ClientConfig>, Refusal> {
@@ -97,11 +94,9 @@ impl Dialler {
 /// `destination_denied` for an address that may not be dialled, and for a host that other programs
 /// read as an address although it is not one in canonical form (`127.1`, `0x7f.1`, SS-03).
 pub(crate) fn literal(service: &Service, origin: &Origin) -> Result<Option<IpAddr>, Refusal> {
+    network::check_host(&origin.host, &service.allow_ips)?;
     if let Ok(address) = origin.host.parse::<IpAddr>() {
-        return match network::vet(address, &service.allow_ips) {
-            Ok(_) => Ok(Some(address)),
-            Err(_) => Err(denied()),
-        };
+        return Ok(network::vet(&[address], &service.allow_ips)?.pop());
     }
     // No top-level domain begins with a digit (RFC 1123 §2.1).
     let last = origin.host.rsplit('.').next().unwrap_or_default();
@@ -110,15 +105,18 @@ pub(crate) fn literal(service: &Service, origin: &Origin) -> Result<Option<IpAdd
         || last.starts_with(|c: char| c.is_ascii_digit())
         || !origin.host.bytes().all(is_name_byte)
     {
-        return Err(denied());
+        let text = "the host is an address in an unusual spelling";
+        return Err(Refusal::new(Code::DestinationDenied, text));
     }
     Ok(None)
 }
 
 /// The first of `addresses` that answers.
 async fn connect(addresses: &[IpAddr], port: u16) -> Option<TcpStream> {
-    for address in addresses {
-        if let Ok(stream) = TcpStream::connect(SocketAddr::new(*address, port)).await {
+    for &address in addresses {
+        #[expect(clippy::disallowed_methods, reason = "this is the place: the address is vetted")]
+        let connecting = TcpStream::connect(SocketAddr::new(address, port));
+        if let Ok(stream) = connecting.await {
             return Some(stream);
         }
     }
@@ -149,22 +147,10 @@ fn client_config(ca_pem: Option<&[u8]>) -> Result<ClientConfig, Refusal> {
     Ok(config)
 }
 
-fn denied() -> Refusal {
-    Refusal::new(Code::DestinationDenied, "the address of this service may not be reached")
-}
-
 fn unreachable() -> Refusal {
     failed("the upstream cannot be reached")
 }
 
 fn failed(text: &'static str) -> Refusal {
     Refusal::new(Code::UpstreamError, text)
-}
-
-mod network {
-    use std::net::IpAddr;
-    use strongroom_model::network::Cidr;
-    pub(super) fn vet(_: IpAddr, _: &[Cidr]) -> Result<(), ()> {
-        Err(())
-    }
 }

@@ -140,13 +140,12 @@ impl Send<'_> {
         loop {
             let pooled = if may_retry { self.executor.pool.take(self.service).await } else { None };
             let reused = pooled.is_some();
-            let mut link = match pooled {
-                Some(link) => link,
-                None => {
-                    self.watch.phase(Duration::from_millis(limits.connect_ms));
-                    let dial = self.executor.dialler.dial(self.service, bound.origin());
-                    self.watch.run(dial).await??
-                }
+            let mut link = if let Some(link) = pooled {
+                link
+            } else {
+                self.watch.phase(Duration::from_millis(limits.connect_ms));
+                let dial = self.executor.dialler.dial(self.service, bound.origin());
+                self.watch.run(dial).await??
             };
             self.watch.phase(Duration::from_millis(limits.first_byte_ms));
             match self.watch.run(link.send(message)).await? {

@@ -16,8 +16,9 @@ use http::{Request, Response};
 use http_body_util::Full;
 use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::TrySendError;
-use hyper::client::conn::http1::{Builder, Connection, SendRequest};
+use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper_util::rt::TokioIo;
+use strongroom_model::ports::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 /// A socket, with or without TLS.
@@ -39,7 +40,7 @@ pub(crate) struct Link {
 
 /// The half that moves bytes.
 struct Driver {
-    connection: Pin<Box<Connection<TokioIo<Box<dyn Wire>>, Full<Bytes>>>>,
+    connection: BoxFuture<'static, ()>,
     ended: bool,
 }
 
@@ -57,7 +58,9 @@ impl Link {
         // Hyper's own cap of 100 headers stands.
         let (sender, connection) =
             Builder::new().max_buf_size(HEAD).handshake(TokioIo::new(wire)).await?;
-        let driver = Driver { connection: Box::pin(connection), ended: false };
+        // Its errors reach us by way of the response or its body.
+        let connection = Box::pin(async { drop(connection.await) });
+        let driver = Driver { connection, ended: false };
         Ok(Self { sender, driver })
     }
 
@@ -114,7 +117,6 @@ impl Link {
 
 impl Driver {
     fn poll(&mut self, cx: &mut Context<'_>) {
-        // Errors reach the caller by way of the response or its body.
         if !self.ended && self.connection.as_mut().poll(cx).is_ready() {
             self.ended = true;
         }

@@ -173,7 +173,6 @@ async fn decoded(raw: &mut Raw<'_>, codings: &[Coding], cap: usize) -> Result<Ve
     if out.len() > cap {
         return Err(Stop::TooLarge);
     }
-    // Something behind the end of the encoding is something that redaction did not see.
     match raw.fill_buf().await {
         Ok([]) => Ok(out),
         _ => Err(Stop::Broken),
@@ -194,6 +193,8 @@ impl Coding {
         self,
         mut reader: BufReader<Pin<Box<dyn AsyncRead + Send + 'a>>>,
     ) -> Result<Pin<Box<dyn AsyncRead + Send + 'a>>, Stop> {
+        // Each goes on behind an end, as gzip and zstd are allowed to: what stands there decodes, and
+        // is redacted, or the body is withheld.
         Ok(match self {
             Self::Gzip => {
                 let mut decoder = GzipDecoder::new(reader);
@@ -204,12 +205,20 @@ impl Coding {
             Self::Deflate => {
                 let start = reader.fill_buf().await.map_err(|_| Stop::Broken)?;
                 if is_zlib(start) {
-                    Box::pin(ZlibDecoder::new(reader))
+                    let mut decoder = ZlibDecoder::new(reader);
+                    decoder.multiple_members(true);
+                    Box::pin(decoder)
                 } else {
-                    Box::pin(DeflateDecoder::new(reader))
+                    let mut decoder = DeflateDecoder::new(reader);
+                    decoder.multiple_members(true);
+                    Box::pin(decoder)
                 }
             }
-            Self::Brotli => Box::pin(BrotliDecoder::new(reader)),
+            Self::Brotli => {
+                let mut decoder = BrotliDecoder::new(reader);
+                decoder.multiple_members(true);
+                Box::pin(decoder)
+            }
             Self::Zstd => {
                 let window = [DParameter::window_log_max(ZSTD_WINDOW_LOG)];
                 let mut decoder = ZstdDecoder::with_params(reader, &window);
@@ -295,13 +304,11 @@ impl AsyncBufRead for Raw<'_> {
         while this.chunk.is_empty() {
             let Some(chunk) = ready!(this.link.poll_data(&mut this.body, cx)) else { break };
             let chunk = chunk.map_err(io::Error::other)?;
-            match this.left.checked_sub(chunk.len()) {
-                Some(left) => this.left = left,
-                None => {
-                    this.too_large = true;
-                    return Poll::Ready(Err(io::Error::other("too large")));
-                }
-            }
+            let Some(left) = this.left.checked_sub(chunk.len()) else {
+                this.too_large = true;
+                return Poll::Ready(Err(io::Error::other("too large")));
+            };
+            this.left = left;
             this.chunk = chunk;
         }
         Poll::Ready(Ok(&this.chunk))

@@ -33,14 +33,22 @@ pub struct Args {
 
 /// Every command.
 #[derive(Debug, Subcommand)]
-pub enum Command {}
+enum Command {
+    Init(commands::init::Args),
+    Connect(commands::connect::Args),
+    Disconnect(commands::connect::DisconnectArgs),
+    Completions(commands::completions::Args),
+}
 
 impl Args {
     /// Runs the command.
     pub fn run(self, host: &Host, output: &Output) -> Result<(), Failure> {
         match self.command {
             None => commands::overview::run(host, output),
-            Some(command) => match command {},
+            Some(Command::Init(args)) => commands::init::run(&args, host, output),
+            Some(Command::Connect(args)) => commands::connect::run(&args, host, output),
+            Some(Command::Disconnect(args)) => commands::connect::disconnect(&args, host, output),
+            Some(Command::Completions(args)) => commands::completions::run(&args, output),
         }
     }
 }
@@ -87,7 +95,7 @@ impl Stopped {
         };
         // "--key <VALUE>" -> "--key"
         let argument = get(ContextKind::InvalidArg)
-            .filter(|text| text.starts_with(['-', '<']))
+            .filter(|text| text.starts_with(['-', '<', '[']))
             .map(|text| text.split(['=', ' ']).next().unwrap_or_default().to_owned());
         let problem = match (self.0.kind(), argument) {
             (ErrorKind::UnknownArgument, Some(name)) => format!("there is no option `{name}` here"),

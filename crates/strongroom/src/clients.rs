@@ -4,8 +4,10 @@
 //! key, and what an entry looks like. The code here turns that data into paths and entries and
 //! knows no client by name.
 
+pub mod change;
 pub mod edit;
 pub mod file;
+pub mod survey;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

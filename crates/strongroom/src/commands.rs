@@ -1,3 +1,19 @@
 //! The commands: one file each, with its arguments, its help and what it does.
 
+pub mod completions;
+pub mod connect;
+pub mod init;
 pub mod overview;
+
+use std::path::Path;
+
+use crate::paths::Environment;
+
+/// `path` as a person writes it, with `~` for the user's home.
+pub fn shown(path: &Path, environment: &Environment) -> String {
+    let home = environment.user_home().ok();
+    match home.and_then(|home| path.strip_prefix(home).ok()) {
+        Some(below) => format!("~{}{}", std::path::MAIN_SEPARATOR, below.display()),
+        None => path.display().to_string(),
+    }
+}

@@ -5,9 +5,11 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use strongroom_model::ports::Clock;
 use strongroom_model::principal::{Name, NameError};
+use strongroom_process::Start;
 use strongroom_seal::{
     FileError, FileSecret, MachineIdError, MachineKek, MachineKeyError, MachineSecret as _,
     SecureDir, machine_id,
@@ -174,8 +176,11 @@ pub fn first_config(headless: bool) -> String {
 
 /// Asks a program of the system who this machine is (macOS, Windows).
 fn run(program: &str, arguments: &[&str]) -> io::Result<String> {
-    let _ = (program, arguments);
-    Err(io::ErrorKind::Unsupported.into())
+    let mut start = Start::new(program);
+    start.args = arguments.iter().map(Into::into).collect();
+    let output = strongroom_process::run(&start, &[], Duration::from_secs(5), 64 << 10)
+        .map_err(io::Error::other)?;
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// Marks the machine key, where the file system knows such a mark: a backup of the home then does

@@ -178,12 +178,18 @@ pub struct FakeDns {
 impl FakeDns {
     /// These names.
     pub fn new(names: &[(&str, &[&[&str]])]) -> Self {
+        let dns = Self::default();
+        for (name, answers) in names {
+            dns.set(name, answers);
+        }
+        dns
+    }
+
+    /// These answers for `name` from now on.
+    pub fn set(&self, name: &str, answers: &[&[&str]]) {
         let address = |text: &&str| text.parse().expect("a test's addresses are addresses");
-        let answers = names.iter().map(|(name, answers)| {
-            let answers = answers.iter().map(|answer| answer.iter().map(address).collect());
-            ((*name).to_owned(), answers.collect())
-        });
-        Self { answers: Mutex::new(answers.collect()), asked: Mutex::default() }
+        let answers = answers.iter().map(|answer| answer.iter().map(address).collect());
+        lock(&self.answers).insert(name.to_owned(), answers.collect());
     }
 
     /// What has been asked.

@@ -67,7 +67,7 @@ pub enum Step {
 struct Shared {
     accepted: AtomicUsize,
     open: watch::Sender<usize>,
-    requests: AtomicUsize,
+    requests: watch::Sender<usize>,
     seen: Mutex<Vec<Seen>>,
     raw: Mutex<Vec<u8>>,
 }
@@ -109,7 +109,14 @@ impl Upstream {
 
     /// How many requests have arrived, with head and body.
     pub fn requests(&self) -> usize {
-        self.shared.requests.load(Ordering::SeqCst)
+        *self.shared.requests.borrow()
+    }
+
+    /// Waits until so many requests have arrived.
+    pub async fn wait_for_requests(&self, count: usize) {
+        let mut requests = self.shared.requests.subscribe();
+        let enough = requests.wait_for(|requests| *requests >= count).await;
+        enough.expect("the sender lives as long as we do");
     }
 
     /// The requests that a well-behaved upstream has had.
@@ -281,7 +288,7 @@ where
             let seen = see(request).await?;
             let reply = answer(&seen);
             shared.seen.lock().unwrap_or_else(PoisonError::into_inner).push(seen);
-            shared.requests.fetch_add(1, Ordering::SeqCst);
+            shared.requests.send_modify(|requests| *requests += 1);
             let mut response = Response::builder().status(reply.status);
             for (name, value) in &reply.headers {
                 response = response.header(name.as_str(), value.as_slice());
@@ -318,7 +325,7 @@ where
                     last.rotate_left(1);
                     last[3] = stream.read_u8().await?;
                 }
-                shared.requests.fetch_add(1, Ordering::SeqCst);
+                shared.requests.send_modify(|requests| *requests += 1);
             }
             Step::Write(bytes) => stream.write_all(bytes).await?,
             Step::Flood(bytes) => loop {

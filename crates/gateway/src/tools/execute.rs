@@ -20,16 +20,7 @@ pub(super) const DEFINITION: &str = r#"{
       "capability": { "type": "string", "description": "The same as `service`; give one of the two." },
       "method": { "type": "string", "enum": ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] },
       "path": { "type": "string", "description": "Begins with `/`, relative to the service's base URL, percent-encoded; a query may follow." },
-      "query": {
-        "type": "object",
-        "description": "Query parameters beside those in `path`. A list repeats the name.",
-        "additionalProperties": {
-          "anyOf": [
-            { "type": ["string", "number", "boolean"] },
-            { "type": "array", "items": { "type": ["string", "number", "boolean"] } }
-          ]
-        }
-      },
+      "query": { "type": "object", "description": "Query parameters beside those in `path`: strings, numbers, booleans, or lists of them; a list repeats the name.", "additionalProperties": true },
       "headers": { "type": "object", "description": "accept*, content-type, if-*, idempotency-key and what `list_services` names; others are left out.", "additionalProperties": { "type": "string" } },
       "body": { "description": "A string is sent as it is; any other JSON value as JSON, or as a form where content-type is application/x-www-form-urlencoded." },
       "body_encoding": { "type": "string", "enum": ["base64"], "description": "`body` is base64 of the bytes to send." },

@@ -254,8 +254,12 @@ impl Stdio {
 
     /// Sends one line, whatever it is.
     pub(crate) fn send(&mut self, line: impl AsRef<[u8]>) {
-        let line = [line.as_ref(), b"\n"].concat();
-        self.to.as_mut().unwrap().write_all(&line).unwrap();
+        self.send_raw([line.as_ref(), b"\n"].concat());
+    }
+
+    /// Sends bytes.
+    pub(crate) fn send_raw(&mut self, bytes: impl AsRef<[u8]>) {
+        self.to.as_mut().unwrap().write_all(bytes.as_ref()).unwrap();
     }
 
     /// The next line.

@@ -1,0 +1,141 @@
+//! AL: what is written down about a call, and what never is.
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use strongroom_model::audit::Kind;
+use strongroom_model::call::{Body, Execute};
+use strongroom_model::code::Code;
+use strongroom_model::ports::ResolveError;
+use strongroom_testkit::canary::K1;
+use strongroom_testkit::oracle::Oracle;
+use strongroom_testkit::upstream::Reply;
+use tracing::instrument::WithSubscriber as _;
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::rig::{Rig, assert_records_clean, get};
+
+#[tokio::test]
+async fn a_call_has_an_intent_before_it_leaves_and_an_outcome_after() {
+    let rig = Rig::new(|_| Reply::status(201).body(format!("key {K1}"))).await;
+    let call = Execute {
+        method: "POST".into(),
+        body: Body::Text("12345".into()),
+        reason: Some("because".into()),
+        ..get("acme", "/items?token=canary")
+    };
+    let finished = rig.call(call).await;
+    let records = rig.audit.records();
+    let [intent, outcome] = records.as_slice() else { panic!("{records:?}") };
+    assert_eq!(intent.kind, Kind::Intent);
+    assert_eq!(intent.rule.as_deref(), Some("POST /items"));
+    assert_eq!(intent.reason.as_deref(), Some("because"));
+    assert_eq!(intent.path.as_deref(), Some("/items"));
+    assert_eq!(intent.request_bytes, Some(5));
+    assert_eq!(outcome.kind, Kind::Outcome);
+    assert_eq!(outcome.audit_id, intent.audit_id);
+    assert_eq!(outcome.status, Some(201));
+    assert_eq!(outcome.code, None);
+    assert_eq!(outcome.redactions, Some(1));
+    assert_eq!(outcome.response_bytes, Some(44));
+    assert_eq!(finished.audit_id, intent.audit_id.clone().map(|id| id.0));
+    assert_records_clean(&records);
+    assert!(!format!("{records:?}").contains("canary"), "no query, no body");
+}
+
+#[tokio::test]
+async fn what_cannot_be_recorded_is_not_done() {
+    let rig = Rig::new(|_| Reply::ok("fine")).await;
+    rig.audit.fail(true);
+    for call in [get("acme", "/public/x"), get("acme", "/admin"), get("nothing", "/")] {
+        let finished = rig.call(call).await;
+        assert_eq!(finished.result.unwrap_err().code, Code::AuditUnavailable);
+        assert_eq!(finished.audit_id, None);
+    }
+    assert_eq!(rig.upstream.connections(), 0);
+    rig.audit.fail(false);
+    rig.works().await;
+}
+
+#[tokio::test]
+async fn a_credential_that_cannot_be_had_is_not_explained_to_the_agent() {
+    let rig = Rig::new(|_| Reply::ok("fine")).await;
+    for (error, code) in [
+        (ResolveError::Locked { scheme: "local".into() }, Code::SecretUnavailable),
+        (ResolveError::Integrity { scheme: "local".into() }, Code::IntegrityError),
+        (
+            ResolveError::NotFound { reference: "local://canary".parse().unwrap() },
+            Code::SecretUnavailable,
+        ),
+    ] {
+        rig.credentials.fail(Some(error));
+        let refusal = rig.failed(get("acme", "/public/x"), code).await;
+        assert!(!refusal.message.contains("canary") && !refusal.message.contains("local"));
+        assert_eq!(rig.upstream.connections(), 0);
+    }
+    rig.credentials.fail(None);
+    rig.works().await;
+}
+
+// AL-04
+#[tokio::test]
+async fn no_log_at_any_level_holds_a_credential_a_query_or_a_body() {
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_ansi(false)
+        .with_writer(log.clone())
+        .finish();
+    async {
+        let rig = Rig::new(|seen| Reply::ok(format!("{:?} canary-in-answer", seen.headers))).await;
+        for service in ["hdr", "qry", "cookie", "pem"] {
+            let _ = rig.call(get(service, "/x?access_token=canary-in-query")).await;
+        }
+        let call = Execute {
+            method: "POST".into(),
+            headers: vec![("if-match".into(), "canary-in-header".into())],
+            body: Body::Text("canary-in-body".into()),
+            ..get("acme", "/items")
+        };
+        assert!(rig.call(call).await.result.is_ok());
+        assert!(rig.call(get("acme", "/admin#canary-in-fragment")).await.result.is_err());
+    }
+    .with_subscriber(subscriber)
+    .await;
+
+    let log = log.text();
+    assert!(log.contains("service=acme"), "{log}");
+    assert!(log.contains("path=/items"), "{log}");
+    assert!(log.contains("status=200"), "{log}");
+    assert!(!log.contains("canary"), "{log}");
+    Oracle::of_canaries().assert_clean("the log", log);
+}
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn text(&self) -> String {
+        let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+}
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Log {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}

@@ -1,0 +1,16 @@
+//! The executor against upstreams that behave and upstreams that do not.
+//!
+//! The modules are named after the groups of the attack corpus. What every refusal promises
+//! (nothing sent, one record, the next call works) is asserted in one place, `Rig::denied`.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+
+mod al;
+mod hi;
+mod pb;
+mod rd;
+mod rig;
+mod rr;
+mod rx;
+mod ss;
+mod tools;

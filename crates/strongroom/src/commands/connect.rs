@@ -1,0 +1,211 @@
+//! `strongroom connect CLIENT`: one entry in the client's configuration, and the principal that it
+//! stands for. Without a client: which there are.
+
+use std::path::Path;
+
+use clap::builder::PossibleValuesParser;
+use serde::Serialize;
+use strongroom_model::principal::Name;
+use strongroom_model::secret::Secret;
+use strongroom_seal::SecureDir;
+use strongroom_store::Vault;
+
+use crate::clients::change::{Action, Target};
+use crate::clients::survey::{Connection, Found, survey};
+use crate::clients::{Client, ENTRY, Link, all, edit, find};
+use crate::commands::shown;
+use crate::environment::Host;
+use crate::failure::Failure;
+use crate::home;
+use crate::output::{Output, Report, Style, table};
+
+/// Where `serve --http` listens unless it is told otherwise.
+const ADDRESS: &str = "http://127.0.0.1:7890/mcp";
+
+/// Lets one run at a time edit clients' files.
+const LOCK: &str = "clients.lock";
+
+/// Let an MCP client use Strongroom
+///
+/// Writes one entry into the client's configuration and keeps everything else in the file, comments
+/// included. The file as it was stays beside it as a backup. Without CLIENT: shows the clients.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  strongroom connect
+  strongroom connect claude-code --dry-run
+  strongroom connect cursor --project")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
+pub struct Args {
+    /// The client
+    #[arg(value_parser = PossibleValuesParser::new(all().iter().map(|c| c.name.as_str())))]
+    client: Option<String>,
+    /// Show the change as a diff and write nothing
+    #[arg(long, requires = "client")]
+    dry_run: bool,
+    /// Write this project's configuration (in the current directory) and not the user's
+    #[arg(long, requires = "client")]
+    project: bool,
+    /// Reach a running `strongroom serve --http` with a token of its own
+    #[arg(long, requires = "client")]
+    http: bool,
+    /// The address of `serve --http`
+    #[arg(long, requires = "http", default_value = ADDRESS)]
+    url: String,
+    /// Write the file also where the client does not seem to be installed
+    #[arg(long, requires = "client")]
+    force: bool,
+}
+
+/// Connects a client, or lists them.
+pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
+    let Some(client) = args.client.as_deref().and_then(find) else {
+        return output.report(&List { clients: survey(&host.environment), host });
+    };
+    let target = Target::locate(client, host, args.project)?;
+    if !args.force && !args.project {
+        target.check_installed(host)?;
+    }
+    let program = text(&host.program)?;
+    let own_home = host.environment.get("STRONGROOM_HOME").map(Path::new).map(text).transpose()?;
+    let plain = if args.http {
+        Link::Http { url: &args.url, token: None }
+    } else {
+        Link::Stdio { command: program, home: own_home }
+    };
+    // First of all: a client that takes no such entry must not get a token.
+    let entry = client.entry(&plain)?;
+    let write = |entry, dry_run| {
+        let set = |text: &str| edit::set(text, client.key(), ENTRY, entry);
+        target.change(Action::Connect, host, dry_run, args.http, set)
+    };
+    if args.dry_run {
+        return output.report(&write(&entry, true)?);
+    }
+
+    let home = host.home()?;
+    let vault = home::open(&home, host.clock.clone())?;
+    let principal: Name = client.name.parse().map_err(Failure::failed)?;
+    let _turn = SecureDir::open(&home.state)?.lock(LOCK)?;
+    // A file that cannot be edited is refused before anything else is made.
+    write(&entry, true)?;
+    vault.principals().ensure(&principal)?;
+    let done = if args.http {
+        let token = token(&target, &vault, &principal, &args.url)?;
+        write(&client.entry(&Link::Http { url: &args.url, token: Some(&token) })?, false)?
+    } else {
+        write(&entry, false)?
+    };
+    if args.http {
+        output.warn(&format!(
+            "{} holds a token that lets whoever reads it call as `{principal}`; it is readable by \
+             you alone{}",
+            done.shown(),
+            if args.project { ", and must not be committed" } else { "" },
+        ));
+    }
+    output.report(&done)
+}
+
+/// The token in the file if it is still good for `principal`, else a new one.
+fn token(target: &Target, vault: &Vault, principal: &Name, url: &str) -> Result<Secret, Failure> {
+    if let (Some(Connection::Http { url: present }), Some(token)) = target.connection()?
+        && present == url
+    {
+        let token = Secret::new(token.into_bytes());
+        if vault.principals().find_by_token(&token)?.as_ref() == Some(principal) {
+            return Ok(token);
+        }
+    }
+    Ok(vault.principals().renew(principal)?)
+}
+
+fn text(path: &Path) -> Result<&str, Failure> {
+    path.to_str().ok_or_else(|| {
+        Failure::failed("a configuration in JSON cannot name a path that is not UTF-8")
+            .hint("install the program under another path")
+    })
+}
+
+/// Stop an MCP client from using Strongroom
+///
+/// Removes the entry that `connect` wrote. The principal and its history stay.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:
+  strongroom disconnect claude-code --dry-run")]
+pub struct DisconnectArgs {
+    /// The client
+    #[arg(value_parser = PossibleValuesParser::new(all().iter().map(|c| c.name.as_str())))]
+    client: String,
+    /// Show the change as a diff and write nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Change this project's configuration (in the current directory) and not the user's
+    #[arg(long)]
+    project: bool,
+}
+
+/// Disconnects a client.
+pub fn disconnect(args: &DisconnectArgs, host: &Host, output: &Output) -> Result<(), Failure> {
+    let client = find(&args.client).ok_or_else(|| Failure::usage("there is no such client"))?;
+    let target = Target::locate(client, host, args.project)?;
+    if args.dry_run {
+        return output.report(&target.remove(host, true)?);
+    }
+    let had_token = matches!(target.connection()?.0, Some(Connection::Http { .. }));
+    let done = target.remove(host, false)?;
+    if had_token && revoke(client, host).is_err() {
+        let name = &client.name;
+        output.warn(&format!("the token of `{name}` in the removed entry could not be revoked"));
+    }
+    output.report(&done)
+}
+
+/// A token that stood in a file, and stands in its backup, is worthless from now on.
+fn revoke(client: &Client, host: &Host) -> Result<(), Failure> {
+    let vault = home::open(&host.home()?, host.clock.clone())?;
+    let name: Name = client.name.parse().map_err(Failure::failed)?;
+    drop(vault.principals().renew(&name)?);
+    Ok(())
+}
+
+/// The clients, as `connect` without one shows them.
+struct List<'a> {
+    clients: Vec<Found>,
+    host: &'a Host,
+}
+
+impl Serialize for List<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.clients.serialize(serializer)
+    }
+}
+
+impl Report for List<'_> {
+    fn text(&self, style: Style) -> String {
+        let mut rows = vec![["CLIENT", "STATE", "FILE"].map(ToOwned::to_owned).to_vec()];
+        for found in &self.clients {
+            rows.push(vec![found.name.to_owned(), state(found).into(), place(found, self.host)]);
+        }
+        let free = self.clients.iter().find(|found| found.installed && found.connection.is_none());
+        let next = free.map_or(String::new(), |found| {
+            format!("\n{} strongroom connect {}\n", style.bold("Next:"), found.name)
+        });
+        format!("{}{next}", table(&rows))
+    }
+}
+
+/// A client's state in a word or two.
+pub fn state(found: &Found) -> &'static str {
+    match found {
+        Found { problem: Some(_), .. } => "unreadable",
+        Found { connection: Some(Connection::Stdio { .. }), .. } => "connected",
+        Found { connection: Some(Connection::Http { .. }), .. } => "connected by HTTP",
+        Found { installed: true, .. } => "not connected",
+        Found { installed: false, .. } => "not installed",
+    }
+}
+
+/// Where a client's file is, for a person.
+pub fn place(found: &Found, host: &Host) -> String {
+    found.file.as_deref().map_or("-".to_owned(), |file| shown(file, &host.environment))
+}
