@@ -97,7 +97,7 @@ pub struct Limits {
     pub response_bytes: usize,
     /// Milliseconds to establish a connection, TLS included.
     pub connect_ms: u64,
-    /// Milliseconds from the request's last byte to the response's head.
+    /// Milliseconds from the request's first byte to the response's head.
     pub first_byte_ms: u64,
     /// Milliseconds for the whole call.
     pub total_ms: u64,

@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use strongroom_model::code::{Code, Refusal};
 use strongroom_model::principal::Name;
+use strongroom_model::rate::{Gcra, State};
 use strongroom_model::service::Service;
 
 /// Admits calls.
 pub(crate) struct Admission {
     at_once: usize,
     running: Mutex<HashMap<Name, Arc<AtomicUsize>>>,
-    rates: Mutex<HashMap<Name, Gcra>>,
+    states: Mutex<HashMap<Name, State>>,
 }
 
 /// One running call; the place is free again when it is dropped.
@@ -22,7 +23,7 @@ pub(crate) struct Place(Arc<AtomicUsize>);
 impl Admission {
     /// Admits `at_once` calls of one principal.
     pub(crate) fn new(at_once: usize) -> Self {
-        Self { at_once, running: Mutex::default(), rates: Mutex::default() }
+        Self { at_once, running: Mutex::default(), states: Mutex::default() }
     }
 
     /// A place for a call of `principal`, so that one cannot take what others need (RX-05).
@@ -43,14 +44,16 @@ impl Admission {
         }
     }
 
-    /// Counts a call to `service` at `now`.
+    /// Counts a call to `service` at `now`. The calls of a minute may come all at once.
     pub(crate) fn count(&self, service: &Service, now: Duration) -> Result<(), Refusal> {
-        let mut rates = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
-        let rate = match rates.get_mut(&service.name) {
-            Some(rate) => rate,
-            None => rates.entry(service.name.clone()).or_default(),
+        let per_minute = service.limits.calls_per_minute;
+        let rate = Gcra { per_minute, burst: per_minute };
+        let mut states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = match states.get_mut(&service.name) {
+            Some(state) => state,
+            None => states.entry(service.name.clone()).or_default(),
         };
-        rate.admit(service.limits.calls_per_minute, now).map_err(|wait| {
+        rate.check(state, now).map_err(|wait| {
             let text = "this service has had its calls of the minute";
             let retry_after_s = Some(wait.as_secs() + u64::from(wait.subsec_nanos() > 0));
             Refusal { retry_after_s, ..Refusal::new(Code::RateLimited, text) }
@@ -78,13 +81,5 @@ mod tests {
         assert!(admission.enter(&b).is_ok());
         drop(first);
         assert!(admission.enter(&a).is_ok());
-    }
-}
-
-#[derive(Default)]
-struct Gcra;
-impl Gcra {
-    fn admit(&mut self, _: u32, _: Duration) -> Result<(), Duration> {
-        Ok(())
     }
 }

@@ -1,7 +1,10 @@
 //! The request as it leaves: what the agent may say, then what is fixed, then the credential.
 
 use bytes::Bytes;
-use http::header::{ACCEPT_ENCODING, HOST, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
+use http::header::{
+    ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue,
+    REFERER, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, USER_AGENT,
+};
 use http::{Method, Request, Uri};
 use http_body_util::Full;
 use strongroom_model::canonical::{self, CanonicalRequest};
@@ -16,6 +19,19 @@ const ENCODINGS: HeaderValue = HeaderValue::from_static("gzip, deflate, br, zstd
 
 const AGENT: HeaderValue =
     HeaderValue::from_static(concat!("strongroom/", env!("CARGO_PKG_VERSION")));
+
+/// Hyper's to write, or nobody's.
+const FRAMING: [HeaderName; 9] = [
+    CONNECTION,
+    CONTENT_LENGTH,
+    EXPECT,
+    REFERER,
+    TE,
+    TRAILER,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    HeaderName::from_static("keep-alive"),
+];
 
 /// Writes `request` with its credential. Its target goes out byte for byte.
 ///
@@ -40,6 +56,14 @@ pub(crate) fn message(
         let (name, value) = header(name, value)?;
         headers.insert(name, value);
     }
+    for name in FRAMING {
+        headers.remove(name);
+    }
+    let method = method(request.method());
+    if body.is_empty() && matches!(method, Method::POST | Method::PUT | Method::PATCH) {
+        // Hyper leaves it out, and some servers insist on it (RFC 9110 §8.6).
+        headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    }
     headers.insert(ACCEPT_ENCODING, ENCODINGS);
     let (_, host) = header("host", &bound.origin().authority())?;
     headers.insert(HOST, host);
@@ -52,7 +76,7 @@ pub(crate) fn message(
 
     let (target, headers) = outgoing.into_parts()?;
     let mut message = Request::new(Full::new(body));
-    *message.method_mut() = method(request.method());
+    *message.method_mut() = method;
     *message.uri_mut() = Uri::from(target);
     *message.headers_mut() = headers;
     Ok(message)

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use strongroom_model::code::{Code, Refusal};
 use strongroom_model::ports::BoxFuture;
+use tokio::task::unconstrained;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// Runs the phases of one call under one timer.
@@ -45,11 +46,13 @@ impl<'a> Watch<'a> {
             if let Poll::Ready(output) = future.as_mut().poll(cx) {
                 return Poll::Ready(Ok(output));
             }
-            if self.timer.as_mut().poll(cx).is_ready() {
+            // Unconstrained: an upstream that keeps the future busy uses up the task's budget, and
+            // must not outrun its deadline by that.
+            if pin!(unconstrained(self.timer.as_mut())).poll(cx).is_ready() {
                 let text = "the upstream did not answer in time";
                 return Poll::Ready(Err(Refusal::new(Code::UpstreamTimeout, text)));
             }
-            if self.cancel.as_mut().poll(cx).is_ready() {
+            if pin!(unconstrained(self.cancel.as_mut())).poll(cx).is_ready() {
                 let text = "the caller went away before the answer";
                 return Poll::Ready(Err(Refusal::new(Code::UpstreamError, text)));
             }

@@ -129,13 +129,22 @@ async fn a_service_may_let_the_agent_set_more_headers() {
 }
 
 #[tokio::test]
-async fn fixed_headers_win_over_the_agents() {
+async fn fixed_headers_win_over_the_agents_and_never_over_ours() {
     let mut rig = rig().await;
     rig.reconfigure(|service| {
-        service.fixed_headers = vec![("accept".into(), "application/vnd.acme+json".into())];
+        service.fixed_headers = vec![
+            ("accept".into(), "application/vnd.acme+json".into()),
+            ("authorization".into(), "Bearer fixed".into()),
+            ("content-length".into(), "5".into()),
+            ("connection".into(), "close".into()),
+            ("host".into(), "evil.test".into()),
+            ("accept-encoding".into(), "identity".into()),
+        ];
     });
     rig.allowed(get_with("acme", "/public/x", &[("Accept", "text/html")])).await;
     assert_eq!(rig.last().values("accept"), ["application/vnd.acme+json"]);
+    assert!(rig.last().values("content-length").is_empty());
+    assert_ours(&rig, &rig.last());
 }
 
 // HI-11

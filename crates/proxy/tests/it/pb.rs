@@ -174,6 +174,9 @@ async fn bodies_of_every_kind_arrive_intact() {
     assert_eq!(rig.last().body, "a=x+y&b=1&b=2");
     assert_eq!(rig.last().values("content-type"), [form]);
 
+    rig.allowed(post(Body::Empty, "text/plain")).await;
+    assert_eq!(rig.last().values("content-length"), ["0"]);
+
     let large = Body::Bytes(vec![b'x'; (10 << 20) + 1]);
     rig.denied(post(large, "application/octet-stream"), Code::InvalidRequest).await;
 }
