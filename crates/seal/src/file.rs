@@ -119,10 +119,11 @@ impl SecureDir {
         self.handle.file(&self.named(name)?, name, How::Read)
     }
 
-    /// Whether the file `name` is there. One that is there and not safe is an error.
+    /// Whether the file `name` is there. One that is there and not safe is an error. It is not
+    /// opened, so locks on it are left alone.
     pub fn has(&self, name: &str) -> Result<bool, FileError> {
-        match self.open_file(name) {
-            Ok(_) => Ok(true),
+        match self.handle.look(&self.named(name)?, name) {
+            Ok(()) => Ok(true),
             Err(FileError::Missing { .. }) => Ok(false),
             Err(error) => Err(error),
         }
@@ -190,8 +191,7 @@ impl SecureDir {
 
     /// The names of everything in it, in order. Names that are not UTF-8 are none of ours.
     pub fn names(&self) -> Result<Vec<String>, FileError> {
-        let mut names =
-            self.handle.names(&self.path).map_err(|source| FileError::io(&self.path, source))?;
+        let mut names = self.handle.names().map_err(|source| FileError::io(&self.path, source))?;
         names.sort_unstable();
         Ok(names)
     }

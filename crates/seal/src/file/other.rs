@@ -24,11 +24,9 @@ impl Dir {
     }
 
     pub(super) fn file(&self, path: &Path, name: &str, how: How) -> Result<File, FileError> {
-        let full = self.0.join(name);
-        if let Ok(metadata) = fs::symlink_metadata(&full)
-            && !metadata.is_file()
-        {
-            return Err(unsafe_file(path, "it is not a regular file"));
+        match self.look(path, name) {
+            Ok(()) | Err(FileError::Missing { .. }) => {}
+            Err(error) => return Err(error),
         }
         let mut options = OpenOptions::new();
         match how {
@@ -36,7 +34,13 @@ impl Dir {
             How::New => options.write(true).create_new(true),
             How::Append => options.read(true).append(true).create(true),
         };
-        options.open(full).map_err(|source| FileError::io(path, source))
+        options.open(self.0.join(name)).map_err(|source| FileError::io(path, source))
+    }
+
+    pub(super) fn look(&self, path: &Path, name: &str) -> Result<(), FileError> {
+        let metadata = fs::symlink_metadata(self.0.join(name))
+            .map_err(|source| FileError::io(path, source))?;
+        if metadata.is_file() { Ok(()) } else { Err(unsafe_file(path, "it is not a regular file")) }
     }
 
     pub(super) fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -47,13 +51,17 @@ impl Dir {
         fs::remove_file(self.0.join(name))
     }
 
-    pub(super) fn names(&self, path: &Path) -> io::Result<Vec<String>> {
-        let names = fs::read_dir(path)?.map(|entry| Ok(entry?.file_name().into_string().ok()));
+    pub(super) fn names(&self) -> io::Result<Vec<String>> {
+        let names = fs::read_dir(&self.0)?.map(|entry| Ok(entry?.file_name().into_string().ok()));
         Ok(names.collect::<io::Result<Vec<_>>>()?.into_iter().flatten().collect())
     }
 
     /// Directories cannot be synced here; the file system orders renames itself.
-    #[expect(clippy::unused_self, reason = "the other platforms need it")]
+    #[expect(
+        clippy::unused_self,
+        clippy::unnecessary_wraps,
+        reason = "the other platforms need it"
+    )]
     pub(super) fn sync(&self) -> io::Result<()> {
         Ok(())
     }

@@ -1,12 +1,12 @@
 //! Files by descriptor, as POSIX has them.
 
-use std::fs::{DirBuilder, File, Metadata, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
 use rustix::io::{Errno, retry_on_intr};
 
 use super::{FileError, How};
@@ -33,9 +33,9 @@ impl Dir {
                 other => FileError::io(path, other.into()),
             })?;
         let file = File::from(handle);
-        let metadata = file.metadata().map_err(|source| FileError::io(path, source))?;
-        check_owner(path, &metadata, false)?;
-        check_mode(path, &metadata, "700")?;
+        let facts = Facts::of(path, &file)?;
+        check_owner(path, &facts, false)?;
+        check_mode(path, &facts, "700")?;
         Ok(Self(file.into()))
     }
 
@@ -51,27 +51,30 @@ impl Dir {
         let file = retry_on_intr(|| rustix::fs::openat(&self.0, name, flags, FILE_MODE))
             .map(File::from)
             .map_err(|errno| match errno {
-                Errno::LOOP | Errno::MLINK => {
-                    unsafe_file(path, "it is a symbolic link", &moved(path))
-                }
+                Errno::LOOP | Errno::MLINK => link(path),
                 Errno::ISDIR | Errno::NXIO => not_regular(path),
                 other => FileError::io(path, other.into()),
             })?;
-        let metadata = file.metadata().map_err(|source| FileError::io(path, source))?;
-        if !metadata.is_file() {
-            return Err(not_regular(path));
-        }
-        check_owner(path, &metadata, false)?;
-        check_mode(path, &metadata, "600")?;
-        // None is a file that was replaced since it was opened: the old content, read whole.
-        if metadata.nlink() > 1 {
-            let fix = format!(
-                "copy it, move it away and put the copy in its place: `{}`",
-                path.display()
-            );
-            return Err(unsafe_file(path, "it has a second name (a hard link)", &fix));
-        }
+        check(path, &Facts::of(path, &file)?)?;
         Ok(file)
+    }
+
+    /// Looks at a file without opening it: to close a file of SQLite's would drop the locks that
+    /// other connections of this process have on it (POSIX locks belong to the process).
+    pub(super) fn look(&self, path: &Path, name: &str) -> Result<(), FileError> {
+        let stat = rustix::fs::statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW)
+            .map_err(|errno| FileError::io(path, errno.into()))?;
+        let kind = FileType::from_raw_mode(stat.st_mode);
+        if kind == FileType::Symlink {
+            return Err(link(path));
+        }
+        let facts = Facts {
+            mode: wide(Mode::from_raw_mode(stat.st_mode).bits()),
+            owner: stat.st_uid,
+            names: wide(stat.st_nlink),
+            regular: kind == FileType::RegularFile,
+        };
+        check(path, &facts)
     }
 
     pub(super) fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -82,7 +85,7 @@ impl Dir {
         Ok(rustix::fs::unlinkat(&self.0, name, AtFlags::empty())?)
     }
 
-    pub(super) fn names(&self, _path: &Path) -> io::Result<Vec<String>> {
+    pub(super) fn names(&self) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
         for entry in rustix::fs::Dir::read_from(&self.0)? {
             if let Ok(name) = entry?.file_name().to_str()
@@ -106,17 +109,57 @@ pub(super) fn open_private(path: &Path) -> Result<File, FileError> {
         .custom_flags(flags)
         .open(path)
         .map_err(|source| FileError::io(path, source))?;
-    let metadata = file.metadata().map_err(|source| FileError::io(path, source))?;
-    if !metadata.is_file() {
+    let facts = Facts::of(path, &file)?;
+    if !facts.regular {
         return Err(not_regular(path));
     }
-    check_owner(path, &metadata, true)?;
-    check_mode(path, &metadata, "600")?;
+    check_owner(path, &facts, true)?;
+    check_mode(path, &facts, "600")?;
     Ok(file)
 }
 
-fn check_owner(path: &Path, metadata: &Metadata, or_root: bool) -> Result<(), FileError> {
-    let (owner, us) = (metadata.uid(), rustix::process::geteuid().as_raw());
+/// What must be right about a file or directory.
+struct Facts {
+    mode: u32,
+    owner: u32,
+    names: u64,
+    regular: bool,
+}
+
+impl Facts {
+    fn of(path: &Path, file: &File) -> Result<Self, FileError> {
+        let metadata = file.metadata().map_err(|source| FileError::io(path, source))?;
+        Ok(Self {
+            mode: metadata.mode() & 0o7777,
+            owner: metadata.uid(),
+            names: metadata.nlink(),
+            regular: metadata.is_file(),
+        })
+    }
+}
+
+/// The same number: its type is not the same on every platform.
+fn wide<T>(number: impl Into<T>) -> T {
+    number.into()
+}
+
+fn check(path: &Path, facts: &Facts) -> Result<(), FileError> {
+    if !facts.regular {
+        return Err(not_regular(path));
+    }
+    check_owner(path, facts, false)?;
+    check_mode(path, facts, "600")?;
+    // No name: a file that was replaced since it was opened, with its old content, whole.
+    if facts.names > 1 {
+        let problem = "it has a second name (a hard link)";
+        let fix = format!("put a copy in the place of `{}`", path.display());
+        return Err(unsafe_file(path, problem, &fix));
+    }
+    Ok(())
+}
+
+fn check_owner(path: &Path, facts: &Facts, or_root: bool) -> Result<(), FileError> {
+    let (owner, us) = (facts.owner, rustix::process::geteuid().as_raw());
     if owner == us || (or_root && owner == 0) {
         return Ok(());
     }
@@ -128,13 +171,17 @@ fn check_owner(path: &Path, metadata: &Metadata, or_root: bool) -> Result<(), Fi
     ))
 }
 
-fn check_mode(path: &Path, metadata: &Metadata, expected: &str) -> Result<(), FileError> {
-    let mode = metadata.mode() & 0o7777;
+fn check_mode(path: &Path, facts: &Facts, expected: &str) -> Result<(), FileError> {
+    let mode = facts.mode;
     if mode & OTHERS == 0 {
         return Ok(());
     }
     let problem = format!("others may use it (mode {mode:04o})");
     Err(unsafe_file(path, &problem, &format!("run `chmod {expected} {}`", path.display())))
+}
+
+fn link(path: &Path) -> FileError {
+    unsafe_file(path, "it is a symbolic link", &moved(path))
 }
 
 fn not_regular(path: &Path) -> FileError {

@@ -305,3 +305,30 @@ fn token_key_place(key_id: &str) -> Place<'_> {
         version: 1,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_seals_no_more_than_is_safe() {
+        let mut snapshot = Snapshot {
+            rows: BTreeMap::new(),
+            principals: BTreeMap::new(),
+            generation: 0,
+            seals: MOST_SEALS - 1,
+        };
+        snapshot.count_seal().unwrap();
+        assert!(matches!(snapshot.count_seal(), Err(VaultError::Exhausted)));
+    }
+
+    #[test]
+    fn a_head_reads_back_and_nothing_else_is_one() {
+        let head = Head { secrets: 1, principals: 2, seals: 3, sum: [7; 32] };
+        let written = head.write();
+        assert_eq!(Head::read(&written), Some(head));
+        assert_eq!(Head::read(&written[..55]), None);
+        assert_eq!(Head::read(&[&written[..], &[0]].concat()), None);
+        assert_eq!(Head::read(&[]), None);
+    }
+}
