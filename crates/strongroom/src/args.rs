@@ -37,6 +37,9 @@ enum Command {
     Init(commands::init::Args),
     Connect(commands::connect::Args),
     Disconnect(commands::connect::DisconnectArgs),
+    Demo(commands::demo::Args),
+    Service(commands::service::Args),
+    Uninstall(commands::uninstall::Args),
     Completions(commands::completions::Args),
 }
 
@@ -48,6 +51,9 @@ impl Args {
             Some(Command::Init(args)) => commands::init::run(&args, host, output),
             Some(Command::Connect(args)) => commands::connect::run(&args, host, output),
             Some(Command::Disconnect(args)) => commands::connect::disconnect(&args, host, output),
+            Some(Command::Demo(args)) => commands::demo::run(&args, host, output),
+            Some(Command::Service(args)) => commands::service::run(&args, host, output),
+            Some(Command::Uninstall(args)) => commands::uninstall::run(&args, host, output),
             Some(Command::Completions(args)) => commands::completions::run(&args, output),
         }
     }

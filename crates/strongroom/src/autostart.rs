@@ -3,6 +3,8 @@
 //! Rendering is pure, for every system on every system. What goes into a unit is escaped by the
 //! rules of its format; what a format cannot say is refused and never approximated.
 
+pub mod install;
+
 use std::path::{Path, PathBuf};
 
 use crate::paths::{Environment, Home, Os, PathsError};
@@ -89,7 +91,6 @@ pub fn start(os: Os, user: u32, path: &Path) -> Vec<Vec<String>> {
         Os::Linux => commands(&[
             &["systemctl", "--user", "daemon-reload"],
             &["systemctl", "--user", "enable", "--now", &unit],
-            &["systemctl", "--user", "restart", &unit],
         ]),
         Os::Macos => commands(&[
             &["launchctl", "bootout", &format!("gui/{user}/{NAME}.serve")],

@@ -2,8 +2,11 @@
 
 pub mod completions;
 pub mod connect;
+pub mod demo;
 pub mod init;
 pub mod overview;
+pub mod service;
+pub mod uninstall;
 
 use std::path::Path;
 

@@ -161,7 +161,7 @@ pub fn disconnect(args: &DisconnectArgs, host: &Host, output: &Output) -> Result
 }
 
 /// A token that stood in a file, and stands in its backup, is worthless from now on.
-fn revoke(client: &Client, host: &Host) -> Result<(), Failure> {
+pub fn revoke(client: &Client, host: &Host) -> Result<(), Failure> {
     let vault = home::open(&host.home()?, host.clock.clone())?;
     let name: Name = client.name.parse().map_err(Failure::failed)?;
     drop(vault.principals().renew(&name)?);

@@ -1,9 +1,8 @@
 //! As much of an MCP client as the demo needs: one request at a time, over lines of JSON.
 
-use std::io;
+use std::io::{self, BufRead, Write};
 
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 /// The newest version with an `initialize` handshake, which most clients speak.
 const VERSION: &str = "2025-11-25";
@@ -40,44 +39,40 @@ pub enum ClientError {
     Pipe(#[from] io::Error),
 }
 
-impl<R: AsyncBufRead + Unpin, W: AsyncWrite + Unpin> Client<R, W> {
+impl<R: BufRead, W: Write> Client<R, W> {
     /// A client over a server's standard streams.
     pub fn new(reader: R, writer: W) -> Self {
         Self { reader, writer, next: 1 }
     }
 
     /// Shakes hands and returns the names of the tools.
-    pub async fn start(&mut self, name: &str) -> Result<Vec<String>, ClientError> {
+    pub fn start(&mut self, name: &str) -> Result<Vec<String>, ClientError> {
         let hello = json!({
             "protocolVersion": VERSION,
             "capabilities": {},
             "clientInfo": {"name": name, "version": env!("CARGO_PKG_VERSION")},
         });
-        self.request("initialize", &hello).await?;
-        self.send(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"})).await?;
-        let listed = self.request("tools/list", &json!({})).await?;
+        self.request("initialize", &hello)?;
+        self.send(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"}))?;
+        let listed = self.request("tools/list", &json!({}))?;
         let tools = listed["tools"].as_array().into_iter().flatten();
         Ok(tools.filter_map(|tool| Some(tool["name"].as_str()?.to_owned())).collect())
     }
 
     /// Calls a tool and returns its structured content.
-    pub async fn call(&mut self, tool: &str, arguments: &Value) -> Result<Value, ClientError> {
+    pub fn call(&mut self, tool: &str, arguments: &Value) -> Result<Value, ClientError> {
         let params = json!({"name": tool, "arguments": arguments});
-        let mut result = self.request("tools/call", &params).await?;
+        let mut result = self.request("tools/call", &params)?;
         Ok(result["structuredContent"].take())
     }
 
-    async fn request(
-        &mut self,
-        method: &'static str,
-        params: &Value,
-    ) -> Result<Value, ClientError> {
+    fn request(&mut self, method: &'static str, params: &Value) -> Result<Value, ClientError> {
         let id = self.next;
         self.next += 1;
-        self.send(&json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params})).await?;
+        self.send(&json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}))?;
         loop {
             let mut line = String::new();
-            if self.reader.read_line(&mut line).await? == 0 {
+            if self.reader.read_line(&mut line)? == 0 {
                 return Err(ClientError::Ended);
             }
             let malformed = |_| ClientError::Malformed { method };
@@ -95,9 +90,9 @@ impl<R: AsyncBufRead + Unpin, W: AsyncWrite + Unpin> Client<R, W> {
         }
     }
 
-    async fn send(&mut self, message: &Value) -> Result<(), ClientError> {
-        self.writer.write_all(format!("{message}\n").as_bytes()).await?;
-        Ok(self.writer.flush().await?)
+    fn send(&mut self, message: &Value) -> Result<(), ClientError> {
+        self.writer.write_all(format!("{message}\n").as_bytes())?;
+        Ok(self.writer.flush()?)
     }
 }
 
@@ -105,21 +100,21 @@ impl<R: AsyncBufRead + Unpin, W: AsyncWrite + Unpin> Client<R, W> {
 mod tests {
     use super::*;
 
-    async fn against(answers: &str) -> Result<Vec<String>, ClientError> {
-        Client::new(answers.as_bytes(), tokio::io::sink()).start("demo").await
+    fn against(answers: &str) -> Result<Vec<String>, ClientError> {
+        Client::new(answers.as_bytes(), io::sink()).start("demo")
     }
 
-    #[tokio::test]
-    async fn answers_are_matched_by_their_id_and_errors_are_told_apart() {
+    #[test]
+    fn answers_are_matched_by_their_id_and_errors_are_told_apart() {
         let hello = r#"{"jsonrpc":"2.0","id":1,"result":{"capabilities":{}}}"#;
         let note = r#"{"jsonrpc":"2.0","method":"notifications/message","params":{}}"#;
         let tools = r#"{"jsonrpc":"2.0","id":2,"result":{"tools":[{"name":"execute"}]}}"#;
         let refused = r#"{"jsonrpc":"2.0","id":2,"error":{"code":-32601,"message":"canary"}}"#;
 
-        assert_eq!(against(&format!("{hello}\n{note}\n{tools}\n")).await.unwrap(), ["execute"]);
-        let error = against(&format!("{hello}\n{refused}\n")).await.unwrap_err();
+        assert_eq!(against(&format!("{hello}\n{note}\n{tools}\n")).unwrap(), ["execute"]);
+        let error = against(&format!("{hello}\n{refused}\n")).unwrap_err();
         assert_eq!(error.to_string(), "the broker refused `tools/list` with the error -32601");
-        assert!(matches!(against(hello).await.unwrap_err(), ClientError::Ended));
-        assert!(matches!(against("canary\n").await.unwrap_err(), ClientError::Malformed { .. }));
+        assert!(matches!(against(hello).unwrap_err(), ClientError::Ended));
+        assert!(matches!(against("canary\n").unwrap_err(), ClientError::Malformed { .. }));
     }
 }
