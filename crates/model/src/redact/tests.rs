@@ -328,10 +328,10 @@ fn work(redactor: &Redactor, text: &[u8]) -> u64 {
 #[test]
 fn the_work_is_linear_whatever_secret_and_text_agree_on() {
     let long = |unit: &str| unit.repeat(4_000 / unit.len());
-    let nearly = |unit: &str| format!("{}!", long(unit)).repeat(100);
+    let nearly = |unit: &str| format!("{}!", long(unit)).repeat(10);
     for unit in ["a", "ab", "abcabcabd", "0123456789abcdef", K1] {
         let redactor = redactor(&[("acme", &format!("{}#", long(unit))), ("b", &long(unit))]);
-        for text in [unit.repeat(400_000 / unit.len()), nearly(unit)] {
+        for text in [unit.repeat(40_000 / unit.len()), nearly(unit)] {
             for text in [text.clone(), each(&text, |byte| format!("{byte:02x}"))] {
                 let work = work(&redactor, text.as_bytes());
                 assert!(work <= 400, "{unit}: {work} for each byte");
