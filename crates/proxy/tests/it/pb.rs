@@ -22,7 +22,7 @@ fn post(body: Body, content_type: &str) -> Execute {
     }
 }
 
-// PB-01 to PB-11, PB-15
+// PB-01 to PB-08, PB-10, PB-11, PB-15
 #[tokio::test]
 async fn a_path_that_two_parsers_may_read_differently_is_refused_and_nothing_is_sent() {
     let rig = rig().await;

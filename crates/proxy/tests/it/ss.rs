@@ -1,5 +1,9 @@
 //! SS: only vetted addresses are dialled, and only once they are.
 
+use std::io::ErrorKind;
+use std::net::TcpListener;
+use std::process::Command;
+
 use strongroom_model::code::Code;
 use strongroom_model::service::{Scheme, Service};
 use strongroom_testkit::ca::{Identity, TestCa};
@@ -206,6 +210,26 @@ async fn tls_is_not_spoken_with_an_upstream_that_does_not_and_the_other_way_roun
     let rig = Rig::with(upstream, |_| {}).await;
     rig.failed(get("acme", "/public/x"), Code::UpstreamError).await;
     assert_eq!(rig.upstream.requests(), 0);
+}
+
+// SS-09
+#[test]
+fn a_proxy_that_the_environment_names_is_not_used() {
+    let proxy = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    proxy.set_nonblocking(true).unwrap();
+    let url = format!("http://{}", proxy.local_addr().unwrap());
+    // A process of its own, because the environment belongs to the whole of one.
+    #[expect(clippy::disallowed_methods, reason = "this test itself, in another environment")]
+    let mut test = Command::new(std::env::current_exe().unwrap());
+    test.args(["--exact", "ss::a_connection_belongs_to_one_service_and_one_revision"]);
+    for name in ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]
+    {
+        test.env(name, &url);
+    }
+    let output = test.env_remove("NO_PROXY").output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+    assert_eq!(proxy.accept().unwrap_err().kind(), ErrorKind::WouldBlock, "nobody came");
 }
 
 #[tokio::test]
