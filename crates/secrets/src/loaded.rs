@@ -81,6 +81,10 @@ impl Loaded {
     /// Dropping the future changes nothing: the one mutation follows the last `.await`. Of two
     /// loads at the same time the later one to end is kept; where it read the older value, its
     /// older stamp makes the next call load again.
+    ///
+    /// Invariant: nothing is given out before a matcher that knows it is in force. Hence the
+    /// credential is kept for others only at the end, and a load that finds the matcher of another
+    /// one not yet in force builds it too.
     async fn load(
         &self,
         catalog: &Catalog,
@@ -105,13 +109,21 @@ impl Loaded {
                 state.given.clear();
                 state.revision = Some(catalog.revision);
             }
-            let given = permitted.and_then(|()| state.give(service));
-            (given, state.entries.set(catalog))
+            let given = permitted.and_then(|()| state.entries.give(service));
+            (given, state.entries.set(catalog, self.in_force()))
         };
         if let Some((number, secrets)) = set {
             self.rebuild(number, &secrets);
         }
-        given
+        let given = Arc::new(given?);
+        let credential = Arc::clone(&given.credential);
+        self.state().given.insert(service.name.clone(), given);
+        Ok(credential)
+    }
+
+    /// The number of the set that the matcher in force knows.
+    fn in_force(&self) -> u64 {
+        self.redactor.read().unwrap_or_else(PoisonError::into_inner).0
     }
 
     /// The references to ask for, with the stamps that they have now: taken before the values, so
@@ -144,26 +156,6 @@ impl Loaded {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl State {
-    fn give(&mut self, service: &Service) -> Result<Arc<Credential>, ResolveError> {
-        let mut fields = Vec::with_capacity(service.auth.secrets.len());
-        let mut stamps = Vec::with_capacity(service.auth.secrets.len());
-        for (field, reference) in &service.auth.secrets {
-            let (secret, stamp) = self.entries.get(reference)?;
-            fields.push((field.clone(), secret));
-            stamps.push((reference.clone(), stamp));
-        }
-        let credential = Arc::new(Credential::new(fields));
-        let given = Given {
-            service_revision: service.revision,
-            stamps,
-            credential: Arc::clone(&credential),
-        };
-        self.given.insert(service.name.clone(), Arc::new(given));
-        Ok(credential)
     }
 }
 

@@ -3,11 +3,14 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
+use strongroom_model::injection::Credential;
 use strongroom_model::ports::{ResolveError, Stamp};
 use strongroom_model::redact::Labelled;
 use strongroom_model::reference::SecretRef;
 use strongroom_model::secret::Secret;
 use strongroom_model::service::{Catalog, Service};
+
+use super::Given;
 
 /// How many former values stay in the matcher; the oldest go first.
 pub const FORMER: usize = 1_000;
@@ -65,8 +68,21 @@ impl Entries {
         self.answers.insert(reference, Entry { stamp, answer, label });
     }
 
+    /// The credential of `service`, with what it was made from.
+    pub(super) fn give(&self, service: &Service) -> Result<Given, ResolveError> {
+        let mut fields = Vec::with_capacity(service.auth.secrets.len());
+        let mut stamps = Vec::with_capacity(service.auth.secrets.len());
+        for (field, reference) in &service.auth.secrets {
+            let (secret, stamp) = self.get(reference)?;
+            fields.push((field.clone(), secret));
+            stamps.push((reference.clone(), stamp));
+        }
+        let credential = Arc::new(Credential::new(fields));
+        Ok(Given { service_revision: service.revision, stamps, credential })
+    }
+
     /// The value of `reference`, or why there is none.
-    pub(super) fn get(&self, reference: &SecretRef) -> Result<(Arc<Secret>, Stamp), ResolveError> {
+    fn get(&self, reference: &SecretRef) -> Result<(Arc<Secret>, Stamp), ResolveError> {
         let unasked = || ResolveError::Unreachable { scheme: reference.scheme().to_owned() };
         let entry = self.answers.get(reference).ok_or_else(unasked)?;
         Ok((Arc::clone(entry.answer.as_ref().map_err(Clone::clone)?), entry.stamp))
@@ -87,12 +103,15 @@ impl Entries {
         self.changed = true;
     }
 
-    /// Everything to be matched and the set's number, where it changed since the last time.
-    pub(super) fn set(&mut self, catalog: &Catalog) -> Option<(u64, Vec<Labelled>)> {
-        if !std::mem::take(&mut self.changed) {
+    /// Everything to be matched and the set's number, where the matcher of the set `in_force` does
+    /// not know it yet.
+    pub(super) fn set(&mut self, catalog: &Catalog, in_force: u64) -> Option<(u64, Vec<Labelled>)> {
+        if std::mem::take(&mut self.changed) {
+            self.number += 1;
+        }
+        if self.number == in_force {
             return None;
         }
-        self.number += 1;
         let mut labelled = Vec::new();
         for service in catalog.services.values() {
             let label = service.name.as_str();
@@ -138,5 +157,30 @@ impl Entries {
             self.former.pop_front();
         }
         self.former.push_back(value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn former_values_are_kept_once_each_up_to_a_cap_and_the_oldest_go_first() {
+        let mut entries = Entries::default();
+        let reference: SecretRef = "local://a".parse().unwrap();
+        for n in 0..=FORMER + 5 {
+            let secret = Secret::new(format!("canary-{n}").into_bytes());
+            entries.put(reference.clone(), Some(n as u64), Ok(secret));
+        }
+        assert_eq!(entries.former.len(), FORMER);
+        assert_eq!(entries.former[0].secret.expose(), b"canary-5");
+        for _ in 0..3 {
+            for value in ["x", "y"] {
+                let secret = Secret::new(value.into());
+                entries.put(reference.clone(), None, Ok(secret));
+            }
+        }
+        let xs = entries.former.iter().filter(|former| former.secret.expose() == b"x").count();
+        assert_eq!((entries.former.len(), xs), (FORMER, 1));
     }
 }

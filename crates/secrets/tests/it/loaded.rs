@@ -121,6 +121,41 @@ async fn a_secret_that_is_not_for_this_service_is_not_given_to_it() {
     assert!(is_matched(&loaded, "canary-stripe"), "it is matched all the same");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn nothing_is_given_out_before_the_matcher_knows_it() {
+    for _ in 0..50 {
+        let (_script, loaded) = loaded();
+        let (loaded, catalog) = (Arc::new(loaded), Arc::new(catalog(1, &["github", "stripe"])));
+        let calls: Vec<_> = (0..8)
+            .map(|n| {
+                let (loaded, catalog) = (Arc::clone(&loaded), Arc::clone(&catalog));
+                tokio::spawn(async move {
+                    let service = ["github", "stripe"][n % 2];
+                    let credential = resolve(&loaded, &catalog, service).await.unwrap();
+                    assert!(is_matched(&loaded, &token(&credential)), "{service}");
+                })
+            })
+            .collect();
+        for call in calls {
+            call.await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_load_that_is_dropped_midway_changes_nothing() {
+    let (script, loaded) = loaded();
+    let catalog = catalog(1, &["github"]);
+    let service = Arc::clone(&catalog.services[&"github".parse().unwrap()]);
+    let mut load = loaded.resolve(&catalog, &service);
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    assert!(load.as_mut().poll(&mut context).is_pending());
+    drop(load);
+    assert_eq!(script.asked().len(), 1);
+    assert!(!is_matched(&loaded, "canary-github"));
+    assert_eq!(token(&resolve(&loaded, &catalog, "github").await.unwrap()), "canary-github");
+}
+
 #[tokio::test]
 async fn the_basic_pair_is_matched_as_it_goes_over_the_wire() {
     let (_script, loaded) = loaded();
