@@ -74,7 +74,7 @@ impl Freshness {
         }
         let stands_in = outcome == Outcome::Unreachable
             && self.policy != StalePolicy::Fail
-            && age - self.ttl < self.max_stale;
+            && age < self.ttl.saturating_add(self.max_stale);
         if stands_in { Use::Stale } else { Use::Expired }
     }
 }

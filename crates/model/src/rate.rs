@@ -17,7 +17,7 @@ pub struct State {
     due: Duration,
 }
 
-const MINUTE: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_mins(1);
 
 impl Gcra {
     /// Lets one pass at `now`, time since a fixed point that never goes back.
