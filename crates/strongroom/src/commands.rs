@@ -3,6 +3,7 @@
 pub mod completions;
 pub mod connect;
 pub mod demo;
+pub mod doctor;
 pub mod init;
 pub mod overview;
 pub mod service;

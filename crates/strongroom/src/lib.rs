@@ -11,6 +11,7 @@ pub mod clock;
 pub mod commands;
 pub mod config;
 pub mod demo;
+pub mod doctor;
 pub mod environment;
 pub mod failure;
 pub mod home;

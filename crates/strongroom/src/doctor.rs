@@ -1,0 +1,296 @@
+//! What `strongroom doctor` looks at: findings, each with its exact remedy.
+//!
+//! Every part is looked at, also where an earlier one is broken: a person wants the whole list.
+
+mod clients;
+mod services;
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use strongroom_seal::{FileError, SecureDir};
+use strongroom_store::Vault;
+
+use crate::autostart;
+use crate::commands::shown;
+use crate::config::{Config, LoadError};
+use crate::environment::Host;
+use crate::home::{self, HomeError};
+use crate::paths::Home;
+
+/// How a thing is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    /// As it should be.
+    Fine,
+    /// It works, and there is something to know about it.
+    Warning,
+    /// It does not work, or is not safe.
+    Problem,
+}
+
+/// One finding.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// How it is.
+    pub level: Level,
+    /// What was looked at.
+    pub about: String,
+    /// What was found.
+    pub found: String,
+    /// What to do about it: a command where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fix: Option<String>,
+}
+
+impl Finding {
+    /// Nothing to do.
+    pub fn fine(about: &str, found: impl Into<String>) -> Self {
+        Self { level: Level::Fine, about: about.into(), found: found.into(), fix: None }
+    }
+
+    /// Something to know.
+    pub fn warning(about: &str, found: impl Into<String>, fix: impl Into<String>) -> Self {
+        let fix = Some(fix.into());
+        Self { level: Level::Warning, about: about.into(), found: found.into(), fix }
+    }
+
+    /// Something to put right.
+    pub fn problem(about: &str, found: impl Into<String>, fix: Option<String>) -> Self {
+        // A hint in prose becomes the command that it names.
+        let command = |fix: &str| Some(fix.strip_prefix("run `")?.strip_suffix('`')?.to_owned());
+        let fix = fix.map(|fix| command(&fix).unwrap_or(fix));
+        Self { level: Level::Problem, about: about.into(), found: found.into(), fix }
+    }
+}
+
+/// Looks at everything.
+pub fn examine(host: &Host) -> Vec<Finding> {
+    let home = match Home::locate(&host.environment) {
+        Ok(home) => home,
+        Err(error) => {
+            let fix = Some("set STRONGROOM_HOME to an absolute path".to_owned());
+            return vec![Finding::problem("home", error.to_string(), fix)];
+        }
+    };
+    if !home.config_file().exists() && !home.vault_file().exists() {
+        let fix = Some("strongroom init".to_owned());
+        let mut findings = vec![Finding::problem("home", HomeError::NotMade.to_string(), fix)];
+        findings.extend(clients::examine(host));
+        return findings;
+    }
+    let mut findings = directories(&home, host);
+    let vault = vault(&home, host, &mut findings);
+    findings.push(audit(&home));
+    findings.extend(config(&home, host, vault));
+    findings.extend(clients::examine(host));
+    findings.extend(service_file(&home, host));
+    findings.extend(limits(current_limits()));
+    findings
+}
+
+fn directories(home: &Home, host: &Host) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for directory in home.directories() {
+        let about = shown(directory, &host.environment);
+        match SecureDir::open(directory) {
+            Ok(_) => {}
+            Err(FileError::Missing { .. }) => {
+                let fix = Some("strongroom init".to_owned());
+                findings.push(Finding::problem("home", format!("there is no {about}"), fix));
+            }
+            Err(error) => findings.push(unsafe_file("home", &error)),
+        }
+    }
+    if findings.is_empty() {
+        let root = shown(&home.config, &host.environment);
+        findings.push(Finding::fine("home", format!("{root} and the rest are yours alone")));
+    }
+    findings
+}
+
+fn unsafe_file(about: &str, error: &FileError) -> Finding {
+    let found = match error {
+        FileError::Unsafe { path, problem, .. } => format!("{}: {problem}", path.display()),
+        error => chain(error),
+    };
+    Finding::problem(about, found, error.hint())
+}
+
+fn vault(home: &Home, host: &Host, findings: &mut Vec<Finding>) -> Option<Arc<Vault>> {
+    let vault = match home::open(home, host.clock.clone()) {
+        Ok(vault) => vault,
+        Err(error) => {
+            let fix = error.hint();
+            findings.push(Finding::problem("vault", chain(&error), fix));
+            return None;
+        }
+    };
+    // A copy of both opens the vault; SECURITY.md says what that means.
+    findings.push(Finding::fine(
+        "machine key",
+        "a file: with the vault and this machine's id it opens the vault; keep it out of backups",
+    ));
+    match (vault.list(), vault.principals().list()) {
+        (Ok(secrets), Ok(principals)) => {
+            let secrets = count(secrets.len(), "secret");
+            let principals = count(principals.len(), "principal");
+            let found = format!("opens and verifies: {secrets}, {principals}");
+            findings.push(Finding::fine("vault", found));
+        }
+        (Err(error), _) | (_, Err(error)) => {
+            let fix = error.hint();
+            findings.push(Finding::problem("vault", chain(&error), fix));
+        }
+    }
+    Some(Arc::new(vault))
+}
+
+fn audit(home: &Home) -> Finding {
+    let verified =
+        SecureDir::open(home.audit_dir()).and_then(|dir| strongroom_store::audit::verify(&dir));
+    match verified {
+        Err(error) => {
+            let fix = error.hint().or_else(|| Some("strongroom init".to_owned()));
+            Finding::problem("audit", chain(&error), fix)
+        }
+        Ok(verified) => match verified.report.problems.first() {
+            None => {
+                let records =
+                    count(usize::try_from(verified.report.records).unwrap_or(0), "record");
+                Finding::fine("audit", format!("the chain of {records} is whole"))
+            }
+            Some(first) => Finding::problem(
+                "audit",
+                format!("{} line {}: {}", first.segment, first.line, first.finding),
+                Some("strongroom audit verify".to_owned()),
+            ),
+        },
+    }
+}
+
+fn config(home: &Home, host: &Host, vault: Option<Arc<Vault>>) -> Vec<Finding> {
+    let config = match Config::load(home) {
+        Ok(config) => config,
+        Err(error) => {
+            let hint = match &error {
+                LoadError::Config(error) => error.hint.clone(),
+                LoadError::File(error) => return vec![unsafe_file("configuration", error)],
+                LoadError::Missing { .. } => Some("strongroom init".to_owned()),
+            };
+            return vec![Finding::problem("configuration", chain(&error), hint)];
+        }
+    };
+    let services = count(config.services.len(), "service");
+    let mut findings = vec![if config.services.is_empty() {
+        Finding::warning("configuration", "loads; no services yet", "strongroom add github")
+    } else {
+        Finding::fine("configuration", format!("loads: {services}"))
+    }];
+    if config.headless {
+        findings.push(Finding::warning(
+            "configuration",
+            "`headless`: changes that widen what agents may do need no confirmation",
+            "remove the line `headless = true` where a person uses this machine",
+        ));
+    }
+    findings.extend(services::examine(&config, host, vault));
+    findings
+}
+
+/// Whether the service file that is there is the one that would be written today.
+fn service_file(home: &Home, host: &Host) -> Option<Finding> {
+    let path = autostart::place(&host.environment, home).ok()?;
+    let text = std::fs::read_to_string(&path).ok()?;
+    let program = host.program.to_str()?;
+    let about = "background service";
+    if text.contains(program) {
+        return Some(Finding::fine(about, format!("{} starts it", path.display())));
+    }
+    let found = format!("{} starts another program than this one", path.display());
+    Some(Finding::warning(about, found, "strongroom service install"))
+}
+
+/// What the system lets this user's processes do: bytes of a core file, bytes of locked memory.
+/// `None`: without a limit.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    core: Option<u64>,
+    locked: Option<u64>,
+}
+
+#[cfg(unix)]
+#[expect(clippy::unnecessary_wraps, reason = "Windows has no such limits")]
+fn current_limits() -> Option<Limits> {
+    use rustix::process::{Resource, getrlimit};
+
+    Some(Limits {
+        core: getrlimit(Resource::Core).current,
+        locked: getrlimit(Resource::Memlock).current,
+    })
+}
+
+#[cfg(not(unix))]
+fn current_limits() -> Option<Limits> {
+    None
+}
+
+fn limits(limits: Option<Limits>) -> Vec<Finding> {
+    /// As much as the secrets of many services take.
+    const ENOUGH: u64 = 64 << 10;
+    let Some(limits) = limits else { return Vec::new() };
+    let core = if limits.core == Some(0) {
+        Finding::fine("core dumps", "switched off")
+    } else {
+        Finding::warning(
+            "core dumps",
+            "switched on: the memory of a broker that crashes could land on disk",
+            "ulimit -c 0",
+        )
+    };
+    let locked = if limits.locked.is_none_or(|bytes| bytes >= ENOUGH) {
+        Finding::fine("locked memory", "allowed")
+    } else {
+        Finding::warning(
+            "locked memory",
+            "hardly any is allowed: secrets in memory could be swapped to disk",
+            "encrypt the swap, or raise `ulimit -l` to 64",
+        )
+    };
+    vec![core, locked]
+}
+
+/// An error and its causes on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+fn count(n: usize, what: &str) -> String {
+    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_that_could_put_secrets_on_disk_are_warned_of() {
+        let level = |core, locked| {
+            let findings = limits(Some(Limits { core, locked }));
+            (findings[0].level, findings[1].level)
+        };
+        assert_eq!(level(Some(0), None), (Level::Fine, Level::Fine));
+        assert_eq!(level(Some(0), Some(65536)), (Level::Fine, Level::Fine));
+        assert_eq!(level(None, Some(0)), (Level::Warning, Level::Warning));
+        assert!(limits(None).is_empty());
+    }
+
+    #[test]
+    fn every_warning_and_problem_of_ours_says_what_to_do() {
+        for finding in limits(Some(Limits { core: None, locked: Some(0) })) {
+            assert!(finding.fix.is_some(), "{finding:?}");
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! The services: what is configured loosely, and whether every credential is there.
+
+use std::ffi::OsString;
+use std::sync::Arc;
+
+use strongroom_model::ports::{Provider, ResolveError};
+use strongroom_model::reference::SecretRef;
+use strongroom_model::secret::Secret;
+use strongroom_model::service::{Scheme, Service};
+use strongroom_secrets::{EnvProvider, FileProvider, Resolver};
+use strongroom_store::{LocalProvider, Vault};
+
+use super::Finding;
+use crate::config::Config;
+use crate::environment::Host;
+
+/// Redaction of anything shorter would hit ordinary text.
+const SHORT: usize = 8;
+
+pub(super) fn examine(config: &Config, host: &Host, vault: Option<Arc<Vault>>) -> Vec<Finding> {
+    let resolver = resolver(host, vault);
+    let mut findings = Vec::new();
+    for service in config.services.values() {
+        let before = findings.len();
+        findings.extend(looseness(service));
+        let references: Vec<SecretRef> = service.auth.secrets.values().cloned().collect();
+        for (reference, answer) in references.iter().zip(resolve(&resolver, &references)) {
+            findings.extend(credential(service, reference, answer));
+            if let Err(error) = resolver.permits(reference, &service.name) {
+                let fix = Some(format!("strongroom edit {} --key-stdin", service.name));
+                findings.push(Finding::problem(&about(service), error.to_string(), fix));
+            }
+        }
+        if findings.len() == before {
+            let found = format!("{} with {}", service.origin, service.auth.scheme);
+            findings.push(Finding::fine(&about(service), found));
+        }
+    }
+    findings
+}
+
+fn about(service: &Service) -> String {
+    format!("service {}", service.name)
+}
+
+/// What a person may have meant, and should see.
+fn looseness(service: &Service) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let edit = |what: &str| format!("strongroom edit {} {what}", service.name);
+    if service.policy.allows_everything() {
+        findings.push(Finding::warning(
+            &about(service),
+            "its policy allows every request",
+            edit("--allow 'GET /**'"),
+        ));
+    }
+    if service.origin.scheme == Scheme::Http {
+        findings.push(Finding::warning(
+            &about(service),
+            "the key travels in plain text (`insecure_transport`)",
+            edit("--base-url https://..."),
+        ));
+    }
+    findings
+}
+
+/// Whether the secret is there, and can be told from ordinary text.
+fn credential(
+    service: &Service,
+    reference: &SecretRef,
+    answer: Result<Secret, ResolveError>,
+) -> Option<Finding> {
+    let edit = format!("strongroom edit {} --key-stdin", service.name);
+    match answer {
+        Ok(secret) if secret.len() < SHORT => Some(Finding::warning(
+            &about(service),
+            format!("`{reference}` has {} bytes: too short to redact reliably", secret.len()),
+            edit,
+        )),
+        Ok(_) => None,
+        Err(error) => {
+            let fix = match reference.scheme() {
+                "local" => edit,
+                "env" => format!("set {} where the broker is started", reference.path()),
+                _ => format!("put the secret into {}", reference.path()),
+            };
+            Some(Finding::problem(&about(service), error.to_string(), Some(fix)))
+        }
+    }
+}
+
+fn resolver(host: &Host, vault: Option<Arc<Vault>>) -> Resolver {
+    let environment = host.environment.clone();
+    let lookup = move |name: &str| environment.get(name).map(OsString::from);
+    let mut providers: Vec<Box<dyn Provider>> =
+        vec![Box::new(EnvProvider::new(lookup)), Box::new(FileProvider)];
+    if let Some(vault) = vault {
+        providers.push(Box::new(LocalProvider::new(vault)));
+    }
+    Resolver::new(providers)
+}
+
+fn resolve(resolver: &Resolver, references: &[SecretRef]) -> Vec<Result<Secret, ResolveError>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_or_else(|_| Vec::new(), |runtime| runtime.block_on(resolver.resolve(references)))
+}
