@@ -21,12 +21,17 @@ use strongroom_testkit::fakes::{
 };
 
 const CALLS: usize = 20_000;
+const AT_ONCE: usize = 32;
 
 fn main() {
     let address = upstream();
     let direct = direct(address);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let brokered = runtime.block_on(brokered(address));
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let rate = runtime.block_on(at_once(address));
+    println!("broker, {AT_ONCE} at once: {rate} calls a second");
     for (name, times) in [("direct", direct), ("broker", brokered)] {
         let at = |part: usize| times[times.len() * part / 1000];
         println!("{name}: p50 {:?}, p99 {:?}, p99.9 {:?}", at(500), at(990), at(999));
@@ -34,6 +39,7 @@ fn main() {
 }
 
 fn direct(address: SocketAddr) -> Vec<Duration> {
+    #[expect(clippy::disallowed_methods, reason = "this is what the broker is compared with")]
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_nodelay(true).unwrap();
     let mut buffer = [0; 4096];
@@ -46,6 +52,45 @@ fn direct(address: SocketAddr) -> Vec<Duration> {
 }
 
 async fn brokered(address: SocketAddr) -> Vec<Duration> {
+    let (broker, audit) = broker(address);
+    let caller = caller("default");
+    let mut times = Vec::with_capacity(CALLS);
+    for _ in 0..CALLS {
+        let began = Instant::now();
+        let finished = broker.execute(&caller, call(), Box::pin(pending())).await;
+        times.push(began.elapsed());
+        assert!(finished.result.is_ok());
+        audit.take();
+    }
+    times.sort();
+    times
+}
+
+/// Calls a second.
+async fn at_once(address: SocketAddr) -> u128 {
+    let (broker, audit) = broker(address);
+    let broker = Arc::new(broker);
+    let began = Instant::now();
+    let tasks = (0..AT_ONCE).map(|_| {
+        let (broker, audit) = (Arc::clone(&broker), Arc::clone(&audit));
+        tokio::spawn(async move {
+            let caller = caller("default");
+            for n in 0..CALLS {
+                let finished = broker.execute(&caller, call(), Box::pin(pending())).await;
+                assert!(finished.result.is_ok());
+                if n % 100 == 0 {
+                    audit.take();
+                }
+            }
+        })
+    });
+    for task in tasks.collect::<Vec<_>>() {
+        task.await.unwrap();
+    }
+    (AT_ONCE * CALLS) as u128 * 1000 / began.elapsed().as_millis()
+}
+
+fn broker(address: SocketAddr) -> (Broker, Arc<MemoryAudit>) {
     let auth = auth("acme", "bearer", &["token"]);
     let slots = inject::slots(&auth).unwrap();
     let mut acme = service("acme", address, auth, slots, "allow GET /**");
@@ -59,23 +104,16 @@ async fn brokered(address: SocketAddr) -> Vec<Duration> {
         dns: Arc::new(FakeDns::default()),
         calls_at_once: Parts::CALLS_AT_ONCE,
     });
-    let caller = caller("default");
-    let mut times = Vec::with_capacity(CALLS);
-    for _ in 0..CALLS {
-        let began = Instant::now();
-        let call = Execute {
-            service: "acme".into(),
-            method: "GET".into(),
-            path: "/x".into(),
-            ..Execute::default()
-        };
-        let finished = broker.execute(&caller, call, Box::pin(pending())).await;
-        times.push(began.elapsed());
-        assert!(finished.result.is_ok());
-        audit.take();
+    (broker, audit)
+}
+
+fn call() -> Execute {
+    Execute {
+        service: "acme".into(),
+        method: "GET".into(),
+        path: "/x".into(),
+        ..Execute::default()
     }
-    times.sort();
-    times
 }
 
 fn timed(mut call: impl FnMut()) -> Vec<Duration> {

@@ -3,13 +3,14 @@
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use strongroom_model::audit::Kind;
-use strongroom_model::call::{Body, Execute};
-use strongroom_model::code::Code;
+use strongroom_model::audit::{Draft, Kind};
+use strongroom_model::call::{Answer, Body, Execute};
+use strongroom_model::code::{Code, Refusal};
 use strongroom_model::ports::ResolveError;
 use strongroom_testkit::canary::K1;
+use strongroom_testkit::fakes::policy;
 use strongroom_testkit::oracle::Oracle;
-use strongroom_testkit::upstream::Reply;
+use strongroom_testkit::upstream::{Reply, Step, Upstream};
 use tracing::instrument::WithSubscriber as _;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -75,6 +76,67 @@ async fn a_credential_that_cannot_be_had_is_not_explained_to_the_agent() {
     }
     rig.credentials.fail(None);
     rig.works().await;
+}
+
+// AL-06. A caller without a principal never comes this far, and of a record that cannot be written
+// there is none.
+#[tokio::test]
+async fn every_reason_to_refuse_a_call_is_in_its_record() {
+    let upstream = Upstream::http(|seen| match seen.target.as_str() {
+        "/v1/public/off" => Reply::status(302).header("Location", "https://evil.test/"),
+        "/v1/public/large" => Reply::status(200).repeat("x", 2000, false),
+        "/v1/public/part" => Reply::status(206).body("x"),
+        _ => Reply::ok("fine"),
+    })
+    .await;
+    let mut rig = Rig::with(upstream, |service| service.limits.response_bytes = 1000).await;
+    let silent = Upstream::raw([Step::Hang]).await;
+    rig.reconfigure(|service| match service.name.as_str() {
+        "hdr" => service.origin.host = "10.0.0.1".into(),
+        "qry" => service.policy = policy("ask GET /**"),
+        "cookie" => {
+            service.origin.port = silent.address().port();
+            service.limits.first_byte_ms = 20;
+        }
+        "pem" => service.limits.calls_per_minute = 0,
+        _ => {}
+    });
+
+    let mut seen = Vec::new();
+    let mut record = |records: Vec<Draft>, result: Result<Answer, Refusal>| {
+        let code = result.unwrap_err().code;
+        assert_eq!(records.last().unwrap().code, Some(code));
+        let refused = records.len() == 1 && records[0].kind == Kind::Refusal;
+        assert!(refused || (records.len() == 2 && records[1].kind == Kind::Outcome), "{records:?}");
+        seen.push(code);
+    };
+    for (service, path) in [
+        ("acme", "/public/../x"),
+        ("acme", "/admin"),
+        ("acme", "/public/off"),
+        ("acme", "/public/large"),
+        ("acme", "/public/part"),
+        ("hdr", "/x"),
+        ("qry", "/x"),
+        ("cookie", "/x"),
+        ("pem", "/x"),
+        ("nothing", "/x"),
+    ] {
+        let finished = rig.call(get(service, path)).await;
+        record(rig.audit.take(), finished.result);
+    }
+    for error in [
+        ResolveError::Locked { scheme: "local".into() },
+        ResolveError::Integrity { scheme: "local".into() },
+    ] {
+        rig.credentials.fail(Some(error));
+        let finished = rig.call(get("acme", "/public/x")).await;
+        record(rig.audit.take(), finished.result);
+    }
+    let elsewhere = [Code::Unauthenticated, Code::AuditUnavailable];
+    for code in Code::ALL.into_iter().filter(|code| !elsewhere.contains(code)) {
+        assert!(seen.contains(&code), "{code:?}");
+    }
 }
 
 // AL-04

@@ -227,8 +227,8 @@ fn a_proxy_that_the_environment_names_is_not_used() {
         test.env(name, &url);
     }
     let output = test.env_remove("NO_PROXY").output().unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
     assert_eq!(proxy.accept().unwrap_err().kind(), ErrorKind::WouldBlock, "nobody came");
 }
 
