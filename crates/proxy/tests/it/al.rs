@@ -78,8 +78,7 @@ async fn a_credential_that_cannot_be_had_is_not_explained_to_the_agent() {
     rig.works().await;
 }
 
-// AL-06. A caller without a principal never comes this far, and of a record that cannot be written
-// there is none.
+// AL-06
 #[tokio::test]
 async fn every_reason_to_refuse_a_call_is_in_its_record() {
     let upstream = Upstream::http(|seen| match seen.target.as_str() {
@@ -133,6 +132,8 @@ async fn every_reason_to_refuse_a_call_is_in_its_record() {
         let finished = rig.call(get("acme", "/public/x")).await;
         record(rig.audit.take(), finished.result);
     }
+    // A caller without a principal never comes this far, and of a record that cannot be written there
+    // is none.
     let elsewhere = [Code::Unauthenticated, Code::AuditUnavailable];
     for code in Code::ALL.into_iter().filter(|code| !elsewhere.contains(code)) {
         assert!(seen.contains(&code), "{code:?}");
