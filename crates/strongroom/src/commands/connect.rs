@@ -20,7 +20,7 @@ use crate::home;
 use crate::output::{Output, Report, Style, table};
 
 /// Where `serve --http` listens unless it is told otherwise.
-const ADDRESS: &str = "http://127.0.0.1:7890/mcp";
+const ADDRESS: &str = "http://127.0.0.1:8787/mcp";
 
 /// Lets one run at a time edit clients' files.
 const LOCK: &str = "clients.lock";
