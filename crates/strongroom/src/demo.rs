@@ -299,6 +299,7 @@ fn temporary(environment: &Environment) -> PathBuf {
 
 /// Makes a directory that was not there, for us alone.
 fn make_private(path: &Path) -> io::Result<()> {
+    #[cfg_attr(not(unix), expect(unused_mut, reason = "the mode is a matter of Unix"))]
     let mut builder = std::fs::DirBuilder::new();
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);

@@ -128,10 +128,8 @@ fn vault(home: &Home, host: &Host, findings: &mut Vec<Finding>) -> Option<Arc<Va
         }
     };
     // A copy of both opens the vault; SECURITY.md says what that means.
-    findings.push(Finding::fine(
-        "machine key",
-        "a file: with the vault and this machine's id it opens the vault; keep it out of backups",
-    ));
+    findings
+        .push(Finding::fine("machine key", "a file that opens the vault: keep it out of backups"));
     match (vault.list(), vault.principals().list()) {
         (Ok(secrets), Ok(principals)) => {
             let secrets = count(secrets.len(), "secret");

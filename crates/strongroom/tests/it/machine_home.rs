@@ -91,7 +91,8 @@ fn a_fresh_home_is_fine_and_doctor_says_so() {
 
 #[test]
 fn doctor_finds_what_is_broken_and_says_what_to_type() {
-    let table: &[(&str, &dyn Fn(&Sandbox), &str)] = &[
+    type Row<'a> = (&'a str, &'a dyn Fn(&Sandbox), &'a str);
+    let table: &[Row] = &[
         ("an open directory", &|s| s.chmod(".config/strongroom", 0o755), "chmod 700 "),
         ("an open key", &|s| s.chmod(KEY, 0o644), "chmod 600 "),
         ("a lost key", &|s| std::fs::remove_file(s.path(KEY)).unwrap(), "restore the file"),

@@ -1,8 +1,10 @@
 //! The program as a person, a client and the system meet it.
 
 #![cfg(unix)]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod machine_clients;
 mod machine_home;
 mod machine_service;
 mod sandbox;
+mod transcripts;

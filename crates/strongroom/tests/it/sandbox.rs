@@ -10,30 +10,30 @@ use serde_json::Value;
 use strongroom_process::{Start, run};
 
 /// The program.
-pub const PROGRAM: &str = env!("CARGO_BIN_EXE_strongroom");
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_strongroom");
 
 /// A user's home directory.
-pub struct Sandbox {
+pub(crate) struct Sandbox {
     directory: tempfile::TempDir,
     env: Vec<(OsString, OsString)>,
 }
 
 /// What a command came to.
 #[derive(Debug)]
-pub struct Ran {
-    pub code: i32,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Ran {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl Ran {
     /// The answer as JSON.
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
     /// The same, if the command ended well.
-    pub fn ok(self) -> Self {
+    pub(crate) fn ok(self) -> Self {
         assert_eq!(self.code, 0, "{self:?}");
         self
     }
@@ -41,33 +41,33 @@ impl Ran {
 
 impl Sandbox {
     /// A home directory with nothing in it.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let env = vec![("HOME".into(), directory.path().into())];
         Self { directory, env }
     }
 
     /// The same, with a variable.
-    pub fn with(mut self, name: &str, value: impl Into<OsString>) -> Self {
+    pub(crate) fn with(mut self, name: &str, value: impl Into<OsString>) -> Self {
         self.env.push((name.into(), value.into()));
         self
     }
 
     /// A home directory in which `init` has run.
-    pub fn initialised() -> Self {
+    pub(crate) fn initialised() -> Self {
         let sandbox = Self::new();
         sandbox.run("init").ok();
         sandbox
     }
 
     /// Runs the program with these arguments, which are separated by blanks.
-    pub fn run(&self, arguments: &str) -> Ran {
+    pub(crate) fn run(&self, arguments: &str) -> Ran {
         let program = Path::new(PROGRAM);
         self.start(program, &arguments.split(' ').collect::<Vec<_>>())
     }
 
     /// Runs `program`.
-    pub fn start(&self, program: &Path, arguments: &[&str]) -> Ran {
+    pub(crate) fn start(&self, program: &Path, arguments: &[&str]) -> Ran {
         let mut start = Start::new(program);
         start.args = arguments.iter().map(Into::into).collect();
         start.env.clone_from(&self.env);
@@ -81,7 +81,7 @@ impl Sandbox {
     }
 
     /// A place in the home directory.
-    pub fn path(&self, below: &str) -> PathBuf {
+    pub(crate) fn path(&self, below: &str) -> PathBuf {
         if below.is_empty() {
             self.directory.path().to_owned()
         } else {
@@ -90,7 +90,7 @@ impl Sandbox {
     }
 
     /// Writes a file, and the directories above it.
-    pub fn write(&self, below: &str, text: &str) -> PathBuf {
+    pub(crate) fn write(&self, below: &str, text: &str) -> PathBuf {
         let path = self.path(below);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, text).unwrap();
@@ -98,22 +98,22 @@ impl Sandbox {
     }
 
     /// Reads a file.
-    pub fn read(&self, below: &str) -> String {
+    pub(crate) fn read(&self, below: &str) -> String {
         fs::read_to_string(self.path(below)).unwrap()
     }
 
     /// The mode of a file or directory.
-    pub fn mode(&self, below: &str) -> u32 {
+    pub(crate) fn mode(&self, below: &str) -> u32 {
         fs::metadata(self.path(below)).unwrap().permissions().mode() & 0o777
     }
 
     /// Sets the mode of a file or directory.
-    pub fn chmod(&self, below: &str, mode: u32) {
+    pub(crate) fn chmod(&self, below: &str, mode: u32) {
         fs::set_permissions(self.path(below), fs::Permissions::from_mode(mode)).unwrap();
     }
 
     /// The names in a directory, sorted.
-    pub fn names(&self, below: &str) -> Vec<String> {
+    pub(crate) fn names(&self, below: &str) -> Vec<String> {
         let entries = fs::read_dir(self.path(below)).unwrap();
         let mut names: Vec<String> = entries
             .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())

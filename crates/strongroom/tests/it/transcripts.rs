@@ -1,0 +1,62 @@
+//! The transcripts in `tests/cmd` are documentation, and true.
+//!
+//! Each runs in a home directory of its own, which starts as a copy of `NAME.home` where there is
+//! one. `TRYCMD=overwrite` writes what is true today into them.
+
+use std::fs;
+use std::path::Path;
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
+fn replay(file: &Path) {
+    let home = tempfile::tempdir().unwrap();
+    let start = file.with_extension("home");
+    if start.exists() {
+        copy(&start, home.path());
+    }
+    let home = home.path().to_str().unwrap();
+    let cases = trycmd::TestCases::new();
+    cases
+        .env("HOME", home)
+        .insert_var("[HOME]", home.to_owned())
+        .and_then(|cases| cases.insert_var("[PROGRAM]", crate::sandbox::PROGRAM))
+        .unwrap();
+    for name in [
+        "STRONGROOM_HOME",
+        "XDG_CONFIG_HOME",
+        "XDG_CACHE_HOME",
+        "XDG_STATE_HOME",
+        "XDG_DATA_HOME",
+        "XDG_RUNTIME_DIR",
+        "CLAUDE_CONFIG_DIR",
+    ] {
+        // Empty counts as not set.
+        cases.env(name, "");
+    }
+    cases.case(file);
+    cases.run();
+}
+
+#[test]
+fn every_transcript_is_true() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cmd");
+    let files = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<_> =
+        files.filter(|file| file.extension().is_some_and(|e| e == "md")).collect();
+    files.sort();
+    assert!(!files.is_empty());
+    for file in files {
+        replay(&file);
+    }
+}
