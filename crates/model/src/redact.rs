@@ -1,7 +1,7 @@
 //! Finds every loaded secret in what comes back, in the forms that an upstream may echo it in, and
 //! puts a marker in its place.
 //!
-//! What is found is a matter of byte positions alone: every occurrence of every [form](mod@self) of
+//! What is found is a matter of byte positions alone: every occurrence of every form of
 //! every secret, where occurrences that overlap, or touch and have one label, are one. The result
 //! therefore does not depend on how the bytes were cut into chunks. Each stretch becomes one
 //! `[REDACTED:label]`, with the label of the occurrence that begins first (of those that begin
@@ -175,11 +175,15 @@ impl Redactor {
     /// `text` with its markers, or nothing if it needs none.
     fn replaced(&self, text: &[u8]) -> Option<(Vec<u8>, u64)> {
         let mut pass = Pass::default();
-        let mut out = Vec::new();
-        self.sweep(text, true, &mut pass, &mut out);
-        if pass.markers == 0 {
+        let nothing = |next: Next| matches!(next, Next::Open(_));
+        if nothing(self.long.next(text, 0, true, &mut pass.work))
+            && nothing(self.short.next(text, 0, true, &mut pass.work))
+        {
             return None;
         }
+        // Room for markers that are longer than what they stand for, so that it seldom moves.
+        let mut out = Vec::with_capacity(text.len() + text.len() / 8);
+        self.sweep(text, true, &mut pass, &mut out);
         pass.let_through(text, text.len(), &mut out);
         Some((out, pass.markers))
     }

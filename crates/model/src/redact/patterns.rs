@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::ops::Range;
 
+use memchr::memmem;
 use zeroize::Zeroizing;
 
 use super::{SHORTEST, forms, public};
@@ -55,10 +56,13 @@ impl Patterns {
                 list.push(Pattern { start, end, label, parent: None });
             };
             for stretch in private {
-                windows(&bytes, stretch, WINDOW).into_iter().for_each(&mut add);
+                windows(stretch, WINDOW).for_each(&mut add);
             }
             if repeats(&bytes) {
-                windows(&bytes, 0..bytes.len(), PIECE).into_iter().for_each(&mut add);
+                let mut seen = HashSet::new();
+                windows(0..bytes.len(), PIECE)
+                    .filter(|window| seen.insert(&bytes[window.clone()]))
+                    .for_each(&mut add);
             } else {
                 add(0..bytes.len());
             }
@@ -154,20 +158,17 @@ fn with_line_ends(value: &[u8], line_end: &[u8]) -> Zeroizing<Vec<u8>> {
     out
 }
 
-/// The parts of `bytes` of `length` bytes within `stretch`, each content once.
-fn windows(bytes: &[u8], stretch: Range<usize>, length: usize) -> Vec<Range<usize>> {
-    let mut seen = HashSet::new();
-    let mut windows: Vec<_> = (stretch.start..(stretch.end + 1).saturating_sub(length))
-        .map(|start| start..start + length)
-        .collect();
-    windows.retain(|window| seen.insert(&bytes[window.clone()]));
-    windows
+/// The parts of `length` bytes within `stretch`.
+fn windows(stretch: Range<usize>, length: usize) -> impl Iterator<Item = Range<usize>> {
+    (stretch.start..(stretch.end + 1).saturating_sub(length))
+        .map(move |start| start..start + length)
 }
 
 /// Whether some beginning of `bytes`, at least [`PIECE`] long, has a period of at most a quarter of
 /// its length.
 fn repeats(bytes: &[u8]) -> bool {
-    if bytes.len() < PIECE {
+    // Such a period would show in the first bytes standing there once more.
+    if bytes.len() < PIECE || memmem::find(&bytes[1..], &bytes[..PIECE / 4]).is_none() {
         return false;
     }
     // borders[i]: how long the longest part is that `bytes[..=i]` both starts and ends with.

@@ -334,7 +334,8 @@ fn the_work_is_linear_whatever_secret_and_text_agree_on() {
         for text in [unit.repeat(40_000 / unit.len()), nearly(unit)] {
             for text in [text.clone(), each(&text, |byte| format!("{byte:02x}"))] {
                 let work = work(&redactor, text.as_bytes());
-                assert!(work <= 400, "{unit}: {work} for each byte");
+
+                assert!(work <= 500, "{unit}: {work} for each byte");
             }
         }
     }
