@@ -59,7 +59,7 @@ pub(super) fn read(service: &Service, raw: Vec<(String, String)>) -> Result<Sort
 /// speaks for somebody else or for another method, and what is ours to say. The slots and the fixed
 /// headers of a service are refused to the agent besides.
 pub fn may_be_allowed(name: &str) -> bool {
-    const NEVER: [&str; 38] = [
+    const NEVER: [&str; 39] = [
         // Framing and hop-by-hop.
         "connection",
         "content-encoding",
@@ -91,6 +91,7 @@ pub fn may_be_allowed(name: &str) -> bool {
         "www-authenticate",
         // Who is asking, and how.
         "forwarded",
+        "referer",
         "via",
         "x-real-ip",
         "x-client-ip",

@@ -483,7 +483,7 @@ fn a_header_that_is_none_refuses_the_whole_request() {
     }
 }
 
-// HI-05, HI-07
+// HI-05, HI-07, RD-08
 #[test]
 fn no_configuration_lets_framing_routing_or_authentication_through() {
     for never in [
@@ -496,6 +496,7 @@ fn no_configuration_lets_framing_routing_or_authentication_through() {
         "x-forwarded-for",
         "x-http-method-override",
         "accept-encoding",
+        "referer",
         "te",
         "range",
         "X-Foo",
