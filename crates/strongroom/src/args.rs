@@ -35,8 +35,18 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     Init(commands::init::Args),
+    Add(commands::add::Args),
+    List(commands::list::Args),
+    Show(commands::show::Args),
+    Edit(commands::edit::Args),
+    Remove(commands::remove::Args),
     Connect(commands::connect::Args),
     Disconnect(commands::connect::DisconnectArgs),
+    Serve(commands::serve::Args),
+    Logs(commands::logs::Args),
+    Audit(commands::audit::Args),
+    Policy(commands::policy::Args),
+    Principal(commands::principal::Args),
     Demo(commands::demo::Args),
     Doctor(commands::doctor::Args),
     Service(commands::service::Args),
@@ -57,6 +67,16 @@ impl Args {
             Some(Command::Service(args)) => commands::service::run(&args, host, output),
             Some(Command::Uninstall(args)) => commands::uninstall::run(&args, host, output),
             Some(Command::Completions(args)) => commands::completions::run(&args, output),
+            Some(Command::Add(args)) => commands::add::run(&args, host, output),
+            Some(Command::List(args)) => commands::list::run(&args, host, output),
+            Some(Command::Show(args)) => commands::show::run(&args, host, output),
+            Some(Command::Edit(args)) => commands::edit::run(&args, host, output),
+            Some(Command::Remove(args)) => commands::remove::run(&args, host, output),
+            Some(Command::Serve(args)) => commands::serve::run(&args, host, output),
+            Some(Command::Logs(args)) => commands::logs::run(&args, host, output),
+            Some(Command::Audit(args)) => commands::audit::run(&args, host, output),
+            Some(Command::Policy(args)) => commands::policy::run(&args, host, output),
+            Some(Command::Principal(args)) => commands::principal::run(&args, host, output),
         }
     }
 }
@@ -109,10 +129,10 @@ impl Stopped {
             (ErrorKind::UnknownArgument, Some(name)) => format!("there is no option `{name}` here"),
             (ErrorKind::UnknownArgument, None) => "there is an argument too many".to_owned(),
             (ErrorKind::InvalidSubcommand, _) => "there is no such command".to_owned(),
-            (ErrorKind::MissingSubcommand, _)
-            | (ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand, _) => {
-                "a command is missing".to_owned()
-            }
+            (
+                ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand,
+                _,
+            ) => "a command is missing".to_owned(),
             (ErrorKind::MissingRequiredArgument, _) => {
                 let missing = get(ContextKind::InvalidArg).unwrap_or_default();
                 format!("`{missing}` is missing")

@@ -1,12 +1,22 @@
 //! The commands: one file each, with its arguments, its help and what it does.
 
+pub mod add;
+pub mod audit;
 pub mod completions;
 pub mod connect;
 pub mod demo;
 pub mod doctor;
+pub mod edit;
 pub mod init;
+pub mod list;
+pub mod logs;
 pub mod overview;
+pub mod policy;
+pub mod principal;
+pub mod remove;
+pub mod serve;
 pub mod service;
+pub mod show;
 pub mod uninstall;
 
 use std::path::Path;

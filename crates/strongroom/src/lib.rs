@@ -4,20 +4,29 @@
 //! command line; each command is one file under [`commands`]; [`output`] prints, and nothing else
 //! does.
 
+pub mod admin;
+pub mod app;
 pub mod args;
 pub mod autostart;
 pub mod clients;
 pub mod clock;
 pub mod commands;
 pub mod config;
+pub mod confirm;
 pub mod demo;
 pub mod doctor;
 pub mod environment;
 pub mod failure;
+pub mod flags;
 pub mod home;
+pub mod keys;
 pub mod output;
 pub mod paths;
 pub mod scan;
+pub mod stored;
+pub mod templates;
+pub mod view;
+pub mod widening;
 
 use std::process::ExitCode;
 

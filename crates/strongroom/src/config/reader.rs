@@ -31,7 +31,7 @@ pub(super) struct Section<'a> {
 #[derive(Clone)]
 pub(super) struct Text<'a> {
     reader: Reader<'a>,
-    text: &'a str,
+    words: &'a str,
     span: Range<usize>,
 }
 
@@ -40,7 +40,7 @@ pub(super) struct Text<'a> {
 pub(super) struct Value<'a> {
     reader: Reader<'a>,
     key: &'a str,
-    value: &'a Spanned<DeValue<'a>>,
+    node: &'a Spanned<DeValue<'a>>,
 }
 
 impl<'a> Reader<'a> {
@@ -107,7 +107,7 @@ impl<'a> Section<'a> {
 
     pub(super) fn value(&self, key: &'static str) -> Option<Value<'a>> {
         let (key, value) = self.table.get_key_value(key)?;
-        Some(Value { reader: self.reader, key: key.get_ref(), value })
+        Some(Value { reader: self.reader, key: key.get_ref(), node: value })
     }
 
     pub(super) fn table(&self, key: &'static str) -> Result<Option<Section<'a>>, ConfigError> {
@@ -148,9 +148,9 @@ impl<'a> Section<'a> {
             .table
             .iter()
             .map(|(key, value)| {
-                let text = Text { reader: self.reader, text: key.get_ref(), span: key.span() };
+                let text = Text { reader: self.reader, words: key.get_ref(), span: key.span() };
                 // A key that the user chose may be anything: messages about its value do not name it.
-                (text, Value { reader: self.reader, key: "", value })
+                (text, Value { reader: self.reader, key: "", node: value })
             })
             .collect();
         entries.sort_by_key(|(key, _)| key.span.start);
@@ -160,7 +160,7 @@ impl<'a> Section<'a> {
 
 impl<'a> Text<'a> {
     pub(super) fn text(&self) -> &'a str {
-        self.text
+        self.words
     }
 
     /// A problem with it. `problem` must not repeat it.
@@ -171,39 +171,39 @@ impl<'a> Text<'a> {
 
 impl<'a> Value<'a> {
     pub(super) fn problem(self, problem: impl Display) -> ConfigError {
-        self.reader.at(self.value.span().start, problem)
+        self.reader.at(self.node.span().start, problem)
     }
 
     pub(super) fn text(self) -> Result<Text<'a>, ConfigError> {
-        match self.value.get_ref() {
+        match self.node.get_ref() {
             DeValue::String(text) => {
-                Ok(Text { reader: self.reader, text, span: self.value.span() })
+                Ok(Text { reader: self.reader, words: text, span: self.node.span() })
             }
             _ => Err(self.is_not("a string").hint("write it between quotes")),
         }
     }
 
     pub(super) fn flag(self) -> Result<bool, ConfigError> {
-        match self.value.get_ref() {
+        match self.node.get_ref() {
             DeValue::Boolean(flag) => Ok(*flag),
             _ => Err(self.is_not("`true` or `false`")),
         }
     }
 
     pub(super) fn section(self) -> Result<Section<'a>, ConfigError> {
-        match self.value.get_ref() {
+        match self.node.get_ref() {
             DeValue::Table(table) => {
-                Ok(Section { reader: self.reader, table, span: self.value.span() })
+                Ok(Section { reader: self.reader, table, span: self.node.span() })
             }
             _ => Err(self.is_not("a table")),
         }
     }
 
     pub(super) fn list(self) -> Result<Vec<Value<'a>>, ConfigError> {
-        match self.value.get_ref() {
+        match self.node.get_ref() {
             DeValue::Array(list) => Ok(list
                 .iter()
-                .map(|value| Value { reader: self.reader, key: self.key, value })
+                .map(|value| Value { reader: self.reader, key: self.key, node: value })
                 .collect()),
             _ => Err(self.is_not("a list").hint("write it between `[` and `]`")),
         }
@@ -211,7 +211,7 @@ impl<'a> Value<'a> {
 
     /// A whole number, or a string; nothing else.
     pub(super) fn number_or_text(self) -> Result<Result<u64, &'a str>, ConfigError> {
-        match self.value.get_ref() {
+        match self.node.get_ref() {
             DeValue::Integer(number) => u64::from_str_radix(number.as_str(), number.radix())
                 .map(Ok)
                 .map_err(|_| self.is_not("a number of that size")),

@@ -136,17 +136,14 @@ pub fn split_base_url(url: &str) -> Result<(Origin, String), &'static str> {
     if url.contains(['?', '#']) {
         return Err("has a query or fragment");
     }
-    let (host, port) = match authority.strip_prefix('[') {
-        Some(rest) => {
-            let (host, port) = rest.split_once(']').ok_or("has an address without `]`")?;
-            let address: Ipv6Addr = host.parse().map_err(|_| "has a malformed IPv6 address")?;
-            (address.to_string(), port)
-        }
-        None => {
-            let colon = authority.find(':').unwrap_or(authority.len());
-            let (host, port) = authority.split_at(colon);
-            (host_name(host)?, port)
-        }
+    let (host, port) = if let Some(rest) = authority.strip_prefix('[') {
+        let (host, port) = rest.split_once(']').ok_or("has an address without `]`")?;
+        let address: Ipv6Addr = host.parse().map_err(|_| "has a malformed IPv6 address")?;
+        (address.to_string(), port)
+    } else {
+        let colon = authority.find(':').unwrap_or(authority.len());
+        let (host, port) = authority.split_at(colon);
+        (host_name(host)?, port)
     };
     let port = match port.strip_prefix(':') {
         None if port.is_empty() => scheme.default_port(),
@@ -225,7 +222,7 @@ fn policy(section: &Section<'_>) -> Result<Policy, ConfigError> {
     {
         for text in section.texts(key)? {
             let rule = Rule::parse(verdict, text.text());
-            rules.push(rule.map_err(|error| rule_error(&text, &format!("`{key}`"), error))?);
+            rules.push(rule.map_err(|error| rule_error(&text, &format!("`{key}`"), &error))?);
         }
     }
     for value in section.list("policies")? {
@@ -240,7 +237,7 @@ fn policy(section: &Section<'_>) -> Result<Policy, ConfigError> {
         }
         let methods: Vec<&str> = methods.iter().map(Text::text).collect();
         let rule = Rule::parse(Verdict::Allow, &format!("{} {}", methods.join("|"), path.text()));
-        rules.push(rule.map_err(|error| rule_error(&path, "`policies`", error))?);
+        rules.push(rule.map_err(|error| rule_error(&path, "`policies`", &error))?);
     }
     let policy = Policy::new(rules, section.flag("case_insensitive")?.unwrap_or(false));
     let understood = section.text("i_understand")?;
@@ -260,7 +257,7 @@ fn policy(section: &Section<'_>) -> Result<Policy, ConfigError> {
 }
 
 /// The rule's own words do not repeat it.
-fn rule_error(text: &Text<'_>, key: &str, error: RuleError) -> ConfigError {
+fn rule_error(text: &Text<'_>, key: &str, error: &RuleError) -> ConfigError {
     text.problem(format!("{key}: {}", error.problem)).maybe_hint(error.hint)
 }
 

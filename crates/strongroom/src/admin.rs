@@ -1,0 +1,30 @@
+//! Administrative acts: what the person at the command line does is recorded too.
+
+use std::sync::Arc;
+
+use strongroom_model::audit::{AuditError, AuditSink as _, Draft, Kind};
+use strongroom_seal::SecureDir;
+use strongroom_store::audit::FileSink;
+
+use crate::environment::Host;
+use crate::failure::{Exit, Failure};
+use crate::paths::Home;
+
+/// Records `act` (`service.add`, `secret.rotate`, ...) upon `subject`. It comes before the act:
+/// what cannot be recorded is not done.
+pub fn record(host: &Host, home: &Home, act: &str, subject: &str) -> Result<(), Failure> {
+    let sink = FileSink::open(SecureDir::create(home.audit_dir())?, Arc::clone(&host.clock))?;
+    sink.append(Draft {
+        kind: Kind::Admin,
+        act: Some(act.to_owned()),
+        subject: Some(subject.to_owned()),
+        ..Draft::default()
+    })?;
+    Ok(())
+}
+
+impl From<AuditError> for Failure {
+    fn from(error: AuditError) -> Self {
+        Self::new(Exit::Unavailable, error).hint("run `strongroom doctor`")
+    }
+}

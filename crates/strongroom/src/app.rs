@@ -1,0 +1,84 @@
+//! Everything plugged together: the one function that knows all the parts.
+
+use std::sync::Arc;
+
+use strongroom_model::audit::{AuditSink, Draft};
+use strongroom_model::ports::{Authenticator, Calls, Clock};
+use strongroom_model::principal::{Principal, Source};
+use strongroom_model::secret::Secret;
+use strongroom_proxy::{Broker, Parts, SystemDns};
+use strongroom_seal::SecureDir;
+use strongroom_secrets::{EnvProvider, FileProvider, Loaded, Resolver};
+use strongroom_store::audit::FileSink;
+use strongroom_store::{LocalProvider, Vault};
+use tracing::error;
+
+use crate::config::live::Live;
+use crate::environment::Host;
+use crate::failure::Failure;
+use crate::home;
+use crate::paths::Home;
+
+/// A broker and what it stands on.
+pub struct App {
+    /// Makes the calls.
+    pub calls: Arc<dyn Calls>,
+    /// Knows the tokens of principals.
+    pub authenticator: Arc<dyn Authenticator>,
+    /// The vault.
+    pub vault: Arc<Vault>,
+}
+
+/// Builds a broker on `home`.
+///
+/// # Errors
+///
+/// There is no home, no key to its vault, no configuration, or a mistake in it.
+pub fn build(host: &Host, home: &Home) -> Result<App, Failure> {
+    let clock: Arc<dyn Clock> = Arc::clone(&host.clock);
+    let vault = Arc::new(home::open(home, Arc::clone(&clock))?);
+    let registry = Arc::new(Live::open(home)?);
+    let audit = SecureDir::create(home.audit_dir())?;
+    let audit: Arc<dyn AuditSink> = Arc::new(FileSink::open(audit, Arc::clone(&clock))?);
+    let environment = host.environment.clone();
+    let resolver = Resolver::new(vec![
+        Box::new(LocalProvider::new(Arc::clone(&vault))),
+        Box::new(EnvProvider::new(move |name| environment.get(name).map(ToOwned::to_owned))),
+        Box::new(FileProvider),
+    ]);
+    let calls = Broker::new(Parts {
+        registry,
+        credentials: Arc::new(Loaded::new(resolver)),
+        audit: Arc::clone(&audit),
+        clock,
+        dns: Arc::new(SystemDns),
+        calls_at_once: Parts::CALLS_AT_ONCE,
+    });
+    let authenticator = Arc::new(Tokens { vault: Arc::clone(&vault), audit });
+    Ok(App { calls: Arc::new(calls), authenticator, vault })
+}
+
+/// The tokens in the vault.
+struct Tokens {
+    vault: Arc<Vault>,
+    audit: Arc<dyn AuditSink>,
+}
+
+impl Authenticator for Tokens {
+    fn authenticate(&self, token: &Secret) -> Option<Principal> {
+        match self.vault.principals().find_by_token(token) {
+            Ok(name) => name.map(|name| Principal { name, source: Source::Token }),
+            Err(error) => {
+                error!("no token can be checked: {error}");
+                None
+            }
+        }
+    }
+
+    fn refused(&self, draft: Draft) {
+        // Nothing was done, so there is nothing to stop.
+        if let Err(error) = self.audit.append(draft) {
+            error!("a refused token was not recorded: {error}");
+        }
+    }
+}

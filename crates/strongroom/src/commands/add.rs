@@ -1,0 +1,190 @@
+//! `strongroom add`: a service, its key and its policy.
+
+use std::sync::Arc;
+
+use strongroom_model::principal::Name;
+use strongroom_model::reference::SecretRef;
+use toml_edit::Table;
+
+use crate::config::edit::Editor;
+use crate::config::near;
+use crate::environment::Host;
+use crate::failure::Failure;
+use crate::flags::{self, Flags};
+use crate::keys::{Key, KeyFlags};
+use crate::output::Output;
+use crate::templates::{self, Template};
+use crate::view::ServiceView;
+use crate::{admin, confirm, home, stored};
+
+/// Add a service: a key, where it may go, and what agents may do with it
+///
+/// NAME may be that of a known service (anthropic, cloudflare, github, gitlab, linear, notion,
+/// openai, sentry, slack, stripe): its URL, its way to take the key and a careful policy are known.
+/// Otherwise say where it is and how it takes its key. Without rules agents may read: GET and HEAD.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  strongroom add github
+  strongroom add stripe --key-from-env STRIPE_KEY
+  pass show acme | strongroom add acme --base-url https://api.acme.example --auth bearer --key-stdin
+  strongroom add tickets --base-url https://t.example/v2 --auth headers --auth-header X-Api-Key \\
+      --allow 'GET|POST /tickets/**' --deny 'DELETE /**'")]
+pub struct Args {
+    /// What agents call it
+    name: Name,
+    /// Use the template of this name under another one
+    #[arg(long, value_name = "NAME")]
+    template: Option<String>,
+    #[command(flatten)]
+    flags: Flags,
+    #[command(flatten)]
+    key: KeyFlags,
+}
+
+/// Adds the service.
+pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
+    let home = host.home()?;
+    let vault = home::open(&home, Arc::clone(&host.clock))?;
+    let plan = Plan::new(args)?;
+    // Asked before the key is, and again when it is our turn.
+    refuse_second(&Editor::open(&home)?, &args.name)?;
+    let key = args.key.obtain(host, output, &plan.prompt, &plan.fields)?;
+    if let Key::At(reference) = &key {
+        stored::check_use(&vault, reference, &args.name)?;
+        if reference.scheme() == "local" && !Editor::open(&home)?.config().headless {
+            let wider = format!("uses the stored secret `{reference}`");
+            confirm::at_terminal(&[wider], &*host.clock)?;
+        }
+    }
+
+    let mut editor = Editor::open(&home)?;
+    refuse_second(&editor, &args.name)?;
+    let secrets = plan.references(&args.name, &key);
+    editor.put(args.name.as_str(), plan.table(args, host, &secrets));
+    let config = editor.check()?;
+    admin::record(host, &home, "service.add", args.name.as_str())?;
+    if let Key::Values(values) = &key {
+        for ((_, reference), value) in secrets.iter().zip(values) {
+            stored::put(&vault, reference, &args.name, value)?;
+        }
+    }
+    editor.save()?;
+
+    output.report(&ServiceView::new(config.service(args.name.as_str())?))?;
+    output.hint("run `strongroom connect` to let a client use it");
+    Ok(())
+}
+
+fn refuse_second(editor: &Editor, name: &Name) -> Result<(), Failure> {
+    if editor.config().services.contains_key(name) {
+        return Err(Failure::failed(format!("there is a service `{name}` already")).hint(format!(
+            "run `strongroom edit {name}` to change it, `strongroom edit {name} --key-stdin` for a new key"
+        )));
+    }
+    Ok(())
+}
+
+/// What will be written, before the key is known.
+struct Plan {
+    template: Option<Template>,
+    auth: String,
+    fields: Vec<String>,
+    prompt: String,
+}
+
+impl Plan {
+    fn new(args: &Args) -> Result<Self, Failure> {
+        let template = find_template(args)?;
+        if template.is_none() && args.flags.base_url.is_none() {
+            return Err(no_url(&args.name));
+        }
+        let now = template.as_ref().map(|template| (template.auth.as_str(), &*template.secrets));
+        let (auth, fields) = args.flags.auth_fields(now)?;
+        if auth == "basic" && args.flags.user.is_none() {
+            return Err(
+                Failure::usage("`--user` is missing").hint("`--auth basic` needs `--user NAME`")
+            );
+        }
+        let prompt = match &template {
+            Some(template) => format!("{}: {}", template.about, template.key),
+            None => args.name.to_string(),
+        };
+        Ok(Self { template, auth, fields, prompt })
+    }
+
+    /// Where each secret is, or will be.
+    fn references(&self, name: &Name, key: &Key) -> Vec<(String, SecretRef)> {
+        let reference = |field: &String| match key {
+            Key::At(reference) => reference.clone(),
+            Key::Values(_) => stored::place(name, field),
+        };
+        self.fields.iter().map(|field| (field.clone(), reference(field))).collect()
+    }
+
+    fn table(&self, args: &Args, host: &Host, secrets: &[(String, SecretRef)]) -> Table {
+        let mut table = Table::new();
+        let mut base = self.template.as_ref().map(|t| t.table.clone()).unwrap_or_default();
+        if let Some(url) = args.flags.base_url.as_deref() {
+            flags::set(&mut base, "base_url", url);
+        }
+        // The order in which people read it: where, how, what.
+        if let Some(url) = base.remove("base_url") {
+            table.insert("base_url", url);
+        }
+        flags::put_auth(&mut table, &self.auth, args.flags.user.as_deref(), secrets);
+        for (key, value) in &base {
+            table.insert(key, value.clone());
+        }
+        if self.template.is_none() && !args.flags.has_rules() {
+            flags::append(&mut table, "allow", ["GET /**", "HEAD /**"]);
+        }
+        args.flags.apply(&mut table, &host.directory);
+        let comment = match &self.template {
+            Some(template) => format!("\n# {}: {}\n", template.about, template.docs),
+            None => "\n".to_owned(),
+        };
+        table.decor_mut().set_prefix(comment);
+        table
+    }
+}
+
+fn find_template(args: &Args) -> Result<Option<Template>, Failure> {
+    let Some(name) = &args.template else { return Ok(templates::find(args.name.as_str())) };
+    let Some(template) = templates::find(name) else {
+        let names = templates::names();
+        let failure = Failure::failed("there is no such template");
+        return Err(match near::nearest(name, names.iter().map(String::as_str)) {
+            Some(near) => failure.hint(format!("did you mean `{near}`?")),
+            None => failure.hint(format!("there are {}", names.join(", "))),
+        });
+    };
+    Ok(Some(template))
+}
+
+fn no_url(name: &Name) -> Failure {
+    let names = templates::names();
+    let failure =
+        Failure::usage(format!("`{name}` is not a known service, and `--base-url` is missing"));
+    match near::nearest(name.as_str(), names.iter().map(String::as_str)) {
+        Some(near) => failure.hint(format!("did you mean `{near}`?")),
+        None => failure.hint(format!(
+            "add `--base-url https://HOST --auth bearer`, or use one of {}",
+            names.join(", ")
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Args as _;
+
+    use super::*;
+
+    #[test]
+    fn the_help_names_every_template() {
+        let help = Args::augment_args(clap::Command::new("add")).render_long_help().to_string();
+        let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+        let names = templates::names();
+        assert!(help.contains(&names.join(", ")), "{names:?}\n{help}");
+    }
+}

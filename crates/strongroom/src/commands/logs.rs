@@ -1,0 +1,117 @@
+//! `strongroom logs`: what agents did, a line for each call.
+
+mod join;
+
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+use strongroom_model::ports::Clock;
+use strongroom_seal::SecureDir;
+use strongroom_store::audit::{self, Filter};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::environment::Host;
+use crate::failure::Failure;
+use crate::output::Output;
+use join::Joiner;
+
+/// How often `-f` looks for more.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Show what agents did
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  strongroom logs -f
+  strongroom logs --service stripe --denied --since 1h
+  strongroom logs --json --since 2026-03-15T00:00:00Z")]
+pub struct Args {
+    /// Go on, and show what comes
+    #[arg(short, long)]
+    follow: bool,
+    /// Only this service
+    #[arg(long, value_name = "NAME")]
+    service: Option<String>,
+    /// Only this principal
+    #[arg(long, value_name = "NAME")]
+    principal: Option<String>,
+    /// Only what was refused
+    #[arg(long)]
+    denied: bool,
+    /// Only from then on: a time, or `30m`, `2h`, `7d` ago
+    #[arg(long, value_name = "TIME", value_parser = since)]
+    since: Option<Since>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Since {
+    At(SystemTime),
+    Ago(Duration),
+}
+
+/// Shows the records.
+pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
+    let dir = SecureDir::open(host.home()?.audit_dir())
+        .map_err(|error| Failure::from(error).maybe_hint(Some("run `strongroom init`")))?;
+    let filter = Filter {
+        service: args.service.clone(),
+        principal: args.principal.clone(),
+        denied: args.denied,
+        since: args.since.map(|since| since.time(&*host.clock)),
+    };
+    let mut reader = audit::read(dir, filter);
+    let mut joiner = Joiner::default();
+    loop {
+        for record in reader.by_ref() {
+            if let Some(entry) = joiner.take(&record.map_err(Failure::from)?) {
+                output.report(&entry)?;
+            }
+        }
+        if !args.follow {
+            break;
+        }
+        thread::sleep(PAUSE);
+    }
+    for entry in joiner.rest() {
+        output.report(&entry)?;
+    }
+    Ok(())
+}
+
+impl Since {
+    fn time(self, clock: &dyn Clock) -> SystemTime {
+        match self {
+            Self::At(time) => time,
+            Self::Ago(ago) => clock.now().checked_sub(ago).unwrap_or(SystemTime::UNIX_EPOCH),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("a time is written `2026-03-15T10:00:00Z`, or as an age: `30m`, `2h`, `7d`")]
+struct NotATime;
+
+fn since(text: &str) -> Result<Since, NotATime> {
+    if let Ok(time) = OffsetDateTime::parse(text, &Rfc3339) {
+        return Ok(Since::At(time.into()));
+    }
+    let units = [('s', 1), ('m', 60), ('h', 3600), ('d', 86_400)];
+    let (number, seconds) =
+        units.iter().find_map(|(unit, s)| Some((text.strip_suffix(*unit)?, s))).ok_or(NotATime)?;
+    let number: u64 = number.parse().map_err(|_| NotATime)?;
+    number.checked_mul(*seconds).map(|s| Since::Ago(Duration::from_secs(s))).ok_or(NotATime)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_a_moment_or_an_age() {
+        assert!(matches!(since("2026-03-15T10:00:00Z"), Ok(Since::At(_))));
+        assert!(matches!(since("2h"), Ok(Since::Ago(ago)) if ago == Duration::from_hours(2)));
+        for bad in ["", "h", "-1h", "yesterday", "1w", "99999999999999999999d"] {
+            assert!(since(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! Joins the records of a call: its intent and its outcome become one line.
+
+use std::collections::HashMap;
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+use strongroom_model::display::escape_line;
+use strongroom_store::audit::Record;
+
+use crate::output::{Report, Style};
+
+/// Calls that are waited for at one time. More can only be those of processes that were killed.
+const OPEN: usize = 10_000;
+/// Characters of a field on a terminal.
+const WIDEST: usize = 200;
+
+/// Waits for the outcome of each intent.
+#[derive(Debug, Default)]
+pub(super) struct Joiner {
+    open: HashMap<String, Entry>,
+    order: Vec<String>,
+}
+
+/// One call or act, joined: the fields of its records, the later ones winning.
+#[derive(Clone, Debug, Serialize)]
+#[serde(transparent)]
+pub(super) struct Entry(Map<String, Value>);
+
+/// Fields that belong to a record and not to a call.
+const OF_A_RECORD: [&str; 4] = ["v", "seq", "prev", "hash"];
+
+impl Joiner {
+    /// Takes a record; gives the entry that it completes.
+    pub(super) fn take(&mut self, record: &Record) -> Option<Entry> {
+        let mut fields = record.fields().clone();
+        fields.retain(|key, _| !OF_A_RECORD.contains(&key.as_str()));
+        let entry = Entry(fields);
+        let id = record.text("audit_id")?.to_owned();
+        match record.text("kind") {
+            Some("intent") => {
+                if self.open.len() >= OPEN {
+                    self.open.clear();
+                    self.order.clear();
+                }
+                self.order.push(id.clone());
+                self.open.insert(id, entry);
+                None
+            }
+            Some("outcome") => Some(match self.open.remove(&id) {
+                Some(intent) => intent.completed(entry),
+                None => entry,
+            }),
+            _ => Some(entry),
+        }
+    }
+
+    /// What has no outcome: it is running, or its process was killed.
+    pub(super) fn rest(mut self) -> Vec<Entry> {
+        self.order.iter().filter_map(|id| self.open.remove(id)).collect()
+    }
+}
+
+impl Entry {
+    /// An intent with its outcome. The time is when the call began.
+    fn completed(mut self, outcome: Self) -> Self {
+        let began = self.0.get("time").cloned();
+        self.0.extend(outcome.0);
+        if let Some(began) = began {
+            self.0.insert("time".to_owned(), began);
+        }
+        self
+    }
+
+    fn text_of(&self, field: &str) -> Option<String> {
+        let text = self.0.get(field)?.as_str()?;
+        let (text, cut) = escape_line(text, WIDEST);
+        Some(if cut { format!("{text}...") } else { text })
+    }
+
+    fn number(&self, field: &str) -> Option<u64> {
+        self.0.get(field)?.as_u64()
+    }
+
+    /// How it ended: status or BLOCKED, and what there is to add.
+    fn ending(&self, style: Style) -> Vec<String> {
+        let duration = self.number("duration_ms").map(|ms| format!("{ms}ms"));
+        let redactions = self.number("redactions").filter(|n| *n > 0);
+        let redactions = redactions.map(|n| format!("{n} redacted"));
+        let why = self.text_of("code").map(|code| match code.as_str() {
+            "policy_denied" => "policy violation".to_owned(),
+            other => other.replace('_', " "),
+        });
+        let end = match self.text_of("kind").as_deref() {
+            Some("refusal") => style.red("BLOCKED"),
+            Some("outcome") => match (self.number("status"), &why) {
+                (Some(status), None) => status.to_string(),
+                _ => style.red("FAILED"),
+            },
+            _ => style.yellow("UNFINISHED"),
+        };
+        [Some(end), why, duration, redactions].into_iter().flatten().collect()
+    }
+}
+
+impl Report for Entry {
+    /// `2026-03-15T10:23:45Z | agent:claude | stripe | GET /v1/charges | 200 | 142ms`
+    fn text(&self, style: Style) -> String {
+        let time = self.text_of("time").unwrap_or_default();
+        // Whole seconds: the JSON has the rest.
+        let time = match time.split_once('.') {
+            Some((seconds, _)) => format!("{seconds}Z"),
+            None => time,
+        };
+        let mut parts = vec![style.dim(&time)];
+        if let Some("admin" | "torn") = self.text_of("kind").as_deref() {
+            parts.push("cli".to_owned());
+            parts.extend(self.text_of("subject"));
+            parts.extend(self.text_of("act").or_else(|| self.text_of("kind")));
+        } else {
+            let principal = self.text_of("principal").unwrap_or_else(|| "nobody".to_owned());
+            parts.push(format!("agent:{principal}"));
+            parts.extend(self.text_of("service"));
+            let request = [self.text_of("method"), self.text_of("path")];
+            let request: Vec<_> = request.into_iter().flatten().collect();
+            if !request.is_empty() {
+                parts.push(request.join(" "));
+            }
+            parts.extend(self.ending(style));
+        }
+        format!("{}\n", parts.join(" | "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn entry(value: Value) -> Entry {
+        let Value::Object(fields) = value else { panic!("an object") };
+        Entry(fields)
+    }
+
+    #[test]
+    fn a_call_is_one_line() {
+        let intent = entry(json!({
+            "time": "2026-03-15T10:23:45.017Z", "kind": "intent", "principal": "claude",
+            "service": "stripe", "method": "GET", "path": "/v1/charges"
+        }));
+        let outcome = entry(json!({
+            "time": "2026-03-15T10:23:45.159Z", "kind": "outcome", "status": 200, "duration_ms": 142
+        }));
+        assert_eq!(
+            intent.clone().completed(outcome).text(Style::PLAIN),
+            "2026-03-15T10:23:45Z | agent:claude | stripe | GET /v1/charges | 200 | 142ms\n"
+        );
+        assert!(intent.text(Style::PLAIN).ends_with("| UNFINISHED\n"));
+    }
+
+    #[test]
+    fn a_refusal_says_why() {
+        let refusal = entry(json!({
+            "time": "2026-03-15T10:23:45Z", "kind": "refusal", "principal": "claude",
+            "service": "stripe", "method": "POST", "path": "/v1/charges", "code": "policy_denied"
+        }));
+        assert_eq!(
+            refusal.text(Style::PLAIN),
+            "2026-03-15T10:23:45Z | agent:claude | stripe | POST /v1/charges | BLOCKED | policy violation\n"
+        );
+    }
+
+    #[test]
+    fn what_an_agent_wrote_cannot_move_the_cursor() {
+        let path = "/\u{1b}[2J\n\u{202e}x";
+        let refusal = entry(json!({ "kind": "refusal", "method": "GET", "path": path }));
+        let text = refusal.text(Style::PLAIN);
+        assert_eq!(text.matches('\n').count(), 1);
+        assert!(!text.contains(['\u{1b}', '\u{202e}']), "{text:?}");
+    }
+}

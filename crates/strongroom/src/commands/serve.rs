@@ -1,0 +1,183 @@
+//! `strongroom serve`: the broker, over stdio for one client or over HTTP for several.
+
+use std::fs::File;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use strongroom_gateway::http::Options;
+use strongroom_gateway::wire::Limits;
+use strongroom_gateway::{http, stdio};
+use strongroom_model::principal::{Name, Principal, Source};
+use strongroom_store::Vault;
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Runtime};
+use tracing_subscriber::EnvFilter;
+
+use crate::app::{self, App};
+use crate::config::near;
+use crate::environment::Host;
+use crate::failure::{Exit, Failure};
+use crate::home::DEFAULT_PRINCIPAL;
+use crate::output::Output;
+
+/// Serve agents, over MCP
+///
+/// A client starts this; `strongroom connect` writes the line that does. Changes of the
+/// configuration and of keys are used from the next call on. Nothing but MCP goes to stdout.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  strongroom serve --as claude-code
+  strongroom serve --http")]
+pub struct Args {
+    /// Serve the client at the other end of stdio as this principal
+    #[arg(long = "as", value_name = "NAME", conflicts_with = "http")]
+    principal: Option<Name>,
+    /// Serve HTTP, where a token says who calls (`strongroom principal create`)
+    #[arg(long)]
+    http: bool,
+    /// Where to listen; loopback only
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8787", requires = "http")]
+    listen: SocketAddr,
+    /// What to log on stderr: `warn`, `info`, `strongroom_proxy=debug`
+    #[arg(long, value_name = "FILTER")]
+    log: Option<String>,
+}
+
+/// Serves until the client is gone, or until the process is told to end.
+pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
+    shield();
+    log(args, host)?;
+    let app = app::build(host, &host.home()?)?;
+    if args.http { over_http(args, app, *output) } else { over_stdio(args, app, host, *output) }
+}
+
+fn over_stdio(args: &Args, app: App, host: &Host, output: Output) -> Result<(), Failure> {
+    let name = match &args.principal {
+        Some(name) => name.clone(),
+        None => DEFAULT_PRINCIPAL.parse().map_err(Failure::failed)?,
+    };
+    check_principal(&app.vault, &name)?;
+    if host.terminals.stdin {
+        output.say("Speaking MCP on stdin and stdout: a client starts this. Ctrl-D ends it.");
+    }
+    let principal = Principal { name, source: Source::Stdio };
+    let runtime = runtime(&mut Builder::new_current_thread())?;
+    let served = stdio::serve(app.calls, principal, io::stdin(), stdout()?, Limits::default());
+    let served = runtime.block_on(served);
+    // The thread that reads stdin may wait for a line that never comes.
+    runtime.shutdown_background();
+    served.map_err(Failure::failed)
+}
+
+fn over_http(args: &Args, app: App, output: Output) -> Result<(), Failure> {
+    if !args.listen.ip().is_loopback() {
+        return Err(Failure::usage("the address is not a loopback address")
+            .hint("use 127.0.0.1:PORT or [::1]:PORT; other machines come in with team mode"));
+    }
+    let runtime = runtime(&mut Builder::new_multi_thread())?;
+    let served: Result<(), Failure> = runtime.block_on(async {
+        let listener = TcpListener::bind(args.listen).await.map_err(|error| {
+            Failure::new(Exit::Unavailable, Unbound { address: args.listen, source: error })
+                .hint("another process may have it: choose one by `--listen`")
+        })?;
+        let address = listener.local_addr().map_err(Failure::failed)?;
+        output.say(&format!("Speaking MCP on http://{address}/mcp"));
+        http::serve(listener, app.calls, app.authenticator, Options::default(), told_to_end())
+            .await
+            .map_err(Failure::failed)
+    });
+    runtime.shutdown_background();
+    served
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("`{address}` cannot be listened on")]
+struct Unbound {
+    address: SocketAddr,
+    source: io::Error,
+}
+
+/// An unknown name is refused: it would be a principal that no list shows (decision 29).
+fn check_principal(vault: &Arc<Vault>, name: &Name) -> Result<(), Failure> {
+    if vault.principals().exists(name)? {
+        return Ok(());
+    }
+    let list = vault.principals().list()?;
+    if list.iter().any(|info| info.name == *name) {
+        return Err(Failure::new(Exit::Denied, format!("the principal `{name}` is disabled")));
+    }
+    let failure = Failure::failed(format!("there is no principal `{name}`"));
+    Err(match near::nearest(name.as_str(), list.iter().map(|info| info.name.as_str())) {
+        Some(near) => failure.hint(format!("did you mean `{near}`?")),
+        None => failure.hint(format!("run `strongroom principal create {name}`")),
+    })
+}
+
+fn runtime(builder: &mut Builder) -> Result<Runtime, Failure> {
+    builder.enable_all().build().map_err(Failure::failed)
+}
+
+/// stdout as a plain file: one write for each answer, and nothing held back in a buffer.
+#[cfg(unix)]
+fn stdout() -> Result<File, Failure> {
+    use std::os::fd::AsFd as _;
+    io::stdout().as_fd().try_clone_to_owned().map(File::from).map_err(Failure::failed)
+}
+
+#[cfg(windows)]
+fn stdout() -> Result<File, Failure> {
+    use std::os::windows::io::AsHandle as _;
+    io::stdout().as_handle().try_clone_to_owned().map(File::from).map_err(Failure::failed)
+}
+
+#[cfg(unix)]
+async fn told_to_end() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminate) => tokio::select! {
+            _ = terminate.recv() => {}
+            _ = tokio::signal::ctrl_c() => {}
+        },
+        Err(_) => drop(tokio::signal::ctrl_c().await),
+    }
+}
+
+#[cfg(not(unix))]
+async fn told_to_end() {
+    drop(tokio::signal::ctrl_c().await);
+}
+
+/// Logs go to stderr and hold no payload. The default says what went wrong and nothing else.
+fn log(args: &Args, host: &Host) -> Result<(), Failure> {
+    let from_environment = host.environment.get("STRONGROOM_LOG").and_then(|text| text.to_str());
+    let filter = args.log.as_deref().or(from_environment).unwrap_or("warn");
+    let filter = EnvFilter::try_new(filter).map_err(|_| {
+        Failure::usage("the log filter is not one").hint("write `--log info`, or `--log warn`")
+    })?;
+    // A second subscriber in one process can only be a test's, and then the first one stays.
+    drop(
+        tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(io::stderr)
+            .with_ansi(host.terminals.stderr)
+            .try_init(),
+    );
+    Ok(())
+}
+
+/// No core dump, and no reading of our memory by other processes of the same user (LM-03). Where
+/// the system refuses, it is no worse than before.
+#[cfg(unix)]
+fn shield() {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+        let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    }
+}
+
+#[cfg(not(unix))]
+fn shield() {}

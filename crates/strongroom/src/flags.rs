@@ -1,0 +1,325 @@
+//! The flags that describe a service: what `add` starts with and `edit` changes.
+
+use std::path::{Path, PathBuf};
+
+use strongroom_model::network::Cidr;
+use strongroom_model::policy::{Rule, RuleError, Verdict};
+use strongroom_model::principal::Name;
+use strongroom_model::reference::SecretRef;
+use toml_edit::{Array, InlineTable, Item, TableLike, Value, value};
+
+use crate::config::{ALLOW_ALL, ALLOW_ALL_RULE, AuthShape, Secrets, split_base_url};
+use crate::failure::Failure;
+
+/// What a service is.
+#[derive(Clone, Debug, Default, clap::Args)]
+#[command(next_help_heading = "The service")]
+pub struct Flags {
+    /// Where it is; the key goes nowhere else
+    #[arg(long, value_name = "URL", value_parser = base_url)]
+    pub base_url: Option<String>,
+    /// How it takes the key
+    #[arg(long, value_name = "TYPE", value_parser = ["bearer", "basic", "headers", "query", "cookie"])]
+    pub auth: Option<String>,
+    /// The user of `--auth basic`
+    #[arg(long, value_name = "USER")]
+    pub user: Option<String>,
+    /// A header of `--auth headers` (repeatable)
+    #[arg(long, value_name = "NAME")]
+    pub auth_header: Vec<String>,
+    /// A parameter of `--auth query` (repeatable)
+    #[arg(long, value_name = "NAME")]
+    pub auth_param: Vec<String>,
+    /// A cookie of `--auth cookie` (repeatable)
+    #[arg(long, value_name = "NAME")]
+    pub auth_cookie: Vec<String>,
+    /// A header that is sent with every request (repeatable)
+    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
+    pub header: Vec<(String, String)>,
+    /// What `test_service` gets
+    #[arg(long, value_name = "PATH")]
+    pub test_path: Option<String>,
+    /// An address range that would be refused: a local upstream (repeatable)
+    #[arg(long, value_name = "CIDR")]
+    pub allow_ip: Vec<Cidr>,
+    /// Allow plain http, which shows the key to the network
+    #[arg(
+        long,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true"
+    )]
+    pub insecure_transport: Option<bool>,
+    /// Trust these certificate authorities instead of the built-in ones
+    #[arg(long, value_name = "PEM")]
+    pub ca_file: Option<PathBuf>,
+
+    /// Let agents make such requests (repeatable): 'GET /v1/**'
+    #[arg(long, value_name = "METHOD PATH", value_parser = rule, help_heading = "The policy")]
+    pub allow: Vec<String>,
+    /// Ask a person first (repeatable)
+    #[arg(long, value_name = "METHOD PATH", value_parser = rule, help_heading = "The policy")]
+    pub ask: Vec<String>,
+    /// Never (repeatable); beats allow and ask
+    #[arg(long, value_name = "METHOD PATH", value_parser = rule, help_heading = "The policy")]
+    pub deny: Vec<String>,
+    /// Let agents make every request
+    #[arg(long, help_heading = "The policy")]
+    pub allow_all: bool,
+    /// Only this principal may use it (repeatable)
+    #[arg(long, value_name = "NAME", help_heading = "The policy")]
+    pub principal: Vec<Name>,
+}
+
+impl Flags {
+    /// Whether any says what is allowed.
+    pub fn has_rules(&self) -> bool {
+        self.allow_all || !(self.allow.is_empty() && self.ask.is_empty() && self.deny.is_empty())
+    }
+
+    /// Whether none was given.
+    pub fn is_empty(&self) -> bool {
+        !self.has_rules()
+            && !self.is_about_auth()
+            && self.base_url.is_none()
+            && self.header.is_empty()
+            && self.test_path.is_none()
+            && self.allow_ip.is_empty()
+            && self.insecure_transport.is_none()
+            && self.ca_file.is_none()
+            && self.principal.is_empty()
+    }
+
+    /// Whether any says how the key is sent.
+    pub fn is_about_auth(&self) -> bool {
+        self.auth.is_some() || self.user.is_some() || !self.named().is_empty()
+    }
+
+    /// Names of headers, parameters or cookies.
+    fn named(&self) -> Vec<String> {
+        [&self.auth_header, &self.auth_param, &self.auth_cookie]
+            .into_iter()
+            .flatten()
+            .cloned()
+            .collect()
+    }
+
+    /// The auth type and its secret fields: as the flags say, else as it is now.
+    pub fn auth_fields(
+        &self,
+        now: Option<(&str, &[String])>,
+    ) -> Result<(String, Vec<String>), Failure> {
+        let by_name = [
+            ("headers", &self.auth_header),
+            ("query", &self.auth_param),
+            ("cookie", &self.auth_cookie),
+        ];
+        let implied = by_name.iter().find(|(_, names)| !names.is_empty()).map(|(kind, _)| *kind);
+        let kind = self.auth.as_deref().or(implied).or(now.map(|(kind, _)| kind));
+        let Some(shape) = kind.and_then(AuthShape::of) else {
+            return Err(Failure::usage("how the service takes its key is missing")
+                .hint("add `--auth bearer`, or another type: see `--help`"));
+        };
+        if by_name.iter().any(|(kind, names)| *kind != shape.name && !names.is_empty()) {
+            return Err(Failure::usage(format!("a flag does not go with `--auth {}`", shape.name)));
+        }
+        let same = now.filter(|(kind, _)| *kind == shape.name).map(|(_, fields)| fields.to_vec());
+        let fields = match (shape.secrets, self.named(), same) {
+            (Secrets::Table(_), named, _) if !named.is_empty() => named,
+            (_, _, Some(fields)) => fields,
+            (Secrets::Keys(keys), ..) => vec![keys[0].to_owned()],
+            (Secrets::Table(_), ..) => {
+                let flag = match shape.name {
+                    "headers" => "--auth-header",
+                    "query" => "--auth-param",
+                    _ => "--auth-cookie",
+                };
+                return Err(Failure::usage(format!("`{flag}` is missing"))
+                    .hint(format!("`--auth {}` needs `{flag} NAME`", shape.name)));
+            }
+        };
+        Ok((shape.name.to_owned(), fields))
+    }
+
+    /// Writes what was given, but for `auth`, into the table of a service.
+    pub fn apply(&self, table: &mut dyn TableLike, directory: &Path) {
+        if let Some(url) = &self.base_url {
+            set(table, "base_url", url.as_str());
+        }
+        for (name, text) in &self.header {
+            put_header(table, name, text);
+        }
+        if self.allow_all {
+            append(table, "allow", [ALLOW_ALL_RULE]);
+            set(table, "i_understand", ALLOW_ALL);
+        }
+        append(table, "allow", &self.allow);
+        append(table, "ask", &self.ask);
+        append(table, "deny", &self.deny);
+        append(table, "allow_ips", self.allow_ip.iter().map(ToString::to_string));
+        if let Some(insecure) = self.insecure_transport {
+            set(table, "insecure_transport", insecure);
+        }
+        if let Some(path) = &self.ca_file {
+            set(table, "ca_file", directory.join(path).display().to_string());
+        }
+        append(table, "principals", self.principal.iter().map(Name::as_str));
+        if let Some(path) = &self.test_path {
+            set(table, "test_path", path.as_str());
+        }
+    }
+}
+
+/// Writes `auth`.
+pub fn put_auth(
+    table: &mut dyn TableLike,
+    kind: &str,
+    user: Option<&str>,
+    secrets: &[(String, SecretRef)],
+) {
+    let mut auth = InlineTable::new();
+    auth.insert("type", kind.into());
+    if let Some(user) = user {
+        auth.insert("user", user.into());
+    }
+    match AuthShape::of(kind).map(|shape| shape.secrets) {
+        Some(Secrets::Table(name)) => {
+            let mut fields = InlineTable::new();
+            for (field, reference) in secrets {
+                fields.insert(field, reference.as_str().into());
+            }
+            auth.insert(name, fields.into());
+        }
+        _ => {
+            for (field, reference) in secrets {
+                auth.insert(field, reference.as_str().into());
+            }
+        }
+    }
+    set(table, "auth", auth);
+}
+
+/// Sets `key`, keeping the comments around what was there.
+pub fn set(table: &mut dyn TableLike, key: &str, new: impl Into<Value>) {
+    let mut new = new.into();
+    match table.get_mut(key).and_then(Item::as_value_mut) {
+        Some(old) => {
+            *new.decor_mut() = old.decor().clone();
+            *old = new;
+        }
+        None => {
+            table.insert(key, value(new));
+        }
+    }
+}
+
+/// Appends to the list `key` what it does not have.
+pub fn append(
+    table: &mut dyn TableLike,
+    key: &str,
+    words: impl IntoIterator<Item = impl AsRef<str>>,
+) {
+    for word in words {
+        let word = word.as_ref();
+        let list = table.entry(key).or_insert_with(|| value(Array::new()));
+        let Some(list) = list.as_array_mut() else { return };
+        if !list.iter().any(|there| there.as_str() == Some(word)) {
+            push(list, word);
+        }
+    }
+}
+
+/// Appends `word`, on a line of its own where the first element has one.
+fn push(list: &mut Array, word: &str) {
+    let first = list.get(0).and_then(|first| first.decor().prefix()?.as_str());
+    let indent = first.and_then(|prefix| Some(prefix.rsplit_once('\n')?.1.to_owned()));
+    let Some(indent) = indent else { return list.push(word) };
+    // A comment behind the last comma belongs to the element before it.
+    let comment = list.trailing().as_str().unwrap_or_default().trim_end().to_owned();
+    list.push_formatted(Value::from(word).decorated(format!("{comment}\n{indent}"), ""));
+    list.set_trailing("\n");
+    list.set_trailing_comma(true);
+}
+
+/// Takes from the list `key` the words that `unwanted` names; says whether any was there.
+pub fn take(table: &mut dyn TableLike, key: &str, unwanted: &str) -> bool {
+    let Some(list) = table.get_mut(key).and_then(Item::as_array_mut) else { return false };
+    let before = list.len();
+    list.retain(|there| there.as_str() != Some(unwanted));
+    before != list.len()
+}
+
+fn put_header(table: &mut dyn TableLike, name: &str, text: &str) {
+    let headers = table.entry("headers").or_insert_with(|| value(InlineTable::new()));
+    if let Some(headers) = headers.as_table_like_mut() {
+        let same = headers
+            .iter()
+            .map(|(there, _)| there.to_owned())
+            .find(|there| there.eq_ignore_ascii_case(name));
+        headers.insert(same.as_deref().unwrap_or(name), value(text));
+    }
+}
+
+/// What a flag's value should have been; the value is not repeated.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{0}")]
+struct Wrong(String);
+
+fn base_url(text: &str) -> Result<String, Wrong> {
+    split_base_url(text)
+        .map(|_| text.to_owned())
+        .map_err(|problem| Wrong(format!("the URL {problem}")))
+}
+
+fn pair(text: &str) -> Result<(String, String), Wrong> {
+    let (name, value) = text
+        .split_once('=')
+        .ok_or_else(|| Wrong("a header is given as `NAME=VALUE`".to_owned()))?;
+    Ok((name.trim().to_owned(), value.trim().to_owned()))
+}
+
+fn rule(text: &str) -> Result<String, Wrong> {
+    Rule::parse(Verdict::Allow, text).map(|rule| rule.text().to_owned()).map_err(
+        |RuleError { problem, hint }| match hint {
+            Some(hint) => Wrong(format!("{problem}: {hint}")),
+            None => Wrong(problem),
+        },
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use toml_edit::DocumentMut;
+
+    use super::*;
+
+    #[test]
+    fn a_change_keeps_comments_and_repeats_nothing() {
+        let text = "# mine\nbase_url = \"https://a.example\" # here\nallow = [\n    \"GET /a\", # why\n]\n";
+        let mut document: DocumentMut = text.parse().unwrap();
+        let flags = Flags {
+            base_url: Some("https://b.example".into()),
+            allow: vec!["GET /a".into(), "GET /b".into()],
+            ..Flags::default()
+        };
+        flags.apply(document.as_table_mut(), Path::new("/"));
+        let expected = "# mine\nbase_url = \"https://b.example\" # here\nallow = [\n    \"GET /a\", # why\n    \"GET /b\",\n]\n";
+        assert_eq!(document.to_string(), expected);
+    }
+
+    #[test]
+    fn the_flags_say_which_fields_hold_secrets() {
+        let fields =
+            |flags: Flags| flags.auth_fields(None).map_err(|f| f.error.unwrap().to_string());
+        let auth = |kind: &str| Flags { auth: Some(kind.into()), ..Flags::default() };
+        assert_eq!(fields(auth("bearer")).unwrap(), ("bearer".into(), vec!["token".into()]));
+        assert_eq!(fields(auth("basic")).unwrap(), ("basic".into(), vec!["password".into()]));
+        assert_eq!(fields(auth("query")).unwrap_err(), "`--auth-param` is missing");
+        let headers = Flags { auth_header: vec!["X-A".into(), "X-B".into()], ..Flags::default() };
+        assert_eq!(fields(headers).unwrap(), ("headers".into(), vec!["X-A".into(), "X-B".into()]));
+        let mixed = Flags { auth_header: vec!["X-A".into()], ..auth("bearer") };
+        assert_eq!(fields(mixed).unwrap_err(), "a flag does not go with `--auth bearer`");
+        assert!(fields(Flags::default()).is_err());
+    }
+}

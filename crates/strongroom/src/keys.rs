@@ -1,0 +1,235 @@
+//! Where the key of a service comes from: a hidden prompt, stdin, a variable, a reference.
+//!
+//! No secret is an argument, but for `--key VALUE`, which exists because people know it and which
+//! warns (decision 20).
+
+use std::fmt;
+use std::io::{self, Read as _};
+use std::str::FromStr;
+
+use strongroom_model::redact;
+use strongroom_model::reference::SecretRef;
+use strongroom_model::secret::Secret;
+
+use crate::environment::Host;
+use crate::failure::Failure;
+use crate::output::Output;
+
+/// The largest key.
+const LARGEST: usize = 1 << 20;
+
+/// Where the key comes from.
+#[derive(Clone, Debug, Default, clap::Args)]
+#[command(next_help_heading = "The key")]
+#[group(multiple = false)]
+pub struct KeyFlags {
+    /// Read it from stdin: one line for each secret where there are several
+    #[arg(long)]
+    pub key_stdin: bool,
+    /// Copy it from an environment variable
+    #[arg(long, value_name = "VAR")]
+    pub key_from_env: Option<String>,
+    /// Do not store it; read it there at each use: `env://NAME`, `file:///PATH`
+    #[arg(long, value_name = "REFERENCE")]
+    pub key_from: Option<SecretRef>,
+    /// The key itself (the shell's history and the process list will have it: use --key-stdin)
+    #[arg(long, value_name = "VALUE")]
+    pub key: Option<Pasted>,
+}
+
+/// A key on the command line. It is in the process list already; it goes no further.
+#[derive(Clone)]
+pub struct Pasted(String);
+
+impl FromStr for Pasted {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Debug for Pasted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Pasted(..)")
+    }
+}
+
+/// A key, or where it is.
+#[derive(Debug)]
+pub enum Key {
+    /// It stays where it is.
+    At(SecretRef),
+    /// One secret for each field, in order.
+    Values(Vec<Secret>),
+}
+
+impl KeyFlags {
+    /// Whether none was given.
+    pub fn is_empty(&self) -> bool {
+        !self.key_stdin
+            && self.key_from_env.is_none()
+            && self.key_from.is_none()
+            && self.key.is_none()
+    }
+
+    /// The key for `fields` of a service; where no flag says where it is, the person is asked.
+    pub fn obtain(
+        &self,
+        host: &Host,
+        output: &Output,
+        prompt: &str,
+        fields: &[String],
+    ) -> Result<Key, Failure> {
+        let one = |flag: &str| match fields {
+            [_] => Ok(()),
+            _ => Err(Failure::usage(format!(
+                "`{flag}` gives one secret, and there are {}",
+                fields.len()
+            ))
+            .hint("give them by `--key-stdin`, one line each, or at a terminal")),
+        };
+        if let Some(reference) = &self.key_from {
+            one("--key-from")?;
+            return Ok(Key::At(reference.clone()));
+        }
+        let values = if self.key_stdin {
+            split(read_stdin()?, fields.len())?
+        } else if let Some(variable) = &self.key_from_env {
+            one("--key-from-env")?;
+            vec![from_variable(host, variable)?]
+        } else if let Some(Pasted(text)) = &self.key {
+            one("--key")?;
+            output.warn(
+                "the shell's history and the process list have this key now; give it by \
+                 `--key-stdin` instead, and think of replacing it",
+            );
+            vec![text.clone().into_bytes()]
+        } else {
+            ask(host, prompt, fields)?
+        };
+        let mut secrets = Vec::with_capacity(values.len());
+        for value in values {
+            secrets.push(checked(value, *output)?);
+        }
+        Ok(Key::Values(secrets))
+    }
+}
+
+fn from_variable(host: &Host, variable: &str) -> Result<Vec<u8>, Failure> {
+    if format!("env://{variable}").parse::<SecretRef>().is_err() {
+        return Err(Failure::usage("`--key-from-env` takes the name of a variable"));
+    }
+    let value = host.environment.get(variable);
+    let value =
+        value.ok_or_else(|| Failure::failed(format!("`{variable}` is not set or empty")))?;
+    Ok(value.as_encoded_bytes().to_vec())
+}
+
+fn read_stdin() -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::with_capacity(64 << 10);
+    io::stdin().lock().take(LARGEST as u64 + 2).read_to_end(&mut bytes).map_err(Failure::failed)?;
+    Ok(bytes)
+}
+
+/// `count` values: the whole without one line end, or a line each.
+fn split(mut bytes: Vec<u8>, count: usize) -> Result<Vec<Vec<u8>>, Failure> {
+    strip_line_end(&mut bytes);
+    if count == 1 {
+        return Ok(vec![bytes]);
+    }
+    let secret = Secret::new(bytes);
+    let lines: Vec<Vec<u8>> = secret
+        .expose()
+        .split(|byte| *byte == b'\n')
+        .map(|line| line.strip_suffix(b"\r").unwrap_or(line).to_vec())
+        .collect();
+    if lines.len() == count {
+        Ok(lines)
+    } else {
+        let found = lines.len();
+        drop(lines.into_iter().map(Secret::new).collect::<Vec<_>>());
+        Err(Failure::failed(format!("stdin has {found} lines, and there are {count} secrets")))
+    }
+}
+
+fn strip_line_end(bytes: &mut Vec<u8>) {
+    if bytes.last() == Some(&b'\n') {
+        bytes.pop();
+        if bytes.last() == Some(&b'\r') {
+            bytes.pop();
+        }
+    }
+}
+
+fn ask(host: &Host, prompt: &str, fields: &[String]) -> Result<Vec<Vec<u8>>, Failure> {
+    if !host.terminals.stdin {
+        return Err(Failure::usage("there is no terminal to ask for the key at")
+            .hint("give it by `--key-stdin`, `--key-from-env VAR` or `--key-from REFERENCE`"));
+    }
+    let mut values = Vec::new();
+    for field in fields {
+        let which = if fields.len() > 1 { format!(", `{field}`") } else { String::new() };
+        let text = rpassword::prompt_password(format!("Key ({prompt}{which}; not shown): "))
+            .map_err(Failure::failed)?;
+        values.push(text.into_bytes());
+    }
+    Ok(values)
+}
+
+/// What can be a key: something that can stand in one line of a request.
+fn checked(value: Vec<u8>, output: Output) -> Result<Secret, Failure> {
+    let is_empty = value.is_empty();
+    let is_large = value.len() > LARGEST;
+    let has_control = value.iter().any(|byte| *byte < 0x20 || *byte == 0x7f);
+    let has_edge = [value.first(), value.last()].contains(&Some(&b' '));
+    let secret = Secret::new(value);
+    if is_empty {
+        return Err(Failure::failed("the key is empty"));
+    }
+    if is_large {
+        return Err(Failure::failed("the key is larger than 1 MiB"));
+    }
+    if has_control || has_edge {
+        let what = if has_control {
+            "has a line end or control character in it"
+        } else {
+            "starts or ends with a blank"
+        };
+        return Err(
+            Failure::failed(format!("the key {what}")).hint("was it pasted whole, and alone?")
+        );
+    }
+    if secret.len() < redact::SHORTEST {
+        return Err(Failure::failed(format!(
+            "the key is too short: one of less than {} bytes cannot be told from other text",
+            redact::SHORTEST
+        )));
+    }
+    if secret.len() < redact::SAFE {
+        output
+            .warn("the key is too short to redact safely: only its exact text is found in answers");
+    }
+    Ok(secret)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_line_end_is_not_part_of_a_key() {
+        let of = |text: &str, count| split(text.as_bytes().to_vec(), count).unwrap();
+        assert_eq!(of("abc\n", 1), [b"abc".to_vec()]);
+        assert_eq!(of("abc\r\n", 1), [b"abc".to_vec()]);
+        assert_eq!(of("abc\n\n", 1), [b"abc\n".to_vec()]);
+        assert_eq!(of("abc\r\ndef\n", 2), [b"abc".to_vec(), b"def".to_vec()]);
+        assert!(split(b"abc\n".to_vec(), 2).is_err());
+    }
+
+    #[test]
+    fn debugging_the_flags_shows_no_key() {
+        let flags = KeyFlags { key: Some("canary".parse().unwrap()), ..KeyFlags::default() };
+        assert!(!format!("{flags:?}").contains("canary"));
+    }
+}

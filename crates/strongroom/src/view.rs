@@ -1,0 +1,142 @@
+//! A service as `list`, `show`, `add` and `edit` print it. No key is in it, only where it is.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use serde::Serialize;
+use strongroom_model::policy::Verdict;
+use strongroom_model::service::{Scheme, Service};
+
+use crate::output::{Report, Style};
+
+/// A service.
+#[derive(Clone, Debug, Serialize)]
+pub struct ServiceView {
+    name: String,
+    base_url: String,
+    auth: String,
+    secrets: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    settings: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    headers: BTreeMap<String, String>,
+    allow: Vec<String>,
+    ask: Vec<String>,
+    deny: Vec<String>,
+    allows_everything: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    allow_ips: Vec<String>,
+    insecure_transport: bool,
+    own_ca: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    principals: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    test_path: Option<String>,
+    calls_per_minute: u32,
+}
+
+impl ServiceView {
+    /// The view of `service`.
+    pub fn new(service: &Service) -> Self {
+        let rules = |verdict: Verdict| {
+            let rules = service.policy.rules().iter().filter(|rule| rule.verdict() == verdict);
+            rules.map(|rule| rule.text().to_owned()).collect::<Vec<_>>()
+        };
+        let auth = &service.auth;
+        Self {
+            name: service.name.to_string(),
+            base_url: format!("{}{}", service.origin, service.base_path),
+            auth: auth.scheme.clone(),
+            secrets: auth.secrets.iter().map(|(k, v)| (k.clone(), v.to_string())).collect(),
+            settings: auth.settings.clone(),
+            headers: service.fixed_headers.iter().cloned().collect(),
+            allow: rules(Verdict::Allow),
+            ask: rules(Verdict::Ask),
+            deny: rules(Verdict::Deny),
+            allows_everything: service.policy.allows_everything(),
+            allow_ips: service.allow_ips.iter().map(ToString::to_string).collect(),
+            insecure_transport: service.origin.scheme == Scheme::Http,
+            own_ca: service.ca_pem.is_some(),
+            principals: service
+                .principals
+                .as_ref()
+                .map(|names| names.iter().map(ToString::to_string).collect()),
+            test_path: service.test_path.clone(),
+            calls_per_minute: service.limits.calls_per_minute,
+        }
+    }
+
+    /// Its row in a list: name, URL, auth type, what is allowed in short.
+    pub fn row(&self) -> Vec<String> {
+        vec![self.name.clone(), self.base_url.clone(), self.auth.clone(), self.in_short()]
+    }
+
+    fn in_short(&self) -> String {
+        let mut words = Vec::new();
+        if self.allows_everything {
+            words.push("everything (--allow-all)".to_owned());
+        } else if self.allow.len() > 2 {
+            words.push(format!("{} rules", self.allow.len()));
+        } else if !self.allow.is_empty() {
+            words.push(self.allow.join(", "));
+        }
+        for (rules, verb) in [(&self.ask, "asks for"), (&self.deny, "denies")] {
+            if !rules.is_empty() {
+                words.push(format!("{verb} {}", rules.len()));
+            }
+        }
+        if self.allow.is_empty() && self.ask.is_empty() {
+            "nothing".to_owned()
+        } else {
+            words.join("; ")
+        }
+    }
+}
+
+impl Report for ServiceView {
+    fn text(&self, style: Style) -> String {
+        let mut text = format!("{}\n", style.bold(&self.name));
+        let mut line = |key: &str, value: &str| {
+            writeln!(text, "  {key:<10} {value}").expect("writing to a String cannot fail");
+        };
+        line("base url", &self.base_url);
+        line("auth", &self.auth);
+        for (field, value) in &self.settings {
+            line(field, value);
+        }
+        for (field, reference) in &self.secrets {
+            line("secret", &format!("{field} at {reference}"));
+        }
+        for (name, value) in &self.headers {
+            line("header", &format!("{name}: {value}"));
+        }
+        if self.allows_everything {
+            line("allow", &style.yellow("everything (--allow-all)"));
+        }
+        for rule in self.allow.iter().filter(|_| !self.allows_everything) {
+            line("allow", rule);
+        }
+        for rule in &self.ask {
+            line("ask", rule);
+        }
+        for rule in &self.deny {
+            line("deny", rule);
+        }
+        for range in &self.allow_ips {
+            line("reaches", range);
+        }
+        if self.insecure_transport {
+            line("transport", &style.yellow("plain http: the network can read the key"));
+        }
+        if self.own_ca {
+            line("trust", "its own certificate authorities");
+        }
+        if let Some(names) = &self.principals {
+            line("only for", &names.join(", "));
+        }
+        if let Some(path) = &self.test_path {
+            line("test path", path);
+        }
+        text
+    }
+}

@@ -1,0 +1,125 @@
+//! What a change of a service lets agents do that they could not do before.
+
+use strongroom_model::policy::Verdict;
+use strongroom_model::service::{Scheme, Service};
+
+/// Each thing that is wider in `new`, in words; empty where nothing is.
+pub fn of(old: &Service, new: &Service) -> Vec<String> {
+    let mut wider = Vec::new();
+    if (&old.origin, &old.base_path) != (&new.origin, &new.base_path) {
+        wider.push(format!(
+            "sends the key to {}{} and no longer to {}{}",
+            new.origin, new.base_path, old.origin, old.base_path
+        ));
+    }
+    if new.origin.scheme == Scheme::Http && old.origin.scheme == Scheme::Https {
+        wider.push("shows the key to the network (plain http)".to_owned());
+    }
+    for range in new.allow_ips.iter().filter(|range| !old.allow_ips.contains(range)) {
+        wider.push(format!("reaches addresses in {range}"));
+    }
+    if old.ca_pem != new.ca_pem {
+        wider.push("trusts other certificate authorities".to_owned());
+    }
+    rules(old, new, &mut wider);
+    if old.grammar != new.grammar {
+        wider.push("reads paths in another way".to_owned());
+    }
+    match (&old.principals, &new.principals) {
+        (Some(_), None) => wider.push("serves every principal".to_owned()),
+        (Some(old), Some(new)) => {
+            for name in new.iter().filter(|name| !old.contains(name)) {
+                wider.push(format!("serves `{name}`"));
+            }
+        }
+        (None, _) => {}
+    }
+    if old.auth.secrets != new.auth.secrets
+        && let Some(reference) = new.auth.secrets.values().find(|reference| {
+            reference.scheme() == "local"
+                && !old.auth.secrets.values().any(|there| there == *reference)
+                && !reference.path().starts_with(&format!("{}/", new.name))
+        })
+    {
+        wider.push(format!("uses the stored secret `{reference}`"));
+    }
+    wider
+}
+
+/// An allow rule that is new, a deny or ask rule that is gone.
+fn rules(old: &Service, new: &Service, wider: &mut Vec<String>) {
+    let (before, after) = (old.policy.rules(), new.policy.rules());
+    for rule in after.iter().filter(|rule| !before.contains(rule)) {
+        if rule.verdict() == Verdict::Allow {
+            wider.push(format!("allows `{}`", rule.text()));
+        }
+    }
+    for rule in before.iter().filter(|rule| !after.contains(rule)) {
+        match rule.verdict() {
+            Verdict::Deny => wider.push(format!("no longer denies `{}`", rule.text())),
+            Verdict::Ask => wider.push(format!("no longer asks for `{}`", rule.text())),
+            Verdict::Allow => {}
+        }
+    }
+    // An ask rule is a grant in waiting.
+    for rule in after.iter().filter(|rule| rule.verdict() == Verdict::Ask) {
+        if !before.contains(rule) {
+            wider.push(format!("asks for `{}` instead of denying it", rule.text()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    fn service(lines: &str) -> std::sync::Arc<Service> {
+        let text = format!(
+            "[services.x]\nauth = {{ type = \"bearer\", token = \"local://x/token\" }}\n{lines}\n"
+        );
+        Config::parse("t", &text).unwrap().service("x").unwrap().clone()
+    }
+
+    const OLD: &str = "base_url = \"https://a.example\"\nallow = [\"GET /**\"]\ndeny = [\"* /k\"]";
+
+    #[test]
+    fn whatever_lets_agents_do_more_is_named() {
+        for (from, to, expected) in [
+            (
+                "a.example",
+                "b.example",
+                "sends the key to https://b.example and no longer to https://a.example",
+            ),
+            ("[\"GET /**\"]", "[\"GET /**\", \"POST /x\"]", "allows `POST /x`"),
+            ("deny = [\"* /k\"]", "", "no longer denies `* /k`"),
+            ("deny = ", "ask = ", "no longer denies `* /k`"),
+            ("deny = ", "ask = [\"* /z\"]\ndeny = ", "asks for `* /z` instead of denying it"),
+            (
+                "deny = ",
+                "allow_ips = [\"127.0.0.1/32\"]\ndeny = ",
+                "reaches addresses in 127.0.0.1/32",
+            ),
+            ("deny = ", "range = true\ndeny = ", "reads paths in another way"),
+        ] {
+            let wider = of(&service(OLD), &service(&OLD.replace(from, to)));
+            assert!(wider.contains(&expected.to_owned()), "{expected}: {wider:?}");
+        }
+        let some = service(&format!("{OLD}\nprincipals = [\"a\"]"));
+        assert_eq!(of(&some, &service(OLD)), ["serves every principal"]);
+    }
+
+    #[test]
+    fn what_lets_them_do_less_or_the_same_is_not() {
+        for (from, to) in [
+            ("a.example", "a.example"),
+            ("[\"GET /**\"]", "[]"),
+            ("[\"* /k\"]", "[\"* /k\", \"* /l\"]"),
+            ("deny = ", "principals = [\"a\"]\ndeny = "),
+            ("deny = ", "test_path = \"/me\"\ndeny = "),
+        ] {
+            let wider = of(&service(OLD), &service(&OLD.replace(from, to)));
+            assert!(wider.is_empty(), "{to}: {wider:?}");
+        }
+    }
+}
