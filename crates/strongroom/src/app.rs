@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use strongroom_model::audit::{AuditSink, Draft};
-use strongroom_model::ports::{Authenticator, Calls, Clock};
+use strongroom_model::ports::{Authenticator, Calls, Clock, Provider};
 use strongroom_model::principal::{Principal, Source};
 use strongroom_model::secret::Secret;
 use strongroom_proxy::{Broker, Parts, SystemDns};
@@ -40,12 +40,7 @@ pub fn build(host: &Host, home: &Home) -> Result<App, Failure> {
     let registry = Arc::new(Live::open(home)?);
     let audit = SecureDir::create(home.audit_dir())?;
     let audit: Arc<dyn AuditSink> = Arc::new(FileSink::open(audit, Arc::clone(&clock))?);
-    let environment = host.environment.clone();
-    let resolver = Resolver::new(vec![
-        Box::new(LocalProvider::new(Arc::clone(&vault))),
-        Box::new(EnvProvider::new(move |name| environment.get(name).map(ToOwned::to_owned))),
-        Box::new(FileProvider),
-    ]);
+    let resolver = resolver(host, Some(Arc::clone(&vault)));
     let calls = Broker::new(Parts {
         registry,
         credentials: Arc::new(Loaded::new(resolver)),
@@ -56,6 +51,18 @@ pub fn build(host: &Host, home: &Home) -> Result<App, Failure> {
     });
     let authenticator = Arc::new(Tokens { vault: Arc::clone(&vault), audit });
     Ok(App { calls: Arc::new(calls), authenticator, vault })
+}
+
+/// Asks every provider that there is; `local://` needs a vault.
+pub fn resolver(host: &Host, vault: Option<Arc<Vault>>) -> Resolver {
+    let environment = host.environment.clone();
+    let lookup = move |name: &str| environment.get(name).map(ToOwned::to_owned);
+    let mut providers: Vec<Box<dyn Provider>> =
+        vec![Box::new(EnvProvider::new(lookup)), Box::new(FileProvider)];
+    if let Some(vault) = vault {
+        providers.push(Box::new(LocalProvider::new(vault)));
+    }
+    Resolver::new(providers)
 }
 
 /// The tokens in the vault.

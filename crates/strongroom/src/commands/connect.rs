@@ -13,14 +13,12 @@ use strongroom_store::Vault;
 use crate::clients::change::{Action, Target};
 use crate::clients::survey::{Connection, Found, survey};
 use crate::clients::{Client, ENTRY, Link, all, edit, find};
+use crate::commands::serve::LISTEN;
 use crate::commands::shown;
 use crate::environment::Host;
 use crate::failure::Failure;
 use crate::home;
 use crate::output::{Output, Report, Style, table};
-
-/// Where `serve --http` listens unless it is told otherwise.
-const ADDRESS: &str = "http://127.0.0.1:8787/mcp";
 
 /// Lets one run at a time edit clients' files.
 const LOCK: &str = "clients.lock";
@@ -49,7 +47,7 @@ pub struct Args {
     #[arg(long, requires = "client")]
     http: bool,
     /// The address of `serve --http`
-    #[arg(long, requires = "http", default_value = ADDRESS)]
+    #[arg(long, requires = "http", default_value_t = format!("http://{LISTEN}/mcp"))]
     url: String,
     /// Write the file also where the client does not seem to be installed
     #[arg(long, requires = "client")]

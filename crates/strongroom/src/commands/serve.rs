@@ -21,6 +21,9 @@ use crate::failure::{Exit, Failure};
 use crate::home::DEFAULT_PRINCIPAL;
 use crate::output::Output;
 
+/// Where `serve --http` listens unless it is told otherwise.
+pub const LISTEN: &str = "127.0.0.1:8787";
+
 /// Serve agents, over MCP
 ///
 /// A client starts this; `strongroom connect` writes the line that does. Changes of the
@@ -37,7 +40,7 @@ pub struct Args {
     #[arg(long)]
     http: bool,
     /// Where to listen; loopback only
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8787", requires = "http")]
+    #[arg(long, value_name = "ADDRESS", default_value = LISTEN, requires = "http")]
     listen: SocketAddr,
     /// What to log on stderr: `warn`, `info`, `strongroom_proxy=debug`
     #[arg(long, value_name = "FILTER")]

@@ -77,11 +77,11 @@ impl Story {
         let heading = paint(Ink::Heading, "5  What you see (`strongroom logs`)");
         let _ = writeln!(page, "{heading}\n");
         for line in &self.audit {
-            let _ = writeln!(page, "   {line}");
+            page.push_str(&fold(line));
         }
         page.push_str(
-            "\nAll of this ran just now: a real broker, a small API on this machine, and an agent\n\
-             that talked to the broker as yours will. Nothing is left of it. Now you:\n\n",
+            "\nAll of this ran just now: the real broker, a small API on this machine, and an\n\
+             agent that talked to the broker as yours will. Nothing is left of it. Now you:\n\n",
         );
         for (command, what) in [
             ("strongroom init", "make a home for your keys"),
@@ -96,14 +96,14 @@ impl Story {
     fn setting(&self, page: &mut String, paint: &dyn Fn(Ink, &str) -> String) {
         let Self { command, principal, key, service, .. } = self;
         let heading = paint(Ink::Heading, "1  What the agent has");
-        let tools = wrap(&format!("and with it the tools {}.", self.tools.join(", ")), 76);
+        let tools = wrap(&format!("With it come the tools {}.", self.tools.join(", ")), 78);
         let key = paint(Ink::Secret, key);
         let _ = writeln!(
             page,
             "{heading}\n\n   One entry in its configuration, without any key:\n\n     \
              {{ \"mcpServers\": {{ \"strongroom\": {{\n         \
              \"command\": {command:?},\n         \
-             \"args\": [\"serve\", \"--as\", \"{principal}\"] }} }} }}\n\n{tools}\n   \
+             \"args\": [\"serve\", \"--as\", \"{principal}\"] }} }} }}\n\n{tools}\n\n   \
              The key of the API `{service}` lies sealed in the vault: {key}\n   \
              Watch where it goes.\n"
         );
@@ -117,7 +117,7 @@ impl Story {
                 "The broker added the key on the way out: without it the API says 401.",
             ),
             Shows::Refused => (
-                "A call that it does not",
+                "A call that it refuses",
                 "Nothing was sent. The policy is `GET /**` and `HEAD /**`.",
             ),
             Shows::Redacted => (
@@ -127,7 +127,8 @@ impl Story {
         };
         let heading = paint(Ink::Heading, &format!("{at}  {heading}"));
         let result = if let Some(code) = answer["error"]["code"].as_str() {
-            paint(Ink::Refused, &format!("refused: {code}"))
+            let message = answer["error"]["message"].as_str().unwrap_or_default();
+            format!("{}, {message}", paint(Ink::Refused, &format!("refused: {code}")))
         } else {
             let body = &answer["body"];
             let body = body.as_str().map_or_else(|| body.to_string(), ToOwned::to_owned);
@@ -154,6 +155,29 @@ pub enum Ink {
     Secret,
     /// What to type.
     Command,
+}
+
+/// A line of the log, broken at one of its bars where a terminal would break it anywhere.
+fn fold(line: &str) -> String {
+    const WIDTH: usize = 80;
+    const BAR: &str = " | ";
+    let indent = line.find(BAR).unwrap_or_default();
+    let mut folded = String::new();
+    let mut used = 0;
+    for (at, part) in line.split(BAR).enumerate() {
+        let bar = if at == 0 { "" } else { BAR };
+        let length = bar.len() + part.chars().count();
+        if used + length > WIDTH {
+            folded.push('\n');
+            folded.push_str(&" ".repeat(indent));
+            used = indent;
+        }
+        folded.push_str(bar);
+        folded.push_str(part);
+        used += length;
+    }
+    folded.push('\n');
+    folded
 }
 
 /// Breaks `text` at spaces and indents it by three.
@@ -199,7 +223,7 @@ mod tests {
                     Shows::Refused,
                     "POST",
                     "/v1/charges",
-                    json!({"error": {"code": "policy_denied"}}),
+                    json!({"error": {"code": "policy_denied", "message": "no rule allows this request"}}),
                 ),
                 call(
                     Shows::Redacted,
@@ -208,7 +232,13 @@ mod tests {
                     json!({"status": 200, "redactions": 1, "body": {"you_sent": "[REDACTED]"}}),
                 ),
             ],
-            audit: vec!["2026-03-15T10:23:45Z | agent:claude-code | shop | ...".into()],
+            audit: vec![
+                "2026-03-15T10:23:45Z | agent:claude-code | shop | GET /v1/charges | 200 | 1ms"
+                    .into(),
+                "2026-03-15T10:23:45Z | agent:claude-code | shop | POST /v1/charges | BLOCKED | \
+                 policy violation"
+                    .into(),
+            ],
             requests: 2,
         }
     }
@@ -217,7 +247,7 @@ mod tests {
     fn the_page_fits_a_terminal_and_shows_the_key_only_where_it_says_so() {
         let page = story().page(&|_, text| text.to_owned());
         for line in page.lines() {
-            assert!(line.chars().count() <= 84, "{line}");
+            assert!(line.chars().count() <= 80, "{line}");
             assert_eq!(line, line.trim_end());
         }
         assert_eq!(page.matches("demo_key_canary").count(), 1);

@@ -1,16 +1,16 @@
 //! The services: what is configured loosely, and whether every credential is there.
 
-use std::ffi::OsString;
 use std::sync::Arc;
 
-use strongroom_model::ports::{Provider, ResolveError};
+use strongroom_model::ports::ResolveError;
 use strongroom_model::reference::SecretRef;
 use strongroom_model::secret::Secret;
 use strongroom_model::service::{Scheme, Service};
-use strongroom_secrets::{EnvProvider, FileProvider, Resolver};
-use strongroom_store::{LocalProvider, Vault};
+use strongroom_secrets::Resolver;
+use strongroom_store::Vault;
 
 use super::Finding;
+use crate::app::resolver;
 use crate::config::Config;
 use crate::environment::Host;
 
@@ -87,17 +87,6 @@ fn credential(
             Some(Finding::problem(&about(service), error.to_string(), Some(fix)))
         }
     }
-}
-
-fn resolver(host: &Host, vault: Option<Arc<Vault>>) -> Resolver {
-    let environment = host.environment.clone();
-    let lookup = move |name: &str| environment.get(name).map(OsString::from);
-    let mut providers: Vec<Box<dyn Provider>> =
-        vec![Box::new(EnvProvider::new(lookup)), Box::new(FileProvider)];
-    if let Some(vault) = vault {
-        providers.push(Box::new(LocalProvider::new(vault)));
-    }
-    Resolver::new(providers)
 }
 
 fn resolve(resolver: &Resolver, references: &[SecretRef]) -> Vec<Result<Secret, ResolveError>> {

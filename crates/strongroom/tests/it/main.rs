@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod machine_clients;
+mod machine_demo;
 mod machine_home;
 mod machine_service;
 mod sandbox;
