@@ -17,8 +17,8 @@ use crate::commands::serve::LISTEN;
 use crate::commands::shown;
 use crate::environment::Host;
 use crate::failure::Failure;
-use crate::home;
 use crate::output::{Output, Report, Style, table};
+use crate::{admin, home};
 
 /// Lets one run at a time edit clients' files.
 const LOCK: &str = "clients.lock";
@@ -85,10 +85,14 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
     let principal: Name = client.name.parse().map_err(Failure::failed)?;
     let _turn = SecureDir::open(&home.state)?.lock(LOCK)?;
     // A file that cannot be edited is refused before anything else is made.
-    write(&entry, true)?;
+    let planned = write(&entry, true)?;
+    let present = if args.http { present(&target, &vault, &principal, &args.url)? } else { None };
+    if planned.changed && present.is_none() {
+        admin::record(host, &home, "client.connect", &client.name)?;
+    }
     vault.principals().ensure(&principal)?;
     let done = if args.http {
-        let token = token(&target, &vault, &principal, &args.url)?;
+        let token = present.map_or_else(|| vault.principals().renew(&principal), Ok)?;
         write(&client.entry(&Link::Http { url: &args.url, token: Some(&token) })?, false)?
     } else {
         write(&entry, false)?
@@ -104,17 +108,19 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
     output.report(&done)
 }
 
-/// The token in the file if it is still good for `principal`, else a new one.
-fn token(target: &Target, vault: &Vault, principal: &Name, url: &str) -> Result<Secret, Failure> {
-    if let (Some(Connection::Http { url: present }), Some(token)) = target.connection()?
-        && present == url
-    {
-        let token = Secret::new(token.into_bytes());
-        if vault.principals().find_by_token(&token)?.as_ref() == Some(principal) {
-            return Ok(token);
-        }
-    }
-    Ok(vault.principals().renew(principal)?)
+/// The token in the file, if it is good for `principal` at `url`.
+fn present(
+    target: &Target,
+    vault: &Vault,
+    principal: &Name,
+    url: &str,
+) -> Result<Option<Secret>, Failure> {
+    let (Some(Connection::Http { url: present }), Some(token)) = target.connection()? else {
+        return Ok(None);
+    };
+    let token = Secret::new(token.into_bytes());
+    let owner = vault.principals().find_by_token(&token)?;
+    Ok((present == url && owner.as_ref() == Some(principal)).then_some(token))
 }
 
 fn text(path: &Path) -> Result<&str, Failure> {
@@ -149,21 +155,43 @@ pub fn disconnect(args: &DisconnectArgs, host: &Host, output: &Output) -> Result
     if args.dry_run {
         return output.report(&target.remove(host, true)?);
     }
-    let had_token = matches!(target.connection()?.0, Some(Connection::Http { .. }));
+    let connection = target.connection()?.0;
+    record(&connection, client, host, output);
     let done = target.remove(host, false)?;
-    if had_token && revoke(client, host).is_err() {
-        let name = &client.name;
-        output.warn(&format!("the token of `{name}` in the removed entry could not be revoked"));
+    if matches!(connection, Some(Connection::Http { .. })) {
+        revoke(client, host, output);
     }
     output.report(&done)
 }
 
+/// Records that `client` is disconnected. That may always be done: where the record cannot be
+/// written, access is taken away all the same.
+pub fn record(connection: &Option<Connection>, client: &Client, host: &Host, output: &Output) {
+    let record = || {
+        let home = host.home()?;
+        // Without a home there is no audit, and none is made to say so.
+        if !home.vault_file().exists() {
+            return Ok(());
+        }
+        admin::record(host, &home, "client.disconnect", &client.name)
+    };
+    if connection.is_some() && record().is_err() {
+        output.warn("the audit has no record of this: `strongroom doctor` says why");
+    }
+}
+
 /// A token that stood in a file, and stands in its backup, is worthless from now on.
-pub fn revoke(client: &Client, host: &Host) -> Result<(), Failure> {
-    let vault = home::open(&host.home()?, host.clock.clone())?;
-    let name: Name = client.name.parse().map_err(Failure::failed)?;
-    drop(vault.principals().renew(&name)?);
-    Ok(())
+pub fn revoke(client: &Client, host: &Host, output: &Output) {
+    let renew = || -> Result<(), Failure> {
+        let vault = home::open(&host.home()?, host.clock.clone())?;
+        let name: Name = client.name.parse().map_err(Failure::failed)?;
+        drop(vault.principals().renew(&name)?);
+        Ok(())
+    };
+    if renew().is_err() {
+        let name = &client.name;
+        output.warn(&format!("the token of `{name}` in the removed entry could not be revoked"));
+    }
 }
 
 /// The clients, as `connect` without one shows them.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use crate::admin;
 use crate::clients::survey::{Found, survey};
 use crate::commands::connect::{place, state};
 use crate::commands::shown;
@@ -47,6 +48,9 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
     let home = host.home()?;
     let config = home::first_config(args.headless);
     let (vault, made) = home::create(&home, &config, host.clock.clone())?;
+    if made.anything() {
+        admin::record(host, &home, "home.create", if args.headless { "headless" } else { "home" })?;
+    }
     let stored = vault.list().map_err(home::HomeError::from)?.len();
     let parts = [
         Part { what: "configuration", path: home.config_file(), new: made.config },

@@ -9,7 +9,7 @@ use crate::autostart;
 use crate::clients::change::Target;
 use crate::clients::survey::{Connection, survey};
 use crate::clients::{file, find};
-use crate::commands::connect::revoke;
+use crate::commands::connect::{record, revoke};
 use crate::commands::shown;
 use crate::environment::Host;
 use crate::failure::{Exit, Failure};
@@ -57,11 +57,12 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
         if found.connection.is_none() {
             continue;
         }
+        if !args.dry_run {
+            record(&found.connection, client, host, output);
+        }
         let changed = Target::locate(client, host, false)?.remove(host, args.dry_run)?;
-        if let (Some(Connection::Http { .. }), false) = (&found.connection, args.dry_run)
-            && revoke(client, host).is_err()
-        {
-            output.warn(&format!("the token of `{}` could not be revoked", found.name));
+        if !args.dry_run && matches!(found.connection, Some(Connection::Http { .. })) {
+            revoke(client, host, output);
         }
         done.disconnected.push(found.name);
         done.backups.extend(changed.backup);

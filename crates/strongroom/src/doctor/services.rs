@@ -51,14 +51,14 @@ fn looseness(service: &Service) -> Vec<Finding> {
         findings.push(Finding::warning(
             &about(service),
             "its policy allows every request",
-            edit("--allow 'GET /**'"),
+            edit("--remove-rule '* /**' --allow 'GET /**'"),
         ));
     }
     if service.origin.scheme == Scheme::Http {
         findings.push(Finding::warning(
             &about(service),
             "the key travels in plain text (`insecure_transport`)",
-            edit("--base-url https://..."),
+            edit("--base-url https://HOST --insecure-transport=false"),
         ));
     }
     findings

@@ -211,3 +211,35 @@ fn many_at_once_lose_nothing() {
     let servers = &value(&sandbox, CURSOR)["mcpServers"];
     assert_eq!(servers.as_object().unwrap().len(), 2, "{servers}");
 }
+
+#[test]
+fn what_a_person_does_to_the_home_and_the_clients_is_on_record() {
+    let sandbox = Sandbox::initialised();
+    sandbox.write(CURSOR, "{}");
+    for command in
+        ["connect cursor", "connect cursor", "disconnect cursor", "disconnect cursor", "init"]
+    {
+        sandbox.run(command).ok();
+    }
+    let log = sandbox.run("logs --json").ok().stdout;
+    let acts: Vec<Value> = log
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap())
+        .map(|record| json!([record["act"], record["subject"]]))
+        .collect();
+    let expected = json!([
+        ["home.create", "home"],
+        ["client.connect", "cursor"],
+        ["client.disconnect", "cursor"],
+    ]);
+    assert_eq!(json!(acts), expected, "{log}");
+}
+
+#[test]
+fn a_client_is_disconnected_without_a_home_and_none_is_made() {
+    let sandbox = Sandbox::new();
+    sandbox.write(CURSOR, r#"{"mcpServers": {"strongroom": {"command": "/gone"}}}"#);
+    sandbox.run("disconnect cursor").ok();
+    assert_eq!(value(&sandbox, CURSOR), json!({"mcpServers": {}}));
+    assert_eq!(sandbox.names(""), [".cursor"]);
+}
