@@ -3,6 +3,9 @@
 #![cfg(unix)]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod binary;
+mod clients;
+mod killed;
 mod machine_clients;
 mod machine_demo;
 mod machine_home;

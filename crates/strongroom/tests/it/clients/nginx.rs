@@ -1,0 +1,172 @@
+//! nginx with TLS by an authority of the test's own, writing down what it gets.
+
+use std::{
+    fs,
+    net::TcpListener,
+    os::fd::AsRawFd as _,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
+
+use rustix::{
+    io::FdFlags,
+    process::{Pid, Signal, kill_process},
+};
+
+/// A running nginx.
+pub(super) struct Nginx {
+    child: Child,
+    folder: PathBuf,
+    /// Where it listens, on 127.0.0.1.
+    pub(super) port: u16,
+}
+
+/// A request as nginx read it from the wire.
+#[derive(Debug)]
+pub(super) struct Request {
+    /// The request line.
+    pub(super) line: String,
+    headers: Vec<(String, String)>,
+}
+
+impl Request {
+    /// Every value of a header, in the order of arrival.
+    pub(super) fn all(&self, name: &str) -> Vec<&str> {
+        let same = self.headers.iter().filter(|(header, _)| header.eq_ignore_ascii_case(name));
+        same.map(|(_, value)| value.as_str()).collect()
+    }
+}
+
+impl Nginx {
+    /// Starts nginx in a folder of its own.
+    pub(super) fn start(folder: &Path) -> Self {
+        fs::create_dir_all(folder.join("temp")).unwrap();
+        certificates(folder);
+        // The socket is ours and nginx inherits it (as at an upgrade of its own), so that no other
+        // process can take the port, and a client that comes before nginx is ready waits.
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        rustix::io::fcntl_setfd(&listener, FdFlags::empty()).unwrap();
+        fs::write(folder.join("nginx.conf"), configuration(folder, port)).unwrap();
+        let child = Command::new("nginx")
+            .arg("-p")
+            .arg(folder)
+            .arg("-c")
+            .arg(folder.join("nginx.conf"))
+            .env("NGINX", format!("{};", listener.as_raw_fd()))
+            .stderr(fs::File::create(folder.join("stderr")).unwrap())
+            .spawn()
+            .expect("nginx is not installed: run `cargo xtask test`");
+        Self { child, folder: folder.to_owned(), port }
+    }
+
+    /// The certificate of the authority that signed the server's.
+    pub(super) fn authority(&self) -> PathBuf {
+        self.folder.join("ca.pem")
+    }
+
+    /// Everything that nginx wrote down, its view of the wire included.
+    pub(super) fn log(&self) -> String {
+        let access = fs::read_to_string(self.folder.join("access.log")).unwrap_or_default();
+        access + &fs::read_to_string(self.folder.join("debug.log")).unwrap_or_default()
+    }
+
+    /// The requests that arrived, each with all of its headers, repeated ones too.
+    pub(super) fn received(&self) -> Vec<Request> {
+        let log = fs::read_to_string(self.folder.join("debug.log")).unwrap_or_default();
+        let mut requests: Vec<Request> = Vec::new();
+        for line in log.lines() {
+            if let Some((_, text)) = line.split_once("http request line: \"") {
+                let line = text.trim_end_matches('"').to_owned();
+                requests.push(Request { line, headers: Vec::new() });
+            } else if let Some((_, text)) = line.split_once("http header: \"")
+                && let Some((name, value)) = text.trim_end_matches('"').split_once(": ")
+                && let Some(request) = requests.last_mut()
+            {
+                request.headers.push((name.to_owned(), value.to_owned()));
+            }
+        }
+        requests
+    }
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        // The master ends its worker; a killed one would leave it behind.
+        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+fn configuration(folder: &Path, port: u16) -> String {
+    let folder = folder.display();
+    format!(
+        r#"
+daemon off;
+worker_processes 1;
+pid {folder}/pid;
+error_log {folder}/debug.log debug;
+events {{ worker_connections 64; }}
+http {{
+    log_format headers '$request|host=$http_host|authorization=$http_authorization';
+    access_log {folder}/access.log headers;
+    client_body_temp_path {folder}/temp/body;
+    proxy_temp_path {folder}/temp/proxy;
+    fastcgi_temp_path {folder}/temp/fastcgi;
+    uwsgi_temp_path {folder}/temp/uwsgi;
+    scgi_temp_path {folder}/temp/scgi;
+    default_type application/json;
+    server {{
+        listen 127.0.0.1:{port} ssl;
+        ssl_certificate {folder}/server.pem;
+        ssl_certificate_key {folder}/server.key;
+        location = /v1/echo {{ return 200 '{{"authorization":"$http_authorization"}}'; }}
+        location / {{ return 200 '{{"path":"$request_uri"}}'; }}
+    }}
+}}
+"#
+    )
+}
+
+/// An authority, and a certificate of it for 127.0.0.1.
+fn certificates(folder: &Path) {
+    let key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"];
+    openssl(
+        folder,
+        &[
+            &["req", "-x509", "-subj", "/CN=Test authority", "-keyout", "ca.key", "-out", "ca.pem"],
+            key.as_slice(),
+            &["-addext", "keyUsage=critical,keyCertSign"],
+        ],
+    );
+    let ca = ["-CA", "ca.pem", "-CAkey", "ca.key", "-addext", "basicConstraints=critical,CA:FALSE"];
+    openssl(
+        folder,
+        &[
+            &[
+                "req",
+                "-x509",
+                "-subj",
+                "/CN=127.0.0.1",
+                "-keyout",
+                "server.key",
+                "-out",
+                "server.pem",
+            ],
+            key.as_slice(),
+            &ca,
+            &["-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"],
+            &["-addext", "extendedKeyUsage=serverAuth"],
+        ],
+    );
+}
+
+fn openssl(folder: &Path, arguments: &[&[&str]]) {
+    let output = Command::new("openssl")
+        .current_dir(folder)
+        .args(arguments.concat())
+        .stdin(Stdio::null())
+        .output()
+        .expect("openssl is not installed: run `cargo xtask test`");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}

@@ -1,0 +1,186 @@
+//! `kill -9` at any moment loses nothing that was answered, and breaks nothing.
+#![expect(clippy::disallowed_methods, reason = "the binary and its clients are started here")]
+
+use std::{
+    collections::BTreeSet,
+    env,
+    io::{BufRead as _, BufReader, Write as _},
+    net::{TcpListener, TcpStream},
+    process::{Child, Command, Stdio},
+    sync::{Arc, Mutex},
+    thread,
+};
+
+use serde_json::{Value, json};
+
+use crate::binary::Home;
+
+/// How often to kill. `cargo xtask soak` asks for more.
+const KILLS: u32 = 20;
+/// Calls that are under way when the server dies: fewer than one principal may have.
+const CALLS: u64 = 50;
+
+#[test]
+fn a_killed_serve_leaves_a_vault_and_an_audit_that_verify() {
+    let kills = env::var("STRONGROOM_SOAK_KILLS").map_or(KILLS, |kills| kills.parse().unwrap());
+    let home = Home::new();
+    let upstream = Upstream::start();
+    let url = format!("http://127.0.0.1:{}", upstream.port);
+    let add = ["add", "shop", "--base-url", &url, "--auth", "bearer", "--key-stdin"];
+    let open = ["--insecure-transport", "--allow-ip", "127.0.0.1/32", "--allow", "GET /**"];
+    home.ask(&[add.as_slice(), &open].concat(), "key-number-000000");
+    home.raise_limit("shop");
+
+    let mut answered = 0;
+    for round in 1..=kills {
+        let key = format!("key-number-{round:06}");
+        // Any number of answers, a different one each time, and the same ones in every run.
+        let answers = u64::from(round) * 37 % CALLS;
+        let mut server = burst(&home);
+        let rotation = rotate(&home, &key);
+        let mut lines = BufReader::new(server.stdout.take().unwrap()).lines();
+        for _ in 0..=answers {
+            assert_eq!(status(&lines.next().unwrap().unwrap()), Some(200), "round {round}");
+        }
+        answered += answers + 1;
+        server.kill().unwrap();
+        server.wait().unwrap();
+        end(rotation, round);
+
+        home.ask(&["audit", "verify"], "");
+        assert!(home.ask(&["list", "--json"], "").contains("shop"), "round {round}");
+        // Whether or not the rotation was killed as well, the next one holds.
+        home.ask(&["edit", "shop", "--key-stdin"], &key);
+        upstream.keys.lock().unwrap().clear();
+        assert_eq!(one_call(&home), Some(200), "round {round}");
+        answered += 1;
+        let keys = upstream.keys.lock().unwrap().clone();
+        assert_eq!(keys, BTreeSet::from([format!("Bearer {key}")]), "round {round}");
+    }
+    let recorded = home.ask(&["logs", "--json"], "").lines().filter(|line| is_call(line)).count();
+    assert!(u64::try_from(recorded).unwrap() >= answered, "{recorded} of {answered} are recorded");
+}
+
+/// A server with many calls waiting.
+fn burst(home: &Home) -> Child {
+    let mut server = start(home);
+    let calls: String = (1..=CALLS).map(|id| call(id) + "\n").collect();
+    let mut input = server.stdin.take().unwrap();
+    // All fit in the pipe, so this does not wait for the server; the end of input stays open with
+    // the thread until the server dies.
+    thread::spawn(move || {
+        let _: std::io::Result<()> = input.write_all((hello() + &calls).as_bytes());
+        thread::park();
+    });
+    server
+}
+
+/// One session with one call, ended in order.
+fn one_call(home: &Home) -> Option<u64> {
+    let mut server = start(home);
+    let mut input = server.stdin.take().unwrap();
+    input.write_all((hello() + &call(1) + "\n").as_bytes()).unwrap();
+    let mut lines = BufReader::new(server.stdout.take().unwrap()).lines();
+    lines.next().unwrap().unwrap();
+    let answer = lines.next().unwrap().unwrap();
+    drop(input);
+    assert!(server.wait().unwrap().success());
+    status(&answer)
+}
+
+/// Another process that writes to the vault at the same time.
+fn rotate(home: &Home, key: &str) -> Child {
+    let mut command = home.command(&["edit", "shop", "--key-stdin"]);
+    let mut child = quiet(&mut command).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(key.as_bytes()).unwrap();
+    child
+}
+
+/// Every second rotation is killed too, wherever it is.
+fn end(mut rotation: Child, round: u32) {
+    if round.is_multiple_of(2) {
+        rotation.kill().unwrap();
+        rotation.wait().unwrap();
+    } else {
+        assert!(rotation.wait().unwrap().success(), "round {round}");
+    }
+}
+
+fn start(home: &Home) -> Child {
+    quiet(&mut home.command(&["serve"])).spawn().unwrap()
+}
+
+fn quiet(command: &mut Command) -> &mut Command {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null())
+}
+
+fn hello() -> String {
+    let hello = json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
+        "protocolVersion": "2025-11-25", "capabilities": {},
+        "clientInfo": { "name": "killed", "version": "1" },
+    }});
+    let ready = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" });
+    format!("{hello}\n{ready}\n")
+}
+
+fn call(id: u64) -> String {
+    let arguments = json!({ "service": "shop", "method": "GET", "path": format!("/items/{id}") });
+    json!({ "jsonrpc": "2.0", "id": id, "method": "tools/call",
+        "params": { "name": "execute", "arguments": arguments } })
+    .to_string()
+}
+
+/// The status of an answer; the answer to `initialize` counts as one.
+fn status(line: &str) -> Option<u64> {
+    let answer: Value = serde_json::from_str(line).unwrap();
+    if answer["id"] == 0 {
+        return Some(200);
+    }
+    answer["result"]["structuredContent"]["status"].as_u64()
+}
+
+fn is_call(record: &str) -> bool {
+    record.contains("\"shop\"")
+}
+
+/// An API that answers at once and remembers the keys it was shown.
+struct Upstream {
+    port: u16,
+    keys: Arc<Mutex<BTreeSet<String>>>,
+}
+
+impl Upstream {
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let keys = Arc::<Mutex<BTreeSet<String>>>::default();
+        let seen = keys.clone();
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let seen = seen.clone();
+                thread::spawn(move || answer(&stream.unwrap(), &seen));
+            }
+        });
+        Self { port, keys }
+    }
+}
+
+/// Answers requests without bodies until the other side goes.
+fn answer(mut stream: &TcpStream, seen: &Mutex<BTreeSet<String>>) {
+    let mut reader = BufReader::new(stream);
+    let mut line = String::new();
+    while reader.read_line(&mut line).is_ok_and(|read| read > 0) {
+        if let Some((name, key)) = line.split_once(": ")
+            && name.eq_ignore_ascii_case("authorization")
+        {
+            seen.lock().unwrap().insert(key.trim().to_owned());
+        }
+        if line == "\r\n" {
+            let response = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+            if stream.write_all(response).is_err() {
+                return;
+            }
+        }
+        line.clear();
+    }
+}
