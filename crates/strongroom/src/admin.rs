@@ -14,10 +14,12 @@ use crate::paths::Home;
 /// what cannot be recorded is not done.
 pub fn record(host: &Host, home: &Home, act: &str, subject: &str) -> Result<(), Failure> {
     let sink = FileSink::open(SecureDir::create(home.audit_dir())?, Arc::clone(&host.clock))?;
+    let is_about_service = act.starts_with("service.") || act.starts_with("secret.");
     sink.append(Draft {
         kind: Kind::Admin,
         act: Some(act.to_owned()),
         subject: Some(subject.to_owned()),
+        service: is_about_service.then(|| subject.to_owned()),
         ..Draft::default()
     })?;
     Ok(())

@@ -6,9 +6,10 @@
 use std::ffi::OsString;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::commands;
+use crate::config::near;
 use crate::environment::Host;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -87,7 +88,23 @@ impl Args {
 ///
 /// Help and the version, too, stop the reading.
 pub fn parse(arguments: &[OsString]) -> Result<Args, Stopped> {
-    Args::try_parse_from(arguments).map_err(Stopped)
+    Args::try_parse_from(arguments)
+        .map_err(|error| Stopped { error, command: command_of(arguments) })
+}
+
+/// `strongroom principal create`: the command that the line begins with.
+fn command_of(arguments: &[OsString]) -> String {
+    let mut command = &Args::command();
+    let mut words = vec![command.get_name()];
+    for argument in arguments.iter().skip(1).filter_map(|argument| argument.to_str()) {
+        if let Some(inner) = command.find_subcommand(argument) {
+            words.push(inner.get_name());
+            command = inner;
+        } else if !argument.starts_with('-') {
+            break;
+        }
+    }
+    words.join(" ")
 }
 
 /// Whether a command line that was not understood asks for JSON.
@@ -97,14 +114,17 @@ pub fn wants_json(arguments: &[OsString]) -> bool {
 
 /// The reading stopped: there is help to print, or a mistake.
 #[derive(Debug)]
-pub struct Stopped(clap::Error);
+pub struct Stopped {
+    error: clap::Error,
+    command: String,
+}
 
 impl Stopped {
     /// Prints the help that was asked for, or says what the mistake is.
     pub fn finish(&self, output: &Output) -> Result<(), Failure> {
-        match self.0.kind() {
+        match self.error.kind() {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-                let text = self.0.render();
+                let text = self.error.render();
                 output.print(&if output.style() == crate::output::Style::PLAIN {
                     text.to_string()
                 } else {
@@ -116,7 +136,7 @@ impl Stopped {
     }
 
     fn mistake(&self) -> Failure {
-        let get = |kind| match self.0.get(kind) {
+        let get = |kind| match self.error.get(kind) {
             Some(ContextValue::String(text)) => Some(text.clone()),
             Some(ContextValue::Strings(texts)) => Some(texts.join(", ")),
             _ => None,
@@ -125,7 +145,7 @@ impl Stopped {
         let argument = get(ContextKind::InvalidArg)
             .filter(|text| text.starts_with(['-', '<', '[']))
             .map(|text| text.split(['=', ' ']).next().unwrap_or_default().to_owned());
-        let problem = match (self.0.kind(), argument) {
+        let problem = match (self.error.kind(), argument) {
             (ErrorKind::UnknownArgument, Some(name)) => format!("there is no option `{name}` here"),
             (ErrorKind::UnknownArgument, None) => "there is an argument too many".to_owned(),
             (ErrorKind::InvalidSubcommand, _) => "there is no such command".to_owned(),
@@ -150,10 +170,12 @@ impl Stopped {
                     _ => format!("`{name}` needs a value"),
                 }
             }
-            (ErrorKind::ValueValidation, Some(name)) => match std::error::Error::source(&self.0) {
-                Some(source) => format!("`{name}`: {source}"),
-                None => format!("the value of `{name}` does not fit"),
-            },
+            (ErrorKind::ValueValidation, Some(name)) => {
+                match std::error::Error::source(&self.error) {
+                    Some(source) => format!("`{name}`: {source}"),
+                    None => format!("the value of `{name}` does not fit"),
+                }
+            }
             (_, Some(name)) => format!("`{name}` is not used as it should be"),
             (_, None) => "the command line is not understood".to_owned(),
         };
@@ -161,31 +183,23 @@ impl Stopped {
     }
 
     fn remedy(&self, get: impl Fn(ContextKind) -> Option<String>) -> String {
-        let near = [
-            ContextKind::SuggestedSubcommand,
-            ContextKind::SuggestedArg,
-            ContextKind::SuggestedValue,
-        ]
-        .into_iter()
-        .find_map(get);
+        let typed = get(ContextKind::InvalidSubcommand);
+        let command = Args::command();
+        let names = command.get_subcommands().map(clap::Command::get_name);
+        let near = typed.and_then(|typed| near::nearest(&typed, names).map(str::to_owned));
+        let near = near
+            .or_else(|| get(ContextKind::SuggestedArg))
+            .or_else(|| get(ContextKind::SuggestedValue));
         match near {
             Some(near) => format!("did you mean `{near}`?"),
-            None => match self.0.get(ContextKind::Usage) {
-                Some(ContextValue::StyledStr(usage)) => {
-                    let usage = usage.to_string();
-                    let line = usage.trim_start_matches("Usage:").trim();
-                    format!("write `{}`", line.lines().next().unwrap_or_default().trim())
-                }
-                _ => "run `strongroom help`".to_owned(),
-            },
+            None if self.command == "strongroom" => "run `strongroom help`".to_owned(),
+            None => format!("run `{} --help`", self.command),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]

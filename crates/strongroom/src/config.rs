@@ -66,7 +66,7 @@ pub struct ConfigError {
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// `init` has not been run.
-    #[error("Strongroom is not set up: there is no `{}`", .path.display())]
+    #[error("there is no Strongroom home yet: `{}` is missing", .path.display())]
     Missing {
         /// Where it would be.
         path: PathBuf,

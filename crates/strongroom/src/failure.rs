@@ -93,7 +93,14 @@ impl From<HomeError> for Failure {
 impl From<VaultError> for Failure {
     fn from(error: VaultError) -> Self {
         let hint = error.hint();
-        Self::new(Exit::Unavailable, error).maybe_hint(hint)
+        let exit = match error {
+            VaultError::PrincipalExists { .. }
+            | VaultError::NoPrincipal { .. }
+            | VaultError::Name
+            | VaultError::Value => Exit::Failed,
+            _ => Exit::Unavailable,
+        };
+        Self::new(exit, error).maybe_hint(hint)
     }
 }
 

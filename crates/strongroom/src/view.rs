@@ -93,6 +93,27 @@ impl ServiceView {
     }
 }
 
+/// A service that was just added or changed: long lists are only counted.
+#[derive(Clone, Debug, Serialize)]
+#[serde(transparent)]
+pub struct Brief(pub ServiceView);
+
+/// Rules of one kind that are still listed.
+const FEW: usize = 4;
+
+impl Report for Brief {
+    fn text(&self, style: Style) -> String {
+        let mut view = self.0.clone();
+        view.headers.clear();
+        for rules in [&mut view.allow, &mut view.ask, &mut view.deny] {
+            if rules.len() > FEW {
+                *rules = vec![format!("{} rules: `strongroom show {}`", rules.len(), view.name)];
+            }
+        }
+        view.text(style)
+    }
+}
+
 impl Report for ServiceView {
     fn text(&self, style: Style) -> String {
         let mut text = format!("{}\n", style.bold(&self.name));

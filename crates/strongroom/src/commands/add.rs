@@ -14,7 +14,7 @@ use crate::flags::{self, Flags};
 use crate::keys::{Key, KeyFlags};
 use crate::output::Output;
 use crate::templates::{self, Template};
-use crate::view::ServiceView;
+use crate::view::{Brief, ServiceView};
 use crate::{admin, confirm, home, stored};
 
 /// Add a service: a key, where it may go, and what agents may do with it
@@ -70,7 +70,7 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
     }
     editor.save()?;
 
-    output.report(&ServiceView::new(config.service(args.name.as_str())?))?;
+    output.report(&Brief(ServiceView::new(config.service(args.name.as_str())?)))?;
     output.hint("run `strongroom connect` to let a client use it");
     Ok(())
 }

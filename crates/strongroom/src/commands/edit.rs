@@ -14,7 +14,7 @@ use crate::failure::Failure;
 use crate::flags::{self, Flags};
 use crate::keys::{Key, KeyFlags};
 use crate::output::Output;
-use crate::view::ServiceView;
+use crate::view::{Brief, ServiceView};
 use crate::{admin, confirm, home, stored, widening};
 
 /// Change a service, or give it a new key
@@ -104,7 +104,7 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
         }
     }
     editor.save()?;
-    output.report(&ServiceView::new(config.service(&args.name)?))?;
+    output.report(&Brief(ServiceView::new(config.service(&args.name)?)))?;
     if key.is_some() {
         output.say("The new key is used from the next call on.");
     }

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use clap::Subcommand;
 use serde::Serialize;
 use strongroom_model::principal::Name;
-use strongroom_store::{Principals, Vault};
+use strongroom_store::{Principals, Vault, VaultError};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -75,6 +75,10 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
     let vault = home::open(&home, Arc::clone(&host.clock))?;
     match &args.command {
         Command::Create { name } => {
+            let list = vault.principals().list()?;
+            if list.iter().any(|info| info.name == *name && info.has_token) {
+                return Err(VaultError::PrincipalExists { name: name.clone() }.into());
+            }
             admin::record(host, &home, "principal.create", name.as_str())?;
             let token = vault.principals().create(name)?;
             // The one time that it is shown: the person asked for it.

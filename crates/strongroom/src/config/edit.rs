@@ -70,7 +70,9 @@ impl Editor {
 
     /// What the file will say after the change; a mistake in it is the caller's, or the user's.
     pub fn check(&self) -> Result<Config, Failure> {
-        Ok(Config::parse(&self.file, &self.document.to_string())?)
+        // The place would be one in a file that is not written.
+        Config::parse(&self.file, &self.document.to_string())
+            .map_err(|error| Failure::failed(error.problem).maybe_hint(error.hint))
     }
 
     /// Writes the change. It must have passed [`check`](Self::check).

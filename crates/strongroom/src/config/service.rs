@@ -112,7 +112,9 @@ fn base_url(section: &Section<'_>) -> Result<(Origin, String), ConfigError> {
     if origin.scheme == Scheme::Http && section.flag("insecure_transport")? != Some(true) {
         return Err(text
             .problem("`base_url` is plain http, which shows the key to the network")
-            .hint("write `https://`, or `insecure_transport = true` beside it"));
+            .hint(
+                "write `https://`, or say `insecure_transport = true` (`--insecure-transport`)",
+            ));
     }
     Ok((origin, path))
 }
@@ -251,7 +253,7 @@ fn policy(section: &Section<'_>) -> Result<Policy, ConfigError> {
     if policy.allows_everything() && understood.is_none() {
         return Err(section
             .problem("a rule allows everything")
-            .hint("write narrower rules, or `i_understand = \"allow-all\"` beside it"));
+            .hint("write narrower rules, or say `i_understand = \"allow-all\"` (`--allow-all`)"));
     }
     Ok(policy)
 }
