@@ -12,6 +12,7 @@
 
 mod child;
 mod run;
+mod shield;
 
 use std::ffi::OsString;
 use std::io;
@@ -19,6 +20,7 @@ use std::path::PathBuf;
 
 pub use child::Child;
 pub use run::{Output, RunError, run};
+pub use shield::shield;
 
 /// What to start, and with what.
 #[derive(Clone, Debug, Default)]

@@ -164,6 +164,24 @@ fn a_base_url_has_one_reading() {
     }
 }
 
+// SC-06
+#[test]
+fn what_a_parser_could_read_in_two_ways_or_not_bear_is_an_error() {
+    parse(&with("allow = [\"GET /**\"]\nrange = true")).unwrap();
+    for hostile in [
+        with("range = true\nrange = false"),
+        with("limits = { total = \"5s\", total = \"9s\" }"),
+        with("[services.x]\nbase_url = \"https://y.example\""),
+        with("auth.type = \"basic\""),
+        with("\u{feff}range = true"),
+        with("range = !!python/object true"),
+        with(&format!("allow = {}{}", "[".repeat(100_000), "]".repeat(100_000))),
+        with(&format!("headers = {}{}", "{ a = ".repeat(10_000), "}".repeat(10_000))),
+    ] {
+        assert!(parse(&hostile).is_err(), "{}", &hostile[..hostile.len().min(200)]);
+    }
+}
+
 #[test]
 fn no_message_repeats_what_stands_in_the_file() {
     let mut texts = vec![

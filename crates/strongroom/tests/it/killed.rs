@@ -3,17 +3,20 @@
 
 use std::{
     collections::BTreeSet,
-    env,
+    env, fs,
     io::{BufRead as _, BufReader, Write as _},
     net::{TcpListener, TcpStream},
+    os::unix::process::ExitStatusExt as _,
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
     thread,
 };
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
+use strongroom_testkit::{canary, oracle::Oracle};
 
-use crate::binary::Home;
+use crate::binary::{BROKER, Home};
 
 /// How often to kill. `cargo xtask soak` asks for more.
 const KILLS: u32 = 20;
@@ -59,6 +62,38 @@ fn a_killed_serve_leaves_a_vault_and_an_audit_that_verify() {
     }
     let recorded = home.ask(&["logs", "--json"], "").lines().filter(|line| is_call(line)).count();
     assert!(u64::try_from(recorded).unwrap() >= answered, "{recorded} of {answered} are recorded");
+}
+
+// LM-03
+#[test]
+#[cfg(target_os = "linux")]
+fn a_crash_leaves_no_core_file_and_no_secret_behind() {
+    let home = Home::new();
+    let upstream = Upstream::start();
+    let key = canary::of("crash");
+    let url = format!("http://127.0.0.1:{}", upstream.port);
+    let add = ["add", "shop", "--base-url", &url, "--auth", "bearer", "--key-stdin"];
+    let open = ["--insecure-transport", "--allow-ip", "127.0.0.1/32", "--allow", "GET /**"];
+    home.ask(&[add.as_slice(), &open].concat(), &key);
+
+    // A shell that allows core files becomes the broker, so that only the broker can say no.
+    let mut serve = Command::new("sh");
+    serve.args(["-c", "ulimit -c unlimited && exec \"$0\" serve", BROKER]);
+    serve.current_dir(home.folder()).env("STRONGROOM_HOME", home.path());
+    let mut server = quiet(&mut serve).spawn().unwrap();
+    server.stdin.as_mut().unwrap().write_all((hello() + &call(1) + "\n").as_bytes()).unwrap();
+    let mut lines = BufReader::new(server.stdout.take().unwrap()).lines();
+    for _ in 0..2 {
+        assert_eq!(status(&lines.next().unwrap().unwrap()), Some(200));
+    }
+    let limits = fs::read_to_string(format!("/proc/{}/limits", server.id())).unwrap();
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    assert_eq!(core.split_whitespace().nth(4), Some("0"), "{core}");
+
+    kill_process(Pid::from_child(&server), Signal::ABORT).unwrap();
+    let ended = server.wait().unwrap();
+    assert!(!ended.core_dumped() && ended.signal().is_some(), "{ended}");
+    Oracle::new(&[("the key", key.as_bytes())]).assert_tree_clean(home.folder());
 }
 
 /// A server with many calls waiting.
