@@ -182,7 +182,7 @@ fn check_segments(path: &str) -> Result<(), Problem> {
     Ok(())
 }
 
-fn hex(digit: u8) -> Option<u8> {
+pub(super) fn hex(digit: u8) -> Option<u8> {
     match digit {
         b'0'..=b'9' => Some(digit - b'0'),
         b'a'..=b'f' => Some(digit - b'a' + 10),

@@ -1,7 +1,9 @@
 //! Queries: what the path brought and what the `query` argument adds, in one canonical text.
 
-use super::Problem;
-use super::path::{check_text, decode, is_pchar, is_unreserved, normalize, push_encoded, refused};
+use super::path::{
+    check_text, decode, hex, is_pchar, is_unreserved, normalize, push_encoded, refused,
+};
+use super::{LONGEST_TARGET, Problem};
 use crate::service::Service;
 
 /// A query as it is sent, and as pairs.
@@ -18,6 +20,10 @@ pub(super) fn read(
     given: Option<&str>,
     added: &[(String, String)],
 ) -> Result<Query, Problem> {
+    let added_bytes = added.iter().map(|(name, value)| name.len() + value.len() + 2).sum::<usize>();
+    if added_bytes > LONGEST_TARGET {
+        return Err("the query is longer than 16 KiB");
+    }
     let mut text = given.map(read_given).transpose()?;
     let mut pairs = decode_pairs(text.as_deref().unwrap_or_default())?;
     let reserved = Reserved::of(service);
@@ -118,14 +124,8 @@ impl Reserved {
 /// white space around it, without the `[..]` of arrays, in lower case, and with `.`, `-` and space
 /// as `_` (PB-19).
 fn fold(name: &str) -> String {
-    let mut text = name.to_owned();
-    loop {
-        let decoded = String::from_utf8_lossy(&decode(&text)).into_owned();
-        if decoded == text {
-            break;
-        }
-        text = decoded;
-    }
+    let text = decode_fully(name);
+    let text = String::from_utf8_lossy(&text);
     let blank = |c: char| c.is_whitespace() || c.is_control() || c == '+';
     let text = text.trim_start_matches(|c| blank(c) || c == '[');
     let text = text.split(['[', ']', '=']).next().unwrap_or_default().trim_end_matches(blank);
@@ -133,6 +133,21 @@ fn fold(name: &str) -> String {
         .map(|c| if blank(c) || matches!(c, '.' | '-') { '_' } else { c })
         .flat_map(char::to_lowercase)
         .collect()
+}
+
+/// The octets behind `text`, triplets decoded until there are none. What a triplet turns into may be
+/// the end of another one and never lies within another, so that one pass finds them all.
+fn decode_fully(text: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    for byte in text.bytes() {
+        out.push(byte);
+        while let [.., b'%', high, low] = out[..] {
+            let Some((high, low)) = hex(high).zip(hex(low)) else { break };
+            out.truncate(out.len() - 3);
+            out.push(high << 4 | low);
+        }
+    }
+    out
 }
 
 /// The canonical form of a query that came with the path. Brackets are encoded, which changes

@@ -357,6 +357,40 @@ fn the_query_argument_is_encoded_and_appended() {
     assert!(request("/x", &[("a", &"é".repeat(4000))]).is_err(), "longer than 16 KiB");
 }
 
+// RX-07
+#[test]
+fn a_name_that_is_encoded_a_million_times_over_is_read_in_one_pass() {
+    let mut service = service();
+    service.slots.query = vec!["key".into()];
+    service.grammar.method_override = true;
+    service.limits.request_bytes = 10 << 20;
+    let nested = |letter: &str| format!("%{}{letter}ey", "25".repeat(1_000_000));
+    let post = |query: Vec<(String, String)>, body: String| {
+        let (method, path) = ("POST".into(), "/x".into());
+        let raw = RawRequest { method, path, query, body: body.into(), ..Default::default() };
+        canonicalize(&service, raw)
+    };
+    assert!(post(vec![(nested("6B"), String::new())], String::new()).is_err());
+    assert!(post(Vec::new(), nested("6B")).is_ok());
+    let form = format!("%{}5Fmethod=DELETE", "25".repeat(1_000_000));
+    assert!(post(Vec::new(), form).is_err());
+
+    let twice = [("%256Bey", true), ("%25256bEY", true), ("%%36%42ey", true), ("%256Aey", false)];
+    for (name, reserved) in twice {
+        let refused = post(vec![(name.into(), String::new())], String::new()).is_err();
+        assert_eq!(refused, reserved, "{name}");
+    }
+}
+
+// RX-07
+#[test]
+fn a_query_of_a_million_parameters_is_refused_before_any_of_them_is_looked_at() {
+    let path = format!("/x?{}", "a&".repeat(4000));
+    let query = (0..1_000_000).map(|n| (format!("b{n}"), String::new())).collect();
+    let raw = RawRequest { method: "GET".into(), path, query, ..Default::default() };
+    assert!(canonicalize(&service(), raw).is_err());
+}
+
 #[test]
 fn a_query_has_the_byte_rules_of_a_path() {
     refused(
