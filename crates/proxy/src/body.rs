@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 use strongroom_model::call::Body;
 use strongroom_model::code::{Code, Refusal};
@@ -16,8 +16,13 @@ const FORM: &str = "application/x-www-form-urlencoded";
 ///
 /// # Errors
 ///
-/// `invalid_request`: JSON that two parsers may read differently, a form of anything but scalars.
-pub(crate) fn bytes(body: Body, headers: &mut Vec<(String, String)>) -> Result<Vec<u8>, Refusal> {
+/// `invalid_request`: JSON that two parsers may read differently, a form of anything but scalars, or
+/// of more than `cap` bytes.
+pub(crate) fn bytes(
+    body: Body,
+    headers: &mut Vec<(String, String)>,
+    cap: usize,
+) -> Result<Vec<u8>, Refusal> {
     let content_type = content_type(headers);
     let is_form = content_type.as_deref() == Some(FORM);
     Ok(match body {
@@ -27,7 +32,7 @@ pub(crate) fn bytes(body: Body, headers: &mut Vec<(String, String)>) -> Result<V
         Body::Json(text) => {
             check_json(&text)?;
             if is_form {
-                form(&text)?.into_bytes()
+                form(&text, cap)?.into_bytes()
             } else {
                 if content_type.is_none() {
                     headers.push(("content-type".into(), JSON.into()));
@@ -110,41 +115,107 @@ impl<'de> Visitor<'de> for Unique {
 }
 
 /// An object of scalars as a form; a list repeats its name.
-fn form(text: &str) -> Result<String, Refusal> {
-    let flat =
-        || invalid("a form body is an object of texts, numbers, truth values and lists of these");
-    let Ok(Value::Object(members)) = serde_json::from_str(text) else { return Err(flat()) };
-    let mut form = String::new();
-    for (name, value) in &members {
-        match value {
-            Value::Array(values) => {
-                for value in values {
-                    push_pair(&mut form, name, &scalar(value).ok_or_else(flat)?);
-                }
-            }
-            value => push_pair(&mut form, name, &scalar(value).ok_or_else(flat)?),
+///
+/// It is written while the JSON is read and never longer than `cap`: a long name and a long list,
+/// each within its bounds, would multiply.
+fn form(text: &str, cap: usize) -> Result<String, Refusal> {
+    let mut form = Form { text: String::new(), cap };
+    let mut reader = serde_json::Deserializer::from_str(text);
+    reader.deserialize_map(&mut form).map_err(|_| {
+        invalid(
+            "a form body is an object of texts, numbers, truth values and lists of these, and no \
+             larger than this service allows",
+        )
+    })?;
+    Ok(form.text)
+}
+
+struct Form {
+    text: String,
+    cap: usize,
+}
+
+impl Form {
+    fn push<E: serde::de::Error>(&mut self, name: &str, value: &str) -> Result<(), E> {
+        if !self.text.is_empty() {
+            self.text.push('&');
         }
-    }
-    Ok(form)
-}
-
-fn scalar(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        Value::Bool(truth) => Some(truth.to_string()),
-        Value::Null => Some(String::new()),
-        Value::Array(_) | Value::Object(_) => None,
+        push_encoded(&mut self.text, name);
+        self.text.push('=');
+        push_encoded(&mut self.text, value);
+        if self.text.len() > self.cap { Err(E::custom("too large")) } else { Ok(()) }
     }
 }
 
-fn push_pair(form: &mut String, name: &str, value: &str) {
-    if !form.is_empty() {
-        form.push('&');
+impl<'de> Visitor<'de> for &mut Form {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
     }
-    push_encoded(form, name);
-    form.push('=');
-    push_encoded(form, value);
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
+        while let Some(name) = members.next_key::<String>()? {
+            members.next_value_seed(Member { form: self, name: &name, list: true })?;
+        }
+        Ok(())
+    }
+}
+
+/// A value of a form, or a list of them where that is allowed.
+struct Member<'a> {
+    form: &'a mut Form,
+    name: &'a str,
+    list: bool,
+}
+
+impl<'de> DeserializeSeed<'de> for Member<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Member<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a scalar or a list of scalars")
+    }
+
+    fn visit_bool<E: serde::de::Error>(self, value: bool) -> Result<(), E> {
+        self.form.push(self.name, if value { "true" } else { "false" })
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<(), E> {
+        self.form.push(self.name, &value.to_string())
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<(), E> {
+        self.form.push(self.name, &value.to_string())
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<(), E> {
+        self.form.push(self.name, &Value::from(value).to_string())
+    }
+
+    fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<(), E> {
+        self.form.push(self.name, value)
+    }
+
+    fn visit_unit<E: serde::de::Error>(self) -> Result<(), E> {
+        self.form.push(self.name, "")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> Result<(), A::Error> {
+        let Self { form, name, list } = self;
+        if !list {
+            return Err(A::Error::custom("a list in a list"));
+        }
+        while values.next_element_seed(Member { form, name, list: false })?.is_some() {}
+        Ok(())
+    }
 }
 
 fn push_encoded(form: &mut String, text: &str) {
@@ -172,10 +243,12 @@ fn invalid(text: &'static str) -> Refusal {
 mod tests {
     use super::*;
 
+    const CAP: usize = 1 << 20;
+
     fn sent(body: Body, content_type: Option<&str>) -> Result<(String, Option<String>), Code> {
         let mut headers: Vec<_> =
             content_type.map(|value| ("Content-Type".into(), value.into())).into_iter().collect();
-        let bytes = bytes(body, &mut headers).map_err(|refusal| refusal.code)?;
+        let bytes = bytes(body, &mut headers, CAP).map_err(|refusal| refusal.code)?;
         let content_type = headers.pop().map(|(_, value)| value);
         Ok((String::from_utf8(bytes).unwrap(), content_type))
     }
@@ -225,5 +298,17 @@ mod tests {
         for nested in ["{\"a\":{\"b\":1}}", "[1]", "{\"a\":[[1]]}"] {
             assert_eq!(sent(Body::Json(nested.into()), Some(form)), Err(Code::InvalidRequest));
         }
+    }
+
+    #[test]
+    fn a_form_that_grows_beyond_the_cap_is_refused_before_it_does() {
+        // A list repeats its name: half a megabyte of each would make a form of 100 GB.
+        let form = "application/x-www-form-urlencoded";
+        let name = "n".repeat(CAP / 2);
+        let body = format!("{{\"{name}\":[1{}]}}", ",1".repeat(CAP / 5));
+        assert!(body.len() <= CAP);
+        assert_eq!(sent(Body::Json(body), Some(form)), Err(Code::InvalidRequest));
+        let body = format!("{{\"{name}\":[1]}}");
+        assert_eq!(sent(Body::Json(body), Some(form)).unwrap().0, format!("{name}=1"));
     }
 }

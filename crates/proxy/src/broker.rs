@@ -300,7 +300,7 @@ fn raw(service: &Service, call: Execute) -> Result<RawRequest, Refusal> {
         return Err(too_large());
     }
     let mut headers = call.headers;
-    let body = body::bytes(call.body, &mut headers)?;
+    let body = body::bytes(call.body, &mut headers, cap)?;
     // Percent-encoding makes a form up to three times as long as its JSON.
     if body.len() > cap {
         return Err(too_large());
