@@ -43,9 +43,7 @@ pub(crate) async fn read(
     cap: usize,
 ) -> Result<Vec<u8>, Refusal> {
     let expected = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
-    // What is encoded may be a little larger than what it stands for.
-    let raw_cap = cap.saturating_add(cap / 8).saturating_add(64 << 10);
-    let mut raw = Raw { link, body, chunk: Bytes::new(), left: raw_cap, too_large: false };
+    let mut raw = Raw { link, body, chunk: Bytes::new(), left: encoded_cap(cap) };
     let codings = codings(headers)?;
     let decoded = if codings.is_empty() {
         if expected > cap {
@@ -58,7 +56,6 @@ pub(crate) async fn read(
     let decoded = match decoded {
         Ok(decoded) => decoded,
         Err(Stop::TooLarge) => return Err(too_large()),
-        Err(Stop::Broken) if raw.too_large => return Err(too_large()),
         Err(Stop::Broken) => {
             return Err(withheld("the upstream's answer broke off or does not decode"));
         }
@@ -69,7 +66,8 @@ pub(crate) async fn read(
     Ok(decoded)
 }
 
-/// The headers that an agent may see, redacted, and the number of markers.
+/// The headers that an agent may see, redacted, and the number of markers. One with a secret in its
+/// name is left out, and counts.
 pub(crate) fn visible(
     headers: &HeaderMap,
     redactor: &Redactor,
@@ -77,6 +75,12 @@ pub(crate) fn visible(
     let mut markers = 0;
     let mut visible = Vec::with_capacity(headers.len());
     for (name, value) in headers.iter().filter(|(name, _)| is_visible(name)) {
+        // The upstream may end the name of a family as it likes.
+        let (_, in_name) = redactor.clean_text(name.as_str());
+        markers += in_name;
+        if in_name > 0 {
+            continue;
+        }
         let (value, found) = redactor.clean_text(&String::from_utf8_lossy(value.as_bytes()));
         markers += found;
         visible.push((name.as_str().to_owned(), value));
@@ -133,15 +137,26 @@ fn is_visible(name: &HeaderName) -> bool {
         || VISIBLE_FAMILIES.iter().any(|family| name.starts_with(family))
 }
 
+/// Bytes that may stand for `cap` bytes: what is encoded may be a little larger.
+fn encoded_cap(cap: usize) -> usize {
+    cap.saturating_add(cap / 8).saturating_add(64 << 10)
+}
+
 enum Stop {
     TooLarge,
     Broken,
 }
 
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::FileTooLarge { Self::TooLarge } else { Self::Broken }
+    }
+}
+
 async fn plain(raw: &mut Raw<'_>, expected: usize, cap: usize) -> Result<Vec<u8>, Stop> {
     let mut out = Vec::with_capacity(expected);
     loop {
-        let chunk = raw.fill_buf().await.map_err(|_| Stop::Broken)?;
+        let chunk = raw.fill_buf().await?;
         if chunk.is_empty() {
             return Ok(out);
         }
@@ -156,7 +171,7 @@ async fn plain(raw: &mut Raw<'_>, expected: usize, cap: usize) -> Result<Vec<u8>
 
 async fn decoded(raw: &mut Raw<'_>, codings: &[Coding], cap: usize) -> Result<Vec<u8>, Stop> {
     // A response to HEAD, a 204 and a 304 name codings of a body that is not there.
-    if raw.fill_buf().await.map_err(|_| Stop::Broken)?.is_empty() {
+    if raw.fill_buf().await?.is_empty() {
         return Ok(Vec::new());
     }
     let mut out = Vec::new();
@@ -164,19 +179,17 @@ async fn decoded(raw: &mut Raw<'_>, codings: &[Coding], cap: usize) -> Result<Ve
         let mut reader: Pin<Box<dyn AsyncRead + Send + '_>> = Box::pin(&mut *raw);
         // The coding that was applied last stands last and comes off first (RFC 9110 §8.4).
         for coding in codings.iter().rev() {
-            reader = coding.decoder(BufReader::new(reader)).await?;
+            let paced = Paced { reader, left: encoded_cap(cap), run: 0 };
+            reader = coding.decoder(BufReader::new(paced)).await?;
         }
         // One byte above the cap tells a body that fits from one that does not.
         let cap = u64::try_from(cap).unwrap_or(u64::MAX).saturating_add(1);
-        reader.take(cap).read_to_end(&mut out).await.map_err(|_| Stop::Broken)?;
+        reader.take(cap).read_to_end(&mut out).await?;
     }
     if out.len() > cap {
         return Err(Stop::TooLarge);
     }
-    match raw.fill_buf().await {
-        Ok([]) => Ok(out),
-        _ => Err(Stop::Broken),
-    }
+    if raw.fill_buf().await?.is_empty() { Ok(out) } else { Err(Stop::Broken) }
 }
 
 /// A content coding (RFC 9110 §8.4.1).
@@ -191,7 +204,7 @@ enum Coding {
 impl Coding {
     async fn decoder<'a>(
         self,
-        mut reader: BufReader<Pin<Box<dyn AsyncRead + Send + 'a>>>,
+        mut reader: BufReader<Paced<'a>>,
     ) -> Result<Pin<Box<dyn AsyncRead + Send + 'a>>, Stop> {
         // Each goes on behind an end, as gzip and zstd are allowed to: what stands there decodes, and
         // is redacted, or the body is withheld.
@@ -203,7 +216,7 @@ impl Coding {
             }
             // "deflate" is the zlib format; some send the bare stream (RFC 9110 §8.4.1.2).
             Self::Deflate => {
-                let start = reader.fill_buf().await.map_err(|_| Stop::Broken)?;
+                let start = reader.fill_buf().await?;
                 if is_zlib(start) {
                     let mut decoder = ZlibDecoder::new(reader);
                     decoder.multiple_members(true);
@@ -295,7 +308,6 @@ struct Raw<'a> {
     body: Incoming,
     chunk: Bytes,
     left: usize,
-    too_large: bool,
 }
 
 impl AsyncBufRead for Raw<'_> {
@@ -305,8 +317,7 @@ impl AsyncBufRead for Raw<'_> {
             let Some(chunk) = ready!(this.link.poll_data(&mut this.body, cx)) else { break };
             let chunk = chunk.map_err(io::Error::other)?;
             let Some(left) = this.left.checked_sub(chunk.len()) else {
-                this.too_large = true;
-                return Poll::Ready(Err(io::Error::other("too large")));
+                return Poll::Ready(Err(io::ErrorKind::FileTooLarge.into()));
             };
             this.left = left;
             this.chunk = chunk;
@@ -329,6 +340,42 @@ impl AsyncRead for Raw<'_> {
         let amount = chunk.len().min(buffer.remaining());
         buffer.put_slice(&chunk[..amount]);
         self.consume(amount);
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// What one decoder reads: not more than may stand for a body, and not so much at once that the
+/// deadline and the other calls have to wait. Encodings of nothing, one after another, keep a decoder
+/// busy that has no output to stop at.
+struct Paced<'a> {
+    reader: Pin<Box<dyn AsyncRead + Send + 'a>>,
+    left: usize,
+    /// Bytes since the last pause.
+    run: usize,
+}
+
+/// Bytes that are decoded without a pause.
+const PACE: usize = 16 << 10;
+
+impl AsyncRead for Paced<'_> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.run >= PACE {
+            self.run = 0;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let before = buffer.filled().len();
+        ready!(self.reader.as_mut().poll_read(cx, buffer))?;
+        let read = buffer.filled().len() - before;
+        self.run += read;
+        match self.left.checked_sub(read) {
+            Some(left) => self.left = left,
+            None => return Poll::Ready(Err(io::ErrorKind::FileTooLarge.into())),
+        }
         Poll::Ready(Ok(()))
     }
 }

@@ -64,6 +64,21 @@ async fn a_credential_in_a_response_header_comes_back_as_a_marker() {
 
 // RR-02
 #[tokio::test]
+async fn a_header_whose_name_holds_a_credential_does_not_come_back() {
+    let hex: String = K1.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let name = format!("X-RateLimit-{hex}");
+    let rig = Rig::new(move |_| {
+        Reply::ok("fine").header(&name, "1").header("X-RateLimit-Remaining", "5")
+    })
+    .await;
+    let answer = rig.allowed(get("acme", "/public/x")).await;
+    assert!(!format!("{:?}", answer.headers).contains(&hex));
+    assert_eq!(header(&answer, "x-ratelimit-remaining"), Some("5"));
+    assert_eq!(answer.redactions, 1);
+}
+
+// RR-02
+#[tokio::test]
 async fn a_credential_in_the_reason_phrase_or_a_trailer_does_not_come_back() {
     let response = format!(
         "HTTP/1.1 200 {K1}\r\nTransfer-Encoding: chunked\r\nTrailer: X-Request-Id\r\n\r\n\

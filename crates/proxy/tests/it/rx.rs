@@ -92,6 +92,26 @@ async fn an_encoding_that_stands_for_nothing_has_an_end_too() {
     rig.failed(get("acme", "/public/x"), Code::ResponseTooLarge).await;
 }
 
+// RX-01
+#[tokio::test]
+async fn what_lies_between_two_codings_has_a_cap_too() {
+    // 20 MB of empty gzip members, which zstd writes with a few KB: nothing on the wire, nothing in
+    // the body, and no end in between.
+    let rig = |times: usize| async move {
+        let empty = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        let empty = empty.finish().unwrap().repeat(times);
+        let body = zstd::encode_all(empty.as_slice(), 3).unwrap();
+        assert!(body.len() < 10 << 10);
+        let reply = move |_: &_| Reply::ok(body.clone()).header("Content-Encoding", "gzip, zstd");
+        let change = |service: &mut Service| service.limits.response_bytes = 100 << 10;
+        Rig::with(Upstream::http(reply).await, change).await
+    };
+    let refused = rig(1_000_000).await;
+    refused.failed(get("acme", "/public/x"), Code::ResponseTooLarge).await;
+    let answer = rig(1_000).await.allowed(get("acme", "/public/x")).await;
+    assert!(answer.body.get().is_empty());
+}
+
 // RX-03
 #[tokio::test]
 async fn an_upstream_that_stalls_is_left_at_the_deadline() {
