@@ -11,4 +11,6 @@ mod machine_demo;
 mod machine_home;
 mod machine_service;
 mod sandbox;
+mod serve;
+mod services;
 mod transcripts;

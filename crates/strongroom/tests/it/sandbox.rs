@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::Value;
-use strongroom_process::{Start, run};
+use strongroom_process::{Child, Output, Start, Stream, run};
 
 /// The program.
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_strongroom");
@@ -27,6 +27,14 @@ pub(crate) struct Ran {
 }
 
 impl Ran {
+    fn of(output: Output) -> Self {
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
     /// The answer as JSON.
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"))
@@ -60,6 +68,31 @@ impl Sandbox {
         sandbox
     }
 
+    /// The same, where widening needs no person.
+    pub(crate) fn headless() -> Self {
+        let sandbox = Self::new();
+        sandbox.run("init --headless").ok();
+        sandbox
+    }
+
+    /// Runs the program with `stdin`.
+    pub(crate) fn feed(&self, arguments: &[&str], stdin: &str) -> Ran {
+        let output = run(
+            &self.prepared(Path::new(PROGRAM), arguments),
+            stdin.as_bytes(),
+            Duration::from_mins(1),
+            1 << 20,
+        );
+        Ran::of(output.unwrap())
+    }
+
+    /// Starts the program with pipes.
+    pub(crate) fn child(&self, arguments: &[&str]) -> Child {
+        let mut start = self.prepared(Path::new(PROGRAM), arguments);
+        (start.stdin, start.stdout, start.stderr) = (Stream::Pipe, Stream::Pipe, Stream::Pipe);
+        start.start().unwrap()
+    }
+
     /// Runs the program with these arguments, which are separated by blanks.
     pub(crate) fn run(&self, arguments: &str) -> Ran {
         let program = Path::new(PROGRAM);
@@ -68,16 +101,16 @@ impl Sandbox {
 
     /// Runs `program`.
     pub(crate) fn start(&self, program: &Path, arguments: &[&str]) -> Ran {
+        let start = self.prepared(program, arguments);
+        Ran::of(run(&start, &[], Duration::from_mins(1), 1 << 20).unwrap())
+    }
+
+    fn prepared(&self, program: &Path, arguments: &[&str]) -> Start {
         let mut start = Start::new(program);
         start.args = arguments.iter().map(Into::into).collect();
         start.env.clone_from(&self.env);
         start.dir = Some(self.path(""));
-        let output = run(&start, &[], Duration::from_mins(1), 1 << 20).unwrap();
-        Ran {
-            code: output.status.code().unwrap_or(-1),
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
-        }
+        start
     }
 
     /// A place in the home directory.
