@@ -47,13 +47,20 @@ impl<'a> Arguments<'a> {
     }
 
     /// The members of an argument that is an object; none where it is not given.
+    ///
+    /// What is read takes many times the room of its text, hence the cap.
     pub(super) fn object(&self, name: &str) -> Result<Members<'a>, RpcError> {
         match self.raw(name) {
             None => Ok(Members::default()),
+            Some(raw) if raw.len() > OBJECT => Err(wrong(format!("`{name}` is too large"))),
             Some(raw) => Members::read(raw).ok_or_else(|| wrong(format!("`{name}` is an object"))),
         }
     }
 }
+
+/// Bytes of an argument that is an object, as written: more than any query or set of headers that a
+/// request may have, with every character escaped.
+const OBJECT: usize = 512 << 10;
 
 /// An argument is not what it should be. `why` names it and never quotes it.
 pub(super) fn wrong(why: impl Into<Cow<'static, str>>) -> RpcError {
@@ -101,6 +108,9 @@ mod tests {
         assert_eq!(&*arguments.required("c").unwrap_err().message, "`c` is required");
         assert_eq!(arguments.object("d").unwrap().get("e"), Some("1"));
         assert!(arguments.object("b").is_err());
+        let large = format!("{{\"d\":{{{}\"x\":1}}}}", "\"x\":1,".repeat(100_000));
+        let arguments = Arguments::read(Some(&large), &["d"]).unwrap();
+        assert_eq!(&*arguments.object("d").unwrap_err().message, "`d` is too large");
         for bad in ["[]", "\"x\"", "1", "true"] {
             assert!(Arguments::read(Some(bad), &[]).is_err());
         }

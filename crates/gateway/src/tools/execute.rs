@@ -158,8 +158,12 @@ pub(super) fn output(finished: Finished) -> Output {
         Err(refusal) => return Output::refused(&refusal, audit_id),
     };
     let body = answer.body.get();
-    let binary = std::str::from_utf8(body).is_err();
     let large = body.len() > TWICE;
+    let binary = match std::str::from_utf8(body) {
+        // Full of control characters: as a string it would take six times the room.
+        Ok(text) => large && write::string_len(text) > 2 * text.len() + 2,
+        Err(_) => true,
+    };
     let structured = output::object(|result| {
         result.number("status", answer.status.into());
         combined(result, &answer);

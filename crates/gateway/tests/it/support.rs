@@ -108,6 +108,7 @@ impl Calls for Fake {
                 "large" => {
                     Ok(Self::answer(json, format!("[\"{}\"]", "x\\n".repeat(40_000)).into()))
                 }
+                "large-controls" => Ok(Self::answer("text/plain", vec![1; 100_000])),
                 "large-binary" => Ok(Self::answer("image/png", vec![255; 100_000])),
                 "secret-service" | "acme2" => {
                     Err(Refusal::new(Code::PolicyDenied, "no rule allows this"))
