@@ -214,13 +214,18 @@ async fn a_service_of_others_and_one_that_is_not_there_look_the_same() {
     assert_eq!(claude.execute("echo", "GET", "/")["status"], 200);
 }
 
-#[test]
-fn serve_leaves_no_core_dump() {
-    let sandbox = Sandbox::headless();
-    let serving = Serving::start(&sandbox, &["serve"]);
-    let limits = std::fs::read_to_string(format!("/proc/{}/limits", serving.child.id())).unwrap();
-    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
-    assert_eq!(core.split_whitespace().collect::<Vec<_>>()[4..6], ["0", "0"]);
+#[tokio::test(flavor = "multi_thread")]
+async fn logs_that_follow_show_a_call_when_it_ends() {
+    let upstream = echo().await;
+    let sandbox = home(&upstream, "a-key-0123456789");
+    let mut serving = Serving::start(&sandbox, &["serve"]);
+    let mut logs = sandbox.child(&["logs", "-f", "--service", "echo"]);
+    let mut lines = BufReader::new(logs.stdout().unwrap()).lines();
+    assert!(lines.next().unwrap().unwrap().ends_with("| cli | echo | service.add"));
+    serving.execute("echo", "GET", "/now");
+    let line = lines.next().unwrap().unwrap();
+    assert!(line.contains(" | agent:default | echo | GET /now | 200 | "), "{line}");
+    logs.end(Duration::from_secs(10)).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
