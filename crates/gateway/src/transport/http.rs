@@ -8,6 +8,7 @@
 
 mod exchange;
 mod guard;
+mod refusals;
 
 use std::collections::HashMap;
 use std::io;
@@ -27,6 +28,7 @@ use crate::session::Sessions;
 use crate::wire::Limits;
 use exchange::Exchange;
 use guard::Guard;
+use refusals::Refusals;
 
 /// What the endpoint accepts.
 #[derive(Clone, Debug)]
@@ -94,6 +96,7 @@ pub async fn serve(
         calls,
         authenticator,
         guard: Guard::new(port, &options.hosts),
+        refusals: Refusals::new(),
         sessions: Sessions::new(options.session_idle, options.sessions),
         limits: options.limits,
         body_timeout: options.body_timeout,

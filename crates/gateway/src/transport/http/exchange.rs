@@ -19,6 +19,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::guard::{self, Guard, Refused, single};
+use super::refusals::Refusals;
 use crate::protocol::{self, Call, Handled, Hello, MODERN, Params, VERSIONS};
 use crate::session::{Session, Sessions};
 use crate::wire::{self, Id, Limits, Message, Notification, RpcError, write};
@@ -33,6 +34,7 @@ pub(super) struct Exchange {
     pub(super) calls: Arc<dyn Calls>,
     pub(super) authenticator: Arc<dyn Authenticator>,
     pub(super) guard: Guard,
+    pub(super) refusals: Refusals,
     pub(super) sessions: Sessions,
     pub(super) limits: Limits,
     pub(super) body_timeout: Duration,
@@ -106,6 +108,7 @@ impl Exchange {
             self.authenticator.authenticate(&token).ok_or(guard::UNAUTHENTICATED)
         });
         principal.inspect_err(|refused| {
+            let Some(unrecorded) = self.refusals.count() else { return };
             let code =
                 if refused.status == 401 { Code::Unauthenticated } else { Code::InvalidRequest };
             self.authenticator.refused(Draft {
@@ -113,6 +116,7 @@ impl Exchange {
                 decision: Some("deny"),
                 code: Some(code),
                 act: Some("authenticate".to_owned()),
+                subject: (unrecorded > 0).then(|| format!("{unrecorded} more before it")),
                 ..Draft::default()
             });
         })
