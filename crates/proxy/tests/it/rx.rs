@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::sync::Arc;
 
 use strongroom_model::audit::Kind;
+use strongroom_model::call::{Body, Execute};
 use strongroom_model::code::Code;
 use strongroom_model::ports::Calls as _;
 use strongroom_model::service::{Scheme, Service};
@@ -324,6 +325,43 @@ async fn bytes_that_arrive_between_two_calls_are_nobodys_answer() {
     let rig = Rig::with(upstream, |_| {}).await;
     for calls in 1..=3 {
         assert_eq!(text(&rig.allowed(get("acme", "/public/x")).await), "fine");
+        assert_eq!(rig.upstream.connections(), calls);
+    }
+}
+
+#[tokio::test]
+async fn a_body_behind_a_response_that_has_none_is_nobodys_answer() {
+    let evil = format!("{OK}Content-Length: 4\r\n\r\nevil");
+    for (method, head, status) in [
+        ("HEAD", "200 OK\r\nContent-Length: 4", 200),
+        ("HEAD", "200 OK\r\nTransfer-Encoding: chunked", 200),
+        ("GET", "204 No Content\r\nX-A: b", 204),
+        ("GET", "304 Not Modified\r\nContent-Length: 4", 304),
+        ("GET", "200 OK\r\nContent-Length: 0", 200),
+        ("GET", "200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0", 200),
+    ] {
+        let answer = format!("HTTP/1.1 {head}\r\n\r\n{evil}");
+        let upstream = Upstream::raw([Step::ReadHead, Step::Write(answer.into()), Step::Hang]);
+        let rig = Rig::with(upstream.await, |_| {}).await;
+        for calls in 1..=3 {
+            let call = Execute { method: method.into(), ..get("acme", "/public/x") };
+            let answer = rig.allowed(call).await;
+            assert_eq!((answer.status, text(&answer).as_str()), (status, ""), "{method} {head}");
+            assert_eq!(rig.upstream.connections(), calls, "{method} {head}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_was_answered_before_all_was_sent_is_not_used_again() {
+    let response = format!("{OK}Content-Length: 4\r\n\r\nfine");
+    let upstream = Upstream::raw([Step::ReadHead, Step::Write(response.into()), Step::Hang]).await;
+    let rig = Rig::with(upstream, |_| {}).await;
+    for calls in 1..=2 {
+        let body = Body::Bytes(vec![b'x'; 9 << 20]);
+        let method = "POST".into();
+        let call = Execute { method, body, ..get("acme", "/items") };
+        assert_eq!(text(&rig.allowed(call).await), "fine");
         assert_eq!(rig.upstream.connections(), calls);
     }
 }
