@@ -41,7 +41,7 @@ pub(crate) struct Measured {
     large: Value,
     direct_many: Value,
     http: Value,
-    redaction: String,
+    redaction: Value,
 }
 
 /// Builds, measures, writes the page.
@@ -106,7 +106,7 @@ impl Rig {
         self.ask(&[add.as_slice(), &open].concat(), KEY)?;
         let file = self.home.join("config/strongroom/strongroom.toml");
         let config = fs::read_to_string(&file).map_err(|error| error.to_string())?;
-        let limit = "[services.bench]\nlimits = { calls_per_minute = 1000000000 }";
+        let limit = "[services.bench]\nlimits = { calls_per_minute = 10000000 }";
         fs::write(&file, config.replace("[services.bench]", limit))
             .map_err(|error| error.to_string())
     }
@@ -125,7 +125,8 @@ impl Rig {
         let direct_many = self.load(&["direct-many", &self.port, KEY, SECONDS, WORKERS])?;
         let http = self.http()?;
         let output = Command::new(&self.redaction).output().map_err(|error| error.to_string())?;
-        let redaction = String::from_utf8_lossy(&output.stdout).into_owned();
+        let redaction: Value =
+            serde_json::from_slice(&output.stdout).map_err(|error| error.to_string())?;
         Ok(Measured { bare, spawn, idle, direct, stdio, large, direct_many, http, redaction })
     }
 

@@ -96,27 +96,30 @@ pub(crate) fn stdio(
     Ok(summary)
 }
 
-/// Memory before and at most during calls for a body of `bytes`, refused or not.
+/// Memory before and at most during calls for large bodies: `bytes` announced and unannounced, both
+/// beyond the cap, and as much as just fits.
 pub(crate) fn large(
     bytes: usize,
     service: &str,
     command: &[String],
 ) -> Result<Value, Box<dyn Error>> {
-    let mut server = Server::start(command)?;
-    server.greet()?;
-    server.execute(service, 0)?;
-    let pid = server.child.id();
-    let before = process::resident(pid);
-    let mut codes = Vec::new();
-    for _ in 0..3 {
-        let path = format!("/large/{bytes}");
+    let mut rows = Vec::new();
+    for path in [format!("/large/{bytes}"), format!("/stream/{bytes}"), "/stream/9900000".into()] {
+        let mut server = Server::start(command)?;
+        server.greet()?;
+        server.execute(service, 0)?;
+        let pid = server.child.id();
+        let before = process::resident(pid);
         let answer = server.ask("tools/call", &call(service, &path))?;
-        let code = &answer["result"]["structuredContent"]["error"]["code"];
-        codes.push(code.as_str().unwrap_or("answered").to_owned());
+        let code = answer["result"]["structuredContent"]["error"]["code"].as_str();
+        rows.push(json!({
+            "path": path,
+            "answer": code.unwrap_or("answered"),
+            "added_kib": process::peak(pid).saturating_sub(before),
+        }));
+        server.end()?;
     }
-    let answer = json!({ "before_kib": before, "peak_kib": process::peak(pid), "answers": codes });
-    server.end()?;
-    Ok(answer)
+    Ok(rows.into())
 }
 
 /// From start to the first answer to `tools/list`.
