@@ -85,6 +85,8 @@ pub enum Kind {
     /// Before egress.
     #[default]
     Intent,
+    /// Before egress to where the upstream redirected the call.
+    Redirect,
     /// After it.
     Outcome,
     /// Nothing was sent.
@@ -188,6 +190,24 @@ impl<'a> Journal<'a> {
         })
     }
 
+    /// Writes, under the id of the call, that it goes on to another place of its service.
+    fn redirect(
+        &self,
+        recorded: &Recorded,
+        asked: &Asked<'_>,
+        rule: &str,
+    ) -> Result<(), AuditError> {
+        self.sink.append(Draft {
+            kind: Kind::Redirect,
+            audit_id: Some(recorded.audit_id.clone()),
+            decision: Some("allow"),
+            rule: Some(rule.to_owned()),
+            reason: None,
+            ..asked.draft()
+        })?;
+        Ok(())
+    }
+
     /// Writes how an intended call ended.
     pub fn outcome(
         &self,
@@ -208,6 +228,28 @@ impl<'a> Journal<'a> {
             ..asked.draft()
         })?;
         Ok(())
+    }
+}
+
+/// The record of a call that is under way, for what it does beyond its first request.
+#[derive(Clone, Copy)]
+pub struct Trail<'a> {
+    journal: Journal<'a>,
+    recorded: &'a Recorded,
+    asked: &'a Asked<'a>,
+}
+
+impl<'a> Trail<'a> {
+    /// The trail of the call that was recorded as `asked`.
+    pub(crate) fn new(journal: Journal<'a>, recorded: &'a Recorded, asked: &'a Asked<'a>) -> Self {
+        Self { journal, recorded, asked }
+    }
+
+    /// Records that the call goes on to `method path`, which `rule` allows. To be called before
+    /// anything is sent there.
+    pub fn redirect(&self, method: &str, path: &str, rule: &str) -> Result<(), AuditError> {
+        let asked = Asked { method, path, request_bytes: 0, ..self.asked.clone() };
+        self.journal.redirect(self.recorded, &asked, rule)
     }
 }
 

@@ -8,7 +8,7 @@
 //! needs is a value that only the step before can make: a [`Permit`] comes from the policy, a
 //! [`Recorded`](crate::audit::Recorded) from the journal, a [`Bound`] from [`injection::bind`].
 
-use crate::audit::{Asked, Facts, Journal};
+use crate::audit::{Asked, AuditError, Facts, Journal, Trail};
 use crate::code::{Code, Refusal};
 use crate::injection::{self, Bound};
 use crate::ports::{Credentials, ResolveError};
@@ -47,11 +47,13 @@ pub trait Act<R>: Send {
     /// What comes back when it goes well.
     type Answer: Send;
 
-    /// Does it. `bound` is the proof that the intent was recorded.
+    /// Does it. `bound` is the proof that the intent was recorded; what is sent beyond the request
+    /// of `permit` is recorded on the `trail` first.
     fn act(
         self,
         permit: Permit<R>,
         bound: Bound,
+        trail: Trail<'_>,
     ) -> impl Future<Output = Done<Self::Answer>> + Send;
 }
 
@@ -107,7 +109,7 @@ impl Pipeline<'_> {
         let done = match self.credentials.resolve(catalog, service).await {
             Ok(credential) => {
                 let bound = injection::bind(&recorded, service, credential);
-                act.act(permit, bound).await
+                act.act(permit, bound, Trail::new(self.journal, &recorded, asked)).await
             }
             Err(error) => Done { result: Err(unavailable(&error)), facts: Facts::default() },
         };
@@ -115,7 +117,7 @@ impl Pipeline<'_> {
         // The act is done and cannot be undone: an outcome that cannot be written turns the answer
         // into an error, so that the agent is never told of a call that the audit does not know.
         let written = self.journal.outcome(&recorded, asked, code, done.facts);
-        let result = if written.is_ok() { done.result } else { Err(audit_unavailable()) };
+        let result = if written.is_ok() { done.result } else { Err(outcome_unrecorded()) };
         Ended { result, audit_id: Some(recorded.audit_id().0.clone()) }
     }
 
@@ -126,6 +128,20 @@ impl Pipeline<'_> {
             Err(_) => Ended { result: Err(audit_unavailable()), audit_id: None },
         }
     }
+}
+
+/// Why a call did not go on: its record could not be written.
+impl From<AuditError> for Refusal {
+    fn from(_: AuditError) -> Self {
+        audit_unavailable()
+    }
+}
+
+fn outcome_unrecorded() -> Refusal {
+    Refusal::new(
+        Code::AuditUnavailable,
+        "the call was made, but how it ended could not be recorded, so its answer is withheld",
+    )
 }
 
 fn audit_unavailable() -> Refusal {

@@ -151,15 +151,24 @@ impl Redactor {
     /// Redacts a whole value; says how many markers were put. What holds no secret is handed back
     /// unmoved.
     pub fn clean(&self, bytes: Vec<u8>) -> (Clean<Vec<u8>>, u64) {
-        match self.replaced(&bytes) {
+        match self.replaced(&bytes, usize::MAX) {
             Some((out, markers)) => (Clean(out), markers),
             None => (Clean(bytes), 0),
         }
     }
 
+    /// Redacts a whole value that may have at most `most` bytes afterwards; `None` where it has more.
+    ///
+    /// A marker is longer than some of what it stands for: an upstream that knows a secret could
+    /// send a body of pieces of it that grows several times over.
+    pub fn clean_within(&self, bytes: Vec<u8>, most: usize) -> Option<(Clean<Vec<u8>>, u64)> {
+        let (bytes, markers) = self.replaced(&bytes, most).unwrap_or((bytes, 0));
+        (bytes.len() <= most).then_some((Clean(bytes), markers))
+    }
+
     /// Redacts text; says how many markers were put.
     pub fn clean_text(&self, text: &str) -> (Clean<String>, u64) {
-        match self.replaced(text.as_bytes()) {
+        match self.replaced(text.as_bytes(), usize::MAX) {
             // Part of a secret may begin within a character of the text. What is left of that
             // character is no text: it becomes U+FFFD.
             Some((out, markers)) => (
@@ -172,9 +181,10 @@ impl Redactor {
         }
     }
 
-    /// `text` with its markers, or nothing if it needs none.
-    fn replaced(&self, text: &[u8]) -> Option<(Vec<u8>, u64)> {
-        let mut pass = Pass::default();
+    /// `text` with its markers, or nothing if it needs none. What is longer than `most` bytes is not
+    /// finished.
+    fn replaced(&self, text: &[u8], most: usize) -> Option<(Vec<u8>, u64)> {
+        let mut pass = Pass { most, ..Pass::default() };
         let nothing = |next: Next| matches!(next, Next::Open(_));
         if nothing(self.long.next(text, 0, true, &mut pass.work))
             && nothing(self.short.next(text, 0, true, &mut pass.work))
@@ -204,6 +214,9 @@ impl Redactor {
                 pass.done = pass.done.max(end);
             } else {
                 pass.let_through(text, start, out);
+                if out.len() > pass.most {
+                    return text.len();
+                }
                 out.extend_from_slice(&self.labels[label].marker);
                 pass.markers += 1;
                 pass.done = end;
@@ -283,7 +296,6 @@ impl Stream<'_> {
 }
 
 /// What was decided of a text, by positions in it.
-#[derive(Default)]
 struct Pass {
     /// What is before it was let through or replaced. It may lie behind what is decided: an
     /// occurrence reaches up to here.
@@ -291,7 +303,15 @@ struct Pass {
     /// The occurrence that reaches up to `done`, by its label.
     label: Option<usize>,
     markers: u64,
+    /// A pass whose output has more bytes than these ends.
+    most: usize,
     work: u64,
+}
+
+impl Default for Pass {
+    fn default() -> Self {
+        Self { done: 0, label: None, markers: 0, most: usize::MAX, work: 0 }
+    }
 }
 
 impl Pass {

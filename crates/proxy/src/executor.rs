@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::header::{LOCATION, RANGE};
 use http::{HeaderMap, Response, StatusCode};
 use hyper::body::{Body as _, Incoming};
-use strongroom_model::audit::Facts;
+use strongroom_model::audit::{Facts, Trail};
 use strongroom_model::call::Answer;
 use strongroom_model::canonical::{CanonicalRequest, Method};
 use strongroom_model::code::{Code, Refusal};
@@ -54,9 +54,14 @@ pub(crate) struct Send<'a> {
 impl Act<CanonicalRequest> for Send<'_> {
     type Answer = Answer;
 
-    async fn act(mut self, permit: Permit<CanonicalRequest>, bound: Bound) -> Done<Answer> {
+    async fn act(
+        mut self,
+        permit: Permit<CanonicalRequest>,
+        bound: Bound,
+        trail: Trail<'_>,
+    ) -> Done<Answer> {
         let mut facts = Facts::default();
-        let mut result = self.answer(permit, &bound, &mut facts).await;
+        let mut result = self.answer(permit, &bound, trail, &mut facts).await;
         let took = self.clock.monotonic().saturating_sub(self.began);
         facts.duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         if let Ok(answer) = &mut result {
@@ -71,6 +76,7 @@ impl Send<'_> {
         &mut self,
         permit: Permit<CanonicalRequest>,
         bound: &Bound,
+        trail: Trail<'_>,
         facts: &mut Facts,
     ) -> Result<Answer, Refusal> {
         let mut permit = permit;
@@ -91,6 +97,8 @@ impl Send<'_> {
                 return Err(Refusal::new(Code::UpstreamError, text));
             }
             let next = self.redirected(&request, &response)?;
+            let to = next.request();
+            trail.redirect(to.method().as_str(), to.path(), next.rule())?;
             if response.body().is_end_stream() {
                 self.executor.pool.put(self.service, link).await;
             }
@@ -187,7 +195,7 @@ impl Send<'_> {
         self.executor.pool.put(self.service, link).await;
 
         facts.response_bytes = body.len() as u64;
-        let answer = self.redacted(head.status, &head.headers, body, dropped_headers);
+        let answer = self.redacted(head.status, &head.headers, body, dropped_headers)?;
         facts.redactions = answer.redactions;
         Ok(answer)
     }
@@ -198,19 +206,24 @@ impl Send<'_> {
         headers: &HeaderMap,
         body: Vec<u8>,
         dropped_headers: Vec<String>,
-    ) -> Answer {
+    ) -> Result<Answer, Refusal> {
         // Asked for only now, so that it knows what was loaded while the upstream was thinking.
         let redactor = self.credentials.redactor();
         let (headers, in_headers) = response::visible(headers, &redactor);
-        let (body, in_body) = redactor.clean(body);
-        Answer {
+        // Markers may make a body somewhat longer, and no more than that.
+        let cap = self.service.limits.response_bytes;
+        let Some((body, in_body)) = redactor.clean_within(body, cap.saturating_add(cap / 4)) else {
+            let text = "with its secrets redacted the answer is larger than this service allows";
+            return Err(Refusal::new(Code::ResponseTooLarge, text));
+        };
+        Ok(Answer {
             status: status.as_u16(),
             headers,
             body: body.into(),
             redactions: in_headers + in_body,
             duration_ms: 0,
             dropped_headers,
-        }
+        })
     }
 }
 

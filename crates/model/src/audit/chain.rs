@@ -119,6 +119,7 @@ impl Kind {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Intent => "intent",
+            Self::Redirect => "redirect",
             Self::Outcome => "outcome",
             Self::Refusal => "refusal",
             Self::Admin => "admin",

@@ -184,6 +184,20 @@ fn two_secrets_in_one_text_get_a_marker_each() {
 }
 
 #[test]
+fn markers_make_a_value_longer_up_to_a_bound() {
+    let redactor = redactor(&[("a-service-with-a-long-name", K1)]);
+    // Separate pieces of 12 bytes, each of which becomes a marker of 37.
+    let body = format!("{} ", &K1[..12]).repeat(1_000).into_bytes();
+    let most = body.len() + body.len() / 4;
+    assert!(redactor.clean_within(body.clone(), most).is_none());
+    let (clean, markers) = redactor.clean_within(body, usize::MAX).unwrap();
+    assert_eq!((clean.get().len(), markers), (38_000, 1_000));
+    let few = format!("{K1} {}", "x".repeat(1_000)).into_bytes();
+    let most = few.len();
+    assert_eq!(redactor.clean_within(few, most).unwrap().1, 1);
+}
+
+#[test]
 fn secrets_that_overlap_become_one_marker_with_the_label_of_the_first() {
     let redactor = redactor(&[("one", "abcdefghijklmnop"), ("two", "mnopqrstuvwxyz01")]);
     assert_eq!(shown(&redactor, "<abcdefghijklmnopqrstuvwxyz01>"), "<[REDACTED:one]>");

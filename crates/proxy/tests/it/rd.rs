@@ -1,5 +1,6 @@
 //! RD: a credential goes where the configuration says, whatever a response says.
 
+use strongroom_model::audit::Kind;
 use strongroom_model::call::{Body, Execute};
 use strongroom_model::code::Code;
 use strongroom_testkit::canary::K1;
@@ -59,6 +60,20 @@ async fn a_redirect_to_what_the_policy_allows_is_followed_with_the_credential() 
     let head = Execute { method: "HEAD".into(), ..go(302, "/v1/public/there") };
     rig.allowed(head).await;
     assert_eq!(rig.last().method, "HEAD");
+}
+
+// RD-02
+#[tokio::test]
+async fn every_hop_is_recorded_under_the_id_of_its_call() {
+    let rig = rig().await;
+    rig.audit.take();
+    rig.allowed(go(302, "/v1/public/there")).await;
+    let records = rig.audit.take();
+    let kinds: Vec<_> = records.iter().map(|record| record.kind).collect();
+    assert_eq!(kinds, [Kind::Intent, Kind::Redirect, Kind::Outcome]);
+    assert_eq!(records[1].path.as_deref(), Some("/public/there"));
+    assert_eq!(records[1].rule, records[0].rule);
+    assert!(records.iter().all(|record| record.audit_id == records[1].audit_id));
 }
 
 // RD-02

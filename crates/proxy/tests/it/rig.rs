@@ -121,8 +121,9 @@ impl Rig {
         let refusal = finished.result.unwrap_err();
         assert_eq!(refusal.code, code, "{refusal:?}");
         let records = self.audit.take();
-        let [intent, outcome] = records.as_slice() else { panic!("two records: {records:?}") };
+        let [intent, hops @ .., outcome] = records.as_slice() else { panic!("{records:?}") };
         assert_eq!((intent.kind, outcome.kind), (Kind::Intent, Kind::Outcome));
+        assert!(hops.iter().all(|hop| hop.kind == Kind::Redirect), "{records:?}");
         assert_eq!(intent.audit_id, outcome.audit_id);
         assert_eq!(outcome.code, Some(code));
         assert_records_clean(&records);

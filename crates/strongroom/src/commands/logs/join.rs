@@ -92,6 +92,7 @@ impl Entry {
         });
         let end = match self.text_of("kind").as_deref() {
             Some("refusal") => style.red("BLOCKED"),
+            Some("redirect") => "redirected here".to_owned(),
             Some("outcome") => match (self.number("status"), &why) {
                 (Some(status), None) => status.to_string(),
                 _ => style.red("FAILED"),
@@ -140,6 +141,17 @@ mod tests {
     fn entry(value: Value) -> Entry {
         let Value::Object(fields) = value else { panic!("an object") };
         Entry(fields)
+    }
+
+    #[test]
+    fn where_a_call_was_redirected_to_is_a_line_of_its_own() {
+        let hop = entry(json!({
+            "time": "2026-03-15T10:23:45Z", "kind": "redirect", "principal": "claude",
+            "service": "github", "method": "GET", "path": "/repositories/1", "decision": "allow"
+        }));
+        let expected = "2026-03-15T10:23:45Z | agent:claude | github | GET /repositories/1 | \
+                        redirected here\n";
+        assert_eq!(hop.text(Style::PLAIN), expected);
     }
 
     #[test]
