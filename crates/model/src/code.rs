@@ -92,24 +92,6 @@ impl Code {
         }
     }
 
-    /// The HTTP status that goes with it.
-    pub fn http_status(self) -> u16 {
-        match self {
-            Self::InvalidRequest => 400,
-            Self::Unauthenticated => 401,
-            Self::PolicyDenied
-            | Self::DestinationDenied
-            | Self::RedirectDenied
-            | Self::ApprovalDenied => 403,
-            Self::NotFound => 404,
-            Self::RateLimited => 429,
-            Self::IntegrityError => 500,
-            Self::ResponseTooLarge | Self::UpstreamError => 502,
-            Self::AuditUnavailable | Self::SecretUnavailable => 503,
-            Self::UpstreamTimeout => 504,
-        }
-    }
-
     /// Whether trying again can help.
     pub fn retry(self) -> Retry {
         match self {
