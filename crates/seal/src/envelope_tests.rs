@@ -60,6 +60,11 @@ fn places_that_read_the_same_when_joined_are_different_places() {
         place("\u{e9}", "bc"),
         place("e\u{301}", "bc"),
         Place { row: "a", tenant: "", ..place("", "bc") },
+        // Neighbours: without their lengths the two of a pair are one text.
+        Place { tenant: "a", row: "bc", ..PLACE },
+        Place { tenant: "ab", row: "c", ..PLACE },
+        Place { service: "a", kind: "bc", ..PLACE },
+        Place { service: "ab", kind: "c", ..PLACE },
         Place { kind: "bc", ..place("a", "") },
         Place { version: 2, ..place("a", "bc") },
         Place { key_id: "default", ..place("a", "bc") },
