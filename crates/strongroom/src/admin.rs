@@ -8,6 +8,7 @@ use strongroom_store::audit::FileSink;
 
 use crate::environment::Host;
 use crate::failure::{Exit, Failure};
+use crate::output::Output;
 use crate::paths::Home;
 
 /// Records `act` (`service.add`, `secret.rotate`, ...) upon `subject`. It comes before the act:
@@ -23,6 +24,19 @@ pub fn record(host: &Host, home: &Home, act: &str, subject: &str) -> Result<(), 
         ..Draft::default()
     })?;
     Ok(())
+}
+
+/// Records an act that takes access away. That may always be done, also where the record cannot be
+/// written: then it is said so.
+pub fn record_if_possible(host: &Host, output: &Output, act: &str, subject: &str) {
+    let record = || {
+        let home = host.home()?;
+        // Without a home there is no audit, and none is made to say so.
+        if home.vault_file().exists() { record(host, &home, act, subject) } else { Ok(()) }
+    };
+    if record().is_err() {
+        output.warn("the audit has no record of this: `strongroom doctor` says why");
+    }
 }
 
 impl From<AuditError> for Failure {

@@ -37,9 +37,9 @@ pub struct App {
 pub fn build(host: &Host, home: &Home) -> Result<App, Failure> {
     let clock: Arc<dyn Clock> = Arc::clone(&host.clock);
     let vault = Arc::new(home::open(home, Arc::clone(&clock))?);
-    let registry = Arc::new(Live::open(home)?);
     let audit = SecureDir::create(home.audit_dir())?;
     let audit: Arc<dyn AuditSink> = Arc::new(FileSink::open(audit, Arc::clone(&clock))?);
+    let registry = Arc::new(Live::open(home, Arc::clone(&audit))?);
     let resolver = resolver(host, Some(Arc::clone(&vault)));
     let calls = Broker::new(Parts {
         registry,

@@ -164,19 +164,10 @@ pub fn disconnect(args: &DisconnectArgs, host: &Host, output: &Output) -> Result
     output.report(&done)
 }
 
-/// Records that `client` is disconnected. That may always be done: where the record cannot be
-/// written, access is taken away all the same.
+/// Records that `client` is disconnected.
 pub fn record(connection: &Option<Connection>, client: &Client, host: &Host, output: &Output) {
-    let record = || {
-        let home = host.home()?;
-        // Without a home there is no audit, and none is made to say so.
-        if !home.vault_file().exists() {
-            return Ok(());
-        }
-        admin::record(host, &home, "client.disconnect", &client.name)
-    };
-    if connection.is_some() && record().is_err() {
-        output.warn("the audit has no record of this: `strongroom doctor` says why");
+    if connection.is_some() {
+        admin::record_if_possible(host, output, "client.disconnect", &client.name);
     }
 }
 

@@ -10,6 +10,7 @@ use crate::commands::shown;
 use crate::environment::Host;
 use crate::failure::{Exit, Failure};
 use crate::output::{Output, Report, Style};
+use crate::{admin, autostart};
 
 /// Keep `strongroom serve --http` running
 ///
@@ -56,10 +57,17 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
             if !host.home()?.config_file().exists() {
                 return Err(crate::home::HomeError::NotMade.into());
             }
+            admin::record(host, &host.home()?, "autostart.install", "serve --http")?;
             let installed = install(host, &arguments)?;
             output.report(&Done::new("install", installed, host))
         }
-        Action::Remove => output.report(&Done::new("remove", remove(host)?, host)),
+        Action::Remove => {
+            let home = host.home()?;
+            if autostart::place(&host.environment, &home)?.exists() {
+                admin::record_if_possible(host, output, "autostart.remove", "serve --http");
+            }
+            output.report(&Done::new("remove", remove(host)?, host))
+        }
     }
 }
 

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::autostart;
 use crate::clients::change::Target;
 use crate::clients::survey::{Connection, survey};
 use crate::clients::{file, find};
@@ -14,6 +13,7 @@ use crate::commands::shown;
 use crate::environment::Host;
 use crate::failure::{Exit, Failure};
 use crate::output::{Output, Report, Style};
+use crate::{admin, autostart};
 
 /// What a person types to lose everything.
 const WORD: &str = "purge";
@@ -70,6 +70,7 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
     let service = autostart::place(&host.environment, &home)?;
     if service.exists() {
         if !args.dry_run {
+            admin::record_if_possible(host, output, "autostart.remove", "serve --http");
             autostart::install::remove(host)?;
         }
         done.service = Some(service);

@@ -76,6 +76,9 @@ fn a_unit_is_written_once_and_removed_and_a_foreign_one_is_left_alone() {
     sandbox.run("service remove").ok();
     assert!(!sandbox.path(UNIT).exists());
     assert_eq!(sandbox.run("service remove --json").ok().json()["changed"], false);
+    let logs = sandbox.run("logs").ok().stdout;
+    assert_eq!(logs.matches("| cli | serve --http | autostart.install").count(), 2, "{logs}");
+    assert_eq!(logs.matches("| cli | serve --http | autostart.remove").count(), 1, "{logs}");
 
     sandbox.write(UNIT, "[Service]\nExecStart=/bin/true\n");
     for command in ["service install", "service remove"] {

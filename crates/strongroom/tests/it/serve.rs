@@ -187,6 +187,13 @@ async fn an_edit_that_breaks_the_configuration_leaves_the_last_good_one_in_force
     let refused = serving.execute("echo", "GET", "/");
     assert_eq!(refused["error"]["code"], "policy_denied", "{refused}");
 
+    // Each of the two is on record, although no command made it (AL-06).
+    let logs = sandbox.run("logs").ok().stdout;
+    for act in ["config.refuse", "config.reload"] {
+        let line = format!("| serve | strongroom.toml | {act}");
+        assert_eq!(logs.matches(&line).count(), 1, "{act}: {logs}");
+    }
+
     let stderr = serving.finish();
     assert_eq!(stderr.matches("stays as it was before the last edit").count(), 1, "{stderr}");
     assert!(stderr.contains("unknown key `base_ulr`") && !stderr.contains("sk-canary"), "{stderr}");

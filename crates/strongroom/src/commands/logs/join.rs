@@ -114,9 +114,12 @@ impl Report for Entry {
         };
         let mut parts = vec![style.dim(&time)];
         if let Some("admin" | "torn") = self.text_of("kind").as_deref() {
-            parts.push("cli".to_owned());
+            let act = self.text_of("act").or_else(|| self.text_of("kind"));
+            // What a running broker found changed; everything else is typed by a person.
+            let found = act.as_deref().is_some_and(|act| act.starts_with("config."));
+            parts.push(if found { "serve" } else { "cli" }.to_owned());
             parts.extend(self.text_of("subject"));
-            parts.extend(self.text_of("act").or_else(|| self.text_of("kind")));
+            parts.extend(act);
         } else {
             let principal = self.text_of("principal").unwrap_or_else(|| "nobody".to_owned());
             parts.push(format!("agent:{principal}"));
