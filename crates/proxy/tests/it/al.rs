@@ -1,14 +1,14 @@
 //! AL: what is written down about a call, and what never is.
 
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use strongroom_model::audit::{Draft, Kind};
 use strongroom_model::call::{Answer, Body, Execute};
 use strongroom_model::code::{Code, Refusal};
 use strongroom_model::ports::ResolveError;
 use strongroom_testkit::canary::K1;
-use strongroom_testkit::fakes::policy;
+use strongroom_testkit::fakes::{MemoryAudit, policy};
 use strongroom_testkit::oracle::Oracle;
 use strongroom_testkit::upstream::{Reply, Step, Upstream};
 use tracing::instrument::WithSubscriber as _;
@@ -54,6 +54,28 @@ async fn what_cannot_be_recorded_is_not_done() {
         assert_eq!(finished.audit_id, None);
     }
     assert_eq!(rig.upstream.connections(), 0);
+    rig.audit.fail(false);
+    rig.works().await;
+}
+
+#[tokio::test]
+async fn an_answer_whose_outcome_cannot_be_recorded_is_not_given() {
+    let audit = Arc::new(OnceLock::<Arc<MemoryAudit>>::new());
+    let full = Arc::clone(&audit);
+    let rig = Rig::new(move |seen| {
+        if let (Some(audit), false) = (full.get(), seen.target.ends_with("/fine")) {
+            audit.fail(true);
+        }
+        Reply::ok("fine")
+    })
+    .await;
+    assert!(audit.set(Arc::clone(&rig.audit)).is_ok());
+    let finished = rig.call(get("acme", "/public/x")).await;
+    assert_eq!(finished.result.unwrap_err().code, Code::AuditUnavailable);
+    assert_eq!(rig.upstream.requests(), 1);
+    let records = rig.audit.take();
+    assert!(matches!(records.as_slice(), [intent] if intent.kind == Kind::Intent), "{records:?}");
+    assert_eq!(finished.audit_id.as_deref(), records[0].audit_id.as_ref().map(|id| &*id.0));
     rig.audit.fail(false);
     rig.works().await;
 }
