@@ -26,6 +26,7 @@ pub fn service(flags: u8) -> Service {
         allow_ips: Vec::new(),
         ca_pem: None,
         limits: Limits::default(),
+        redact_fields: Vec::new(),
         test_path: None,
         principals: None,
         revision: 1,

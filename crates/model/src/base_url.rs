@@ -18,31 +18,31 @@ pub struct BaseUrl {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BaseUrlError {
     /// Neither `https://` nor `http://`.
-    #[error("a base URL has the form `https://HOST[:PORT][/PATH]`")]
+    #[error("it does not have the form `https://HOST[:PORT][/PATH]`")]
     Form,
     /// `http://`, and the service does not say `insecure_transport`.
-    #[error("`http:` sends the credential in the clear")]
+    #[error("it is plain http, which shows the key to the network")]
     Insecure,
     /// A user name or a password.
-    #[error("a base URL has no user name and no password")]
+    #[error("it has a user name or a password in it")]
     Userinfo,
     /// Empty, or with characters or labels that host names do not have.
-    #[error("the host is not a host name and not an address")]
+    #[error("its host is not a host name and not an address")]
     Host,
     /// Beyond ASCII.
-    #[error("the host has characters beyond ASCII")]
+    #[error("its host has characters beyond ASCII")]
     Unicode,
     /// An address in an unusual spelling.
-    #[error("the host is an address in an unusual spelling")]
+    #[error("its host is an address in an unusual spelling")]
     Address,
     /// Not a number from 1 to 65535 without leading zeros.
-    #[error("the port is not a number from 1 to 65535")]
+    #[error("its port is not a number from 1 to 65535")]
     Port,
     /// A query or a fragment.
-    #[error("a base URL has no query and no fragment")]
+    #[error("it has a query or a fragment")]
     Query,
     /// A path that a request could not have either.
-    #[error("the path of the base URL cannot be used: {0}")]
+    #[error("its path cannot be used: {0}")]
     Path(&'static str),
 }
 
@@ -51,7 +51,7 @@ impl BaseUrlError {
     pub fn hint(self) -> Option<&'static str> {
         Some(match self {
             Self::Insecure => {
-                "write `https://`; or set `insecure_transport = true` for an upstream on this machine"
+                "write `https://`, or say `insecure_transport = true` (`--insecure-transport`)"
             }
             Self::Userinfo => "use `auth` with the type `basic`",
             Self::Unicode => {
@@ -125,7 +125,8 @@ fn read_host(text: &str) -> Result<String, BaseUrlError> {
     let host = host.strip_suffix('.').unwrap_or(&host);
     let label = |label: &str| {
         (1..=63).contains(&label.len())
-            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+            // No host name has an underscore; names that are used within a network do.
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
             && !label.starts_with('-')
             && !label.ends_with('-')
     };
@@ -174,6 +175,7 @@ mod tests {
             ("http://[::1]:8080/x", "http://[::1]:8080/x"),
             ("https://xn--80ak6aa92e.com", "https://xn--80ak6aa92e.com"),
             ("https://1.2.3.example", "https://1.2.3.example"),
+            ("https://my_api.test", "https://my_api.test"),
         ] {
             assert_eq!(shown(written).as_deref(), Ok(kept), "{written}");
             assert_eq!(shown(kept).as_deref(), Ok(kept), "{kept} is a fixed point");

@@ -140,6 +140,9 @@ pub struct Service {
     pub grammar: Grammar,
     /// Further request headers that the agent may set, lower case.
     pub request_headers: Vec<String>,
+    /// Members of a JSON answer whose values are redacted although nobody has seen them before: what
+    /// an endpoint that mints credentials answers (RR-12).
+    pub redact_fields: Vec<String>,
     /// Address ranges that would be refused but for this service (SS-10).
     pub allow_ips: Vec<Cidr>,
     /// PEM of the certificate authorities to trust instead of the built-in ones.

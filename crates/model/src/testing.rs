@@ -19,6 +19,7 @@ pub(crate) fn service() -> Service {
         allow_ips: Vec::new(),
         ca_pem: None,
         limits: Limits::default(),
+        redact_fields: Vec::new(),
         test_path: None,
         principals: None,
         revision: 1,

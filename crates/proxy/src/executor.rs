@@ -17,6 +17,7 @@ use strongroom_model::ports::{Clock, Credentials, Dns};
 use strongroom_model::service::Service;
 
 use crate::connect::Dialler;
+use crate::fields;
 use crate::link::{Link, SendError};
 use crate::outgoing::message;
 use crate::pool::Pool;
@@ -210,6 +211,8 @@ impl Send<'_> {
         // Asked for only now, so that it knows what was loaded while the upstream was thinking.
         let redactor = self.credentials.redactor();
         let (headers, in_headers) = response::visible(headers, &redactor);
+        let marker = format!("[REDACTED:{}]", self.service.name);
+        let (body, in_fields) = fields::redact(body, &self.service.redact_fields, &marker);
         // Markers may make a body somewhat longer, and no more than that.
         let cap = self.service.limits.response_bytes;
         let Some((body, in_body)) = redactor.clean_within(body, cap.saturating_add(cap / 4)) else {
@@ -220,7 +223,7 @@ impl Send<'_> {
             status: status.as_u16(),
             headers,
             body: body.into(),
-            redactions: in_headers + in_body,
+            redactions: in_headers + in_fields + in_body,
             duration_ms: 0,
             dropped_headers,
         })

@@ -14,6 +14,7 @@ mod admission;
 mod body;
 mod connect;
 mod executor;
+mod fields;
 mod link;
 mod outgoing;
 mod pool;

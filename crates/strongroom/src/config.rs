@@ -29,7 +29,7 @@ use crate::paths::Home;
 use reader::Reader;
 
 pub use auth::{AuthShape, SHAPES, Secrets};
-pub use service::{ALLOW_ALL, ALLOW_ALL_RULE, split_base_url};
+pub use service::{ALLOW_ALL, ALLOW_ALL_RULE};
 
 /// The file's name in its directory.
 pub const FILE: &str = "strongroom.toml";

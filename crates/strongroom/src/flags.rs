@@ -2,13 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use strongroom_model::base_url::BaseUrl;
 use strongroom_model::network::Cidr;
 use strongroom_model::policy::{Rule, RuleError, Verdict};
 use strongroom_model::principal::Name;
 use strongroom_model::reference::SecretRef;
 use toml_edit::{Array, InlineTable, Item, TableLike, Value, value};
 
-use crate::config::{ALLOW_ALL, ALLOW_ALL_RULE, AuthShape, Secrets, split_base_url};
+use crate::config::{ALLOW_ALL, ALLOW_ALL_RULE, AuthShape, Secrets};
 use crate::failure::Failure;
 
 /// What a service is.
@@ -267,9 +268,14 @@ fn put_header(table: &mut dyn TableLike, name: &str, text: &str) {
 struct Wrong(String);
 
 fn base_url(text: &str) -> Result<String, Wrong> {
-    split_base_url(text)
-        .map(|_| text.to_owned())
-        .map_err(|problem| Wrong(format!("the URL {problem}")))
+    // Whether plain http is meant is another flag's word.
+    match BaseUrl::parse(text, true) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => Err(Wrong(match error.hint() {
+            Some(hint) => format!("{error}: {hint}"),
+            None => error.to_string(),
+        })),
+    }
 }
 
 fn pair(text: &str) -> Result<(String, String), Wrong> {

@@ -104,6 +104,15 @@ mod tests {
         }
     }
 
+    // RR-12
+    #[test]
+    fn what_an_api_mints_is_redacted_should_somebody_allow_it() {
+        for (name, field) in [("github", "token"), ("gitlab", "token"), ("stripe", "secret")] {
+            let fields = &service(&find(name).unwrap()).redact_fields;
+            assert!(fields.iter().any(|there| there == field), "{name}");
+        }
+    }
+
     #[test]
     fn nothing_is_deleted_moved_or_minted_by_default() {
         let of = |name| service(&find(name).unwrap());

@@ -249,6 +249,7 @@ pub fn service(name: &str, address: SocketAddr, auth: Auth, slots: Slots, rules:
         allow_ips: vec!["127.0.0.1/32".parse().expect("a range")],
         ca_pem: None,
         limits: Limits::default(),
+        redact_fields: Vec::new(),
         test_path: None,
         principals: None,
         revision: 1,

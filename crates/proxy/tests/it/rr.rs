@@ -273,3 +273,23 @@ async fn the_secrets_of_other_services_are_found_too() {
     let answer = rig.allowed(get("hdr", "/x")).await;
     assert_eq!(text(&answer), "[REDACTED:acme] [REDACTED:hdr] [REDACTED:qry]");
 }
+
+// RR-12
+#[tokio::test]
+async fn what_an_endpoint_mints_is_redacted_where_the_service_lists_it() {
+    let mut rig = Rig::new(|_| {
+        Reply::ok("{\"access_token\": \"NEW-0123456789-access\", \"refresh_token\": \"NEW-0123456789-refresh\", \"expires_in\": 3600}")
+            .header("Content-Type", "application/json")
+    })
+    .await;
+    assert!(text(&rig.allowed(get("acme", "/public/x")).await).contains("NEW"), "nobody knows it");
+
+    rig.reconfigure(|service| {
+        service.redact_fields = vec!["access_token".into(), "refresh_token".into()];
+    });
+    let answer = rig.allowed(get("acme", "/public/x")).await;
+    let expected = "{\"access_token\": \"[REDACTED:acme]\", \"refresh_token\": \"[REDACTED:acme]\", \
+                    \"expires_in\": 3600}";
+    assert_eq!(text(&answer), expected);
+    assert_eq!(answer.redactions, 2);
+}

@@ -1,14 +1,14 @@
 //! One `[services.NAME]` of the file, checked.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::net::Ipv6Addr;
 use std::path::Path;
 
-use strongroom_model::canonical::Grammar;
+use strongroom_model::base_url::BaseUrl;
+use strongroom_model::canonical::{Grammar, may_be_allowed};
 use strongroom_model::network::Cidr;
 use strongroom_model::policy::{Policy, Rule, RuleError, Verdict};
 use strongroom_model::principal::Name;
-use strongroom_model::service::{Limits, Origin, Scheme, Service, Slots};
+use strongroom_model::service::{Limits, Service, Slots};
 
 use super::reader::{Section, Text};
 use super::{ConfigError, ReadFile, auth, limits};
@@ -28,6 +28,7 @@ const KEYS: &[&str] = &[
     "policies",
     "i_understand",
     "request_headers",
+    "redact_fields",
     "allow_ips",
     "insecure_transport",
     "ca_file",
@@ -73,7 +74,7 @@ pub(super) fn read(
             text.text().parse().map_err(|error| text.problem(format!("`allow_ips`: {error}")))
         })
         .collect::<Result<Vec<Cidr>, _>>()?;
-    let (origin, base_path) = base_url(section)?;
+    let BaseUrl { origin, base_path } = base_url(section)?;
     let Some(auth_section) = section.table("auth")? else {
         return Err(section
             .problem("the service has no `auth`")
@@ -88,6 +89,7 @@ pub(super) fn read(
         policy: policy(section)?,
         grammar: grammar(section)?,
         request_headers: request_headers(section, &slots)?,
+        redact_fields: redact_fields(section)?,
         allow_ips,
         ca_pem: ca_pem(section, read_file)?,
         limits: section.table("limits")?.map_or(Ok(Limits::default()), |s| limits::read(&s))?,
@@ -101,93 +103,15 @@ pub(super) fn read(
     Ok(service)
 }
 
-fn base_url(section: &Section<'_>) -> Result<(Origin, String), ConfigError> {
+fn base_url(section: &Section<'_>) -> Result<BaseUrl, ConfigError> {
     let Some(text) = section.text("base_url")? else {
         return Err(section
             .problem("the service has no `base_url`")
             .hint("write `base_url = \"https://HOST\"`"));
     };
-    let (origin, path) = split_base_url(text.text())
-        .map_err(|problem| text.problem(format!("`base_url` {problem}")).hint(BASE_URL_HINT))?;
-    if origin.scheme == Scheme::Http && section.flag("insecure_transport")? != Some(true) {
-        return Err(text
-            .problem("`base_url` is plain http, which shows the key to the network")
-            .hint(
-                "write `https://`, or say `insecure_transport = true` (`--insecure-transport`)",
-            ));
-    }
-    Ok((origin, path))
-}
-
-const BASE_URL_HINT: &str = "write `https://HOST`, `https://HOST:PORT` or `https://HOST/PATH`";
-
-/// The origin and the base path of a URL: strict, so that it has one reading only.
-pub fn split_base_url(url: &str) -> Result<(Origin, String), &'static str> {
-    let (scheme, rest) = match url.split_once("://") {
-        Some(("https", rest)) => (Scheme::Https, rest),
-        Some(("http", rest)) => (Scheme::Http, rest),
-        _ => return Err("does not start with `https://`"),
-    };
-    let (authority, path) = match rest.find('/') {
-        Some(slash) => rest.split_at(slash),
-        None => (rest, ""),
-    };
-    if authority.contains('@') {
-        return Err("has a user or password in it");
-    }
-    if url.contains(['?', '#']) {
-        return Err("has a query or fragment");
-    }
-    let (host, port) = if let Some(rest) = authority.strip_prefix('[') {
-        let (host, port) = rest.split_once(']').ok_or("has an address without `]`")?;
-        let address: Ipv6Addr = host.parse().map_err(|_| "has a malformed IPv6 address")?;
-        (address.to_string(), port)
-    } else {
-        let colon = authority.find(':').unwrap_or(authority.len());
-        let (host, port) = authority.split_at(colon);
-        (host_name(host)?, port)
-    };
-    let port = match port.strip_prefix(':') {
-        None if port.is_empty() => scheme.default_port(),
-        Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => {
-            digits.parse().ok().filter(|port| *port != 0).ok_or("has no port that exists")?
-        }
-        _ => return Err("has a malformed port"),
-    };
-    let origin = Origin { scheme, host: host.into(), port };
-    Ok((origin, base_path(path)?))
-}
-
-fn host_name(host: &str) -> Result<String, &'static str> {
-    let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
-    let label = |label: &str| {
-        !label.is_empty()
-            && label.len() <= 63
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
-    };
-    if host.is_empty() || host.len() > 253 || !host.split('.').all(label) {
-        return Err("has a malformed host");
-    }
-    // `0x7f.1`, `127.1` and `2130706433` are addresses to some readers and names to others.
-    let last = host.rsplit('.').next().unwrap_or_default();
-    let numeric = last.bytes().all(|b| b.is_ascii_digit()) || last.starts_with("0x");
-    if numeric && host.parse::<std::net::Ipv4Addr>().is_err() {
-        return Err("has a malformed address");
-    }
-    Ok(host)
-}
-
-fn base_path(path: &str) -> Result<String, &'static str> {
-    let path = path.strip_suffix('/').unwrap_or(path);
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~!$&'()*+,=:@".contains(&b);
-    for segment in path.split('/').skip(1) {
-        if matches!(segment, "" | "." | "..") || !segment.bytes().all(plain) {
-            return Err("has a path with an empty, dot or encoded segment");
-        }
-    }
-    Ok(path.to_owned())
+    let insecure = section.flag("insecure_transport")? == Some(true);
+    BaseUrl::parse(text.text(), insecure)
+        .map_err(|error| text.problem(format!("`base_url`: {error}")).maybe_hint(error.hint()))
 }
 
 fn fixed_headers(
@@ -284,13 +208,23 @@ fn request_headers(section: &Section<'_>, slots: &Slots) -> Result<Vec<String>, 
     let mut names = Vec::new();
     for text in section.texts("request_headers")? {
         let name = text.text().to_ascii_lowercase();
-        if !is_token(&name) {
-            return Err(text.problem("`request_headers` has a name that is not a header's"));
-        }
-        if NOT_FIXED.contains(&name.as_str()) || slots.headers.contains(&name) {
-            return Err(text.problem(format!("`{name}` is not the agent's to set")));
+        if !may_be_allowed(&name) || slots.headers.contains(&name) {
+            let hint = (name == "range").then_some("write `range = true`");
+            let problem = "`request_headers` has a name that is not the agent's to set";
+            return Err(text.problem(problem).maybe_hint(hint));
         }
         names.push(name);
+    }
+    Ok(names)
+}
+
+fn redact_fields(section: &Section<'_>) -> Result<Vec<String>, ConfigError> {
+    let mut names = Vec::new();
+    for text in section.texts("redact_fields")? {
+        if text.text().is_empty() || text.text().len() > 128 {
+            return Err(text.problem("`redact_fields` has a name that is empty or too long"));
+        }
+        names.push(text.text().to_owned());
     }
     Ok(names)
 }

@@ -15,6 +15,7 @@ headers = { "Accept" = "application/json" }
 allow = ["GET /**", "HEAD /**"]
 deny = ["* /user/keys/**"]
 policies = [{ path = "/gists", methods = ["POST"] }]
+redact_fields = ["access_token"]
 allow_ips = ["127.0.0.1/32"]
 principals = ["claude-code"]
 limits = { response_bytes = "2MiB", total = "500ms", calls_per_minute = 60 }
@@ -43,6 +44,7 @@ fn a_service_is_read_as_it_stands() {
     assert_eq!(service.slots.headers, ["authorization"]);
     assert_eq!(service.fixed_headers, [("accept".to_owned(), "application/json".to_owned())]);
     assert_eq!(service.policy.rules().len(), 4);
+    assert_eq!(service.redact_fields, ["access_token"]);
     assert_eq!(service.limits.response_bytes, 2 << 20);
     assert_eq!(service.limits.total_ms, 500);
     assert!(service.is_visible_to(&"claude-code".parse().unwrap()));
@@ -127,40 +129,39 @@ fn plain_http_must_be_asked_for() {
     assert!(parse(&format!("{text}insecure_transport = true\n")).is_ok());
 }
 
+// PB-24, SS-03, SS-07: what `model::base_url` says of it is what the file says.
 #[test]
 fn a_base_url_has_one_reading() {
-    for (url, expected) in [
-        ("https://a.example", ("https://a.example", "")),
-        ("https://A.example:443/", ("https://a.example", "")),
-        ("https://a.example:8443/v1/", ("https://a.example:8443", "/v1")),
-        ("http://127.0.0.1:80", ("http://127.0.0.1", "")),
-        ("https://[2001:DB8::1]:8443/x", ("https://[2001:db8::1]:8443", "/x")),
+    let at = |url: &str| parse(&with("").replace("https://x.example", url));
+    let config = at("https://A.example:8443/v1/").unwrap();
+    let service = config.service("x").unwrap();
+    assert_eq!(service.origin.to_string(), "https://a.example:8443");
+    assert_eq!(service.base_path, "/v1");
+    for (url, problem) in [
+        ("https://u:p@a.example", "`base_url`: it has a user name or a password in it"),
+        ("https://a.example:0443", "`base_url`: its port is not a number from 1 to 65535"),
+        ("https://127.1", "`base_url`: its host is an address in an unusual spelling"),
+        ("https://ex\u{e4}mple.com", "`base_url`: its host has characters beyond ASCII"),
+        (
+            "https://a.example/../x",
+            "`base_url`: its path cannot be used: there is a dot segment in the path",
+        ),
     ] {
-        let (origin, path) = split_base_url(url).unwrap();
-        assert_eq!((origin.to_string().as_str(), path.as_str()), expected);
+        assert_eq!(at(url).unwrap_err().problem, problem, "{url}");
     }
-    for url in [
-        "a.example",
-        "ftp://a.example",
-        "HTTPS://a.example",
-        "https://",
-        "https://u:p@a.example",
-        "https://a.example/?x",
-        "https://a.example/#x",
-        "https://a.example/../x",
-        "https://a.example//x",
-        "https://a.example/%2e",
-        "https://a.example:0",
-        "https://a.example:+1",
-        "https://a.example:99999",
-        "https://127.1",
-        "https://0x7f.0.0.1",
-        "https://0x7f000001",
-        "https://[::1",
-        "https://a b.example",
-        "https://exämple.com",
-    ] {
-        assert!(split_base_url(url).is_err(), "{url}");
+}
+
+// HI-01, HI-02, HI-05
+#[test]
+fn no_configuration_gives_the_agent_a_header_that_is_not_its_to_set() {
+    let with_header = |name: &str| parse(&with(&format!("request_headers = [\"{name}\"]")));
+    let config = with_header("X-Trace").unwrap();
+    assert_eq!(config.service("x").unwrap().request_headers, ["x-trace"]);
+    for name in
+        ["Authorization", "Host", "X-Forwarded-For", "Connection", "Referer", "Range", "X_A", "a b"]
+    {
+        let problem = with_header(name).unwrap_err().problem;
+        assert_eq!(problem, "`request_headers` has a name that is not the agent's to set");
     }
 }
 
@@ -214,6 +215,7 @@ fn no_message_repeats_what_stands_in_the_file() {
         "deny",
         "policies",
         "request_headers",
+        "redact_fields",
         "allow_ips",
         "ca_file",
         "encoded_slash",

@@ -1,0 +1,149 @@
+//! Members of a JSON answer that hold secrets nobody has seen before: what an endpoint that mints
+//! credentials answers (RR-12).
+//!
+//! A service lists their names. Their values go before the redactor looks for what is known. The body
+//! is not parsed as a whole: an answer that is cut off, a list of JSON lines and a stream of events
+//! are read as far as they go, and every other byte of the body stays as it was.
+
+/// Puts `marker` in the place of the strings that stand at `names`, however deep, and says how many
+/// there were. Of a list that stands there every string goes; an object is looked into.
+///
+/// A string that is shorter than the marker becomes as many asterisks: the body never grows, and no
+/// second one is held.
+pub(crate) fn redact(mut body: Vec<u8>, names: &[String], marker: &str) -> (Vec<u8>, u64) {
+    if names.is_empty() {
+        return (body, 0);
+    }
+    // What was read up to `at` stands in front of `written`.
+    let (mut at, mut written, mut count) = (0, 0, 0);
+    // How deep we are in lists at one of the names.
+    let mut lists = 0_usize;
+    let mut is_value = false;
+    while let Some(&byte) = body.get(at) {
+        let end = if byte == b'"' { string_end(&body, at) } else { at + 1 };
+        let is_name = byte == b'"' && body.get(skip_blank(&body, end)) == Some(&b':');
+        match byte {
+            b'"' if !is_name && (is_value || lists > 0) => {
+                written = put(&mut body, written, end - at, marker);
+                at = end;
+                count += 1;
+                is_value = false;
+                continue;
+            }
+            b'"' => is_value = is_name && is_one_of(&body[at..end], names),
+            b'[' if is_value || lists > 0 => {
+                lists += 1;
+                is_value = false;
+            }
+            b']' => lists = lists.saturating_sub(1),
+            b':' | b' ' | b'\t' | b'\r' | b'\n' => {}
+            _ => is_value = false,
+        }
+        body.copy_within(at..end, written);
+        written += end - at;
+        at = end;
+    }
+    body.truncate(written);
+    (body, count)
+}
+
+/// Writes the marker in the place of a string of `length` bytes, its quotes included, and says where
+/// it ends. What is behind it in the buffer was read before.
+fn put(body: &mut [u8], from: usize, length: usize, marker: &str) -> usize {
+    let inner = length.saturating_sub(2);
+    let text =
+        if marker.len() <= inner { marker.as_bytes() } else { &[b'*'; 128][..inner.min(128)] };
+    let whole = [b"\"", text, b"\""].concat();
+    // A string without an end may have no room for both quotes.
+    let fits = &whole[..whole.len().min(length)];
+    body[from..from + fits.len()].copy_from_slice(fits);
+    from + fits.len()
+}
+
+/// Behind the string that begins at `start`; the end of the body where it has no end.
+fn string_end(body: &[u8], start: usize) -> usize {
+    let mut at = start + 1;
+    while let Some(&byte) = body.get(at) {
+        match byte {
+            b'"' => return at + 1,
+            b'\\' => at += 2,
+            _ => at += 1,
+        }
+    }
+    body.len()
+}
+
+fn skip_blank(body: &[u8], from: usize) -> usize {
+    let blank = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
+    let rest = body.get(from..).unwrap_or_default();
+    from + rest.iter().take_while(|byte| blank(byte)).count()
+}
+
+/// Whether the JSON string `quoted` is one of `names`, whatever its case and its escapes.
+fn is_one_of(quoted: &[u8], names: &[String]) -> bool {
+    let same = |name: &str| names.iter().any(|known| known.eq_ignore_ascii_case(name));
+    if quoted.contains(&b'\\') {
+        return serde_json::from_slice::<String>(quoted).is_ok_and(|name| same(&name));
+    }
+    let inner = quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default();
+    names.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(inner))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn redacted(body: &str) -> (String, u64) {
+        let names = ["access_token".to_owned(), "key".to_owned()];
+        let (body, count) = redact(body.as_bytes().to_vec(), &names, "[X]");
+        (String::from_utf8(body).unwrap(), count)
+    }
+
+    // RR-12
+    #[test]
+    fn the_strings_of_listed_members_go_wherever_they_stand() {
+        for (body, expected, count) in [
+            (r#"{"access_token":"NEW","a":"b"}"#, r#"{"access_token":"[X]","a":"b"}"#, 1),
+            (r#"{ "a" : { "key" : "N\"E\\" } }"#, r#"{ "a" : { "key" : "[X]" } }"#, 1),
+            (r#"{"KEY":"new","\u006bey":"new"}"#, r#"{"KEY":"[X]","\u006bey":"[X]"}"#, 2),
+            (
+                r#"{"key":["new",["new"],{"c":"new"}],"e":"new"}"#,
+                r#"{"key":["[X]",["[X]"],{"c":"[X]"}],"e":"new"}"#,
+                3,
+            ),
+            (r#"{"key":{"a":"b","key":"new"}}"#, r#"{"key":{"a":"b","key":"[X]"}}"#, 1),
+            ("{\"key\":\"new\"}\n{\"key\":\"new\"}\n", "{\"key\":\"[X]\"}\n{\"key\":\"[X]\"}\n", 2),
+            ("data: {\"key\":\"new\"}\n\n", "data: {\"key\":\"[X]\"}\n\n", 1),
+            // Shorter than the marker.
+            (r#"{"key":"ab","e":1}"#, r#"{"key":"**","e":1}"#, 1),
+            (r#"{"key":""}"#, r#"{"key":""}"#, 1),
+            // Cut off: what has begun is gone as well.
+            (r#"{"key":"NEW and"#, r#"{"key":"[X]""#, 1),
+            (r#"{"key":"NEW\"#, r#"{"key":"[X]""#, 1),
+            (r#"{"key":""#, r#"{"key":""#, 1),
+        ] {
+            assert_eq!(redacted(body), (expected.to_owned(), count), "{body}");
+        }
+    }
+
+    #[test]
+    fn everything_else_stays_byte_for_byte() {
+        for body in [
+            "",
+            "key",
+            "\"",
+            r#"{"a":"key","b":["key"],"keys":"x","ke":"y"}"#,
+            r#"{"a":"\"key\":\"x\""}"#,
+            r#"{"key":12,"a":"b"}"#,
+            r#"[{"key":null},"a",{"key":true,"b":["c"]}]"#,
+            r#"{"key":"#,
+            r#"{"key":{},"a":"b"}"#,
+            r#"{"key":[],"a":["b"]}"#,
+            "{\"a\": \"\\",
+        ] {
+            assert_eq!(redacted(body), (body.to_owned(), 0), "{body}");
+        }
+        let body = br#"{"key":"a"}"#.to_vec();
+        assert_eq!(redact(body.clone(), &[], "[X]"), (body, 0), "without a list");
+    }
+}
