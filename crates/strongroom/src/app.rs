@@ -13,6 +13,7 @@ use strongroom_store::audit::FileSink;
 use strongroom_store::{LocalProvider, Vault};
 use tracing::error;
 
+use crate::config::Config;
 use crate::config::live::Live;
 use crate::environment::Host;
 use crate::failure::Failure;
@@ -47,7 +48,7 @@ pub fn build(host: &Host, home: &Home) -> Result<App, Failure> {
         audit: Arc::clone(&audit),
         clock,
         dns: Arc::new(SystemDns),
-        calls_at_once: Parts::CALLS_AT_ONCE,
+        calls_at_once: Config::load(home)?.calls_at_once,
     });
     let authenticator = Arc::new(Tokens { vault: Arc::clone(&vault), audit });
     Ok(App { calls: Arc::new(calls), authenticator, vault })

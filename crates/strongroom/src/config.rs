@@ -42,6 +42,8 @@ const LARGEST: usize = 1 << 20;
 pub struct Config {
     /// Whether nobody is at a terminal here: widening needs no confirmation (decision 28).
     pub headless: bool,
+    /// Calls of one principal that may run at once.
+    pub calls_at_once: usize,
     /// The services, by name.
     pub services: BTreeMap<Name, Arc<Service>>,
 }
@@ -99,7 +101,7 @@ impl Config {
         let reader = Reader::new(file, text);
         let document = reader.document()?;
         let root = reader.root(&document);
-        root.only(&["machine_key", "headless", "services"])?;
+        root.only(&["machine_key", "headless", "calls_at_once", "services"])?;
         if let Some(key) = root.table("machine_key")? {
             machine_key(&key)?;
         }
@@ -110,7 +112,11 @@ impl Config {
                 services.insert(name.clone(), Arc::new(service::read(name, &section, read)?));
             }
         }
-        Ok(Self { headless: root.flag("headless")?.unwrap_or(false), services })
+        Ok(Self {
+            headless: root.flag("headless")?.unwrap_or(false),
+            calls_at_once: limits::at_once(&root)?,
+            services,
+        })
     }
 
     /// The service `name`; otherwise the failure that names the nearest one.

@@ -1,6 +1,7 @@
 //! `limits = { response_bytes = "10MiB", total = "120s", calls_per_minute = 600 }`.
 
 use strongroom_model::service::Limits;
+use strongroom_proxy::Parts;
 
 use super::ConfigError;
 use super::reader::{Section, Value};
@@ -10,6 +11,17 @@ const MOST_BYTES: u64 = 1 << 30;
 /// No call is longer.
 const MOST_MS: u64 = 60 * 60 * 1000;
 const MOST_CALLS: u64 = 10_000_000;
+
+const MOST_AT_ONCE: u64 = 10_000;
+
+/// Reads `calls_at_once`, which is of the whole file: it is a principal's, whatever it calls.
+pub(super) fn at_once(root: &Section<'_>) -> Result<usize, ConfigError> {
+    let Some(value) = root.value("calls_at_once") else { return Ok(Parts::CALLS_AT_ONCE) };
+    let calls = value.number_or_text()?.ok().filter(|n| (1..=MOST_AT_ONCE).contains(n));
+    calls
+        .and_then(|calls| usize::try_from(calls).ok())
+        .ok_or_else(|| value.problem("`calls_at_once` is not a number from 1 to 10000"))
+}
 
 /// Reads a `limits` table.
 pub(super) fn read(section: &Section<'_>) -> Result<Limits, ConfigError> {

@@ -4,6 +4,7 @@ use super::*;
 
 const GOOD: &str = r#"
 headless = true
+calls_at_once = 8
 
 [machine_key]
 source = "file"
@@ -37,6 +38,7 @@ fn with(line: &str) -> String {
 fn a_service_is_read_as_it_stands() {
     let config = parse(GOOD).unwrap();
     assert!(config.headless);
+    assert_eq!(config.calls_at_once, 8);
     let service = config.service("github").unwrap();
     assert_eq!(service.origin.to_string(), "https://api.github.com");
     assert_eq!(service.base_path, "/v3");
@@ -49,6 +51,23 @@ fn a_service_is_read_as_it_stands() {
     assert_eq!(service.limits.total_ms, 500);
     assert!(service.is_visible_to(&"claude-code".parse().unwrap()));
     assert!(!service.is_visible_to(&"default".parse().unwrap()));
+}
+
+#[test]
+fn what_is_not_said_is_the_default() {
+    let config = parse(&with("")).unwrap();
+    assert_eq!(config.calls_at_once, 64);
+    let limits = config.service("x").unwrap().limits;
+    assert_eq!((limits.request_bytes, limits.response_bytes), (10 << 20, 10 << 20));
+    assert_eq!(
+        (limits.connect_ms, limits.first_byte_ms, limits.total_ms),
+        (5_000, 30_000, 120_000)
+    );
+    assert_eq!(limits.calls_per_minute, 600);
+    assert!(!config.headless && config.service("x").unwrap().policy.rules().is_empty());
+    for bad in ["0", "10001", "-1", "\"many\""] {
+        assert!(parse(&format!("calls_at_once = {bad}\n")).is_err(), "{bad}");
+    }
 }
 
 #[test]
