@@ -64,7 +64,7 @@ impl MachineKeyError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Missing { .. } => Some(
-                "run `strongroom init` on a new machine; otherwise restore the file: what it sealed cannot be opened without it"
+                "restore the file: what it sealed cannot be opened without it; to begin anew without those keys, `strongroom uninstall --purge` and `strongroom init`"
                     .to_owned(),
             ),
             Self::Malformed { .. } => {

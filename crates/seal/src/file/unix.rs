@@ -167,7 +167,7 @@ fn check_owner(path: &Path, facts: &Facts, or_root: bool) -> Result<(), FileErro
     Err(unsafe_file(
         path,
         &problem,
-        &format!("run `chown {us} {}` as root, or move it away", path.display()),
+        &format!("run `chown {us} {}` as root, or move it away", word(path)),
     ))
 }
 
@@ -177,7 +177,17 @@ fn check_mode(path: &Path, facts: &Facts, expected: &str) -> Result<(), FileErro
         return Ok(());
     }
     let problem = format!("others may use it (mode {mode:04o})");
-    Err(unsafe_file(path, &problem, &format!("run `chmod {expected} {}`", path.display())))
+    Err(unsafe_file(path, &problem, &format!("run `chmod {expected} {}`", word(path))))
+}
+
+/// `path` as one word of a shell, so that the command can be pasted.
+fn word(path: &Path) -> String {
+    let text = path.display().to_string();
+    if text.chars().all(|c| c.is_alphanumeric() || "/._-+@%:,=".contains(c)) {
+        text
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
 }
 
 fn link(path: &Path) -> FileError {

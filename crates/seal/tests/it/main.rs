@@ -209,6 +209,16 @@ fn a_private_file_may_be_behind_a_link_but_not_open_to_others() {
     assert!(matches!(open_private(&home.path().join("no")), Err(FileError::Missing { .. })));
 }
 
+#[test]
+fn a_command_that_puts_a_file_right_can_be_pasted() {
+    let (_home, dir) = dir();
+    dir.create_new("it's mine", b"x").unwrap();
+    let file = dir.path().join("it's mine");
+    set_mode(&file, 0o640);
+    let fix = open_private(&file).unwrap_err().hint().unwrap();
+    assert!(fix.ends_with(r"/it'\''s mine'`") && fix.starts_with("run `chmod 600 '/"), "{fix}");
+}
+
 fn refused(dir: &SecureDir, name: &str, expected: &str) {
     let path = dir.path().join(name);
     let errors = [
