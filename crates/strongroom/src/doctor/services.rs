@@ -1,7 +1,9 @@
 //! The services: what is configured loosely, and whether every credential is there.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
+use strongroom_model::network::{self, Cidr};
 use strongroom_model::ports::ResolveError;
 use strongroom_model::reference::SecretRef;
 use strongroom_model::secret::Secret;
@@ -18,12 +20,17 @@ use crate::environment::Host;
 const SHORT: usize = 8;
 
 pub(super) fn examine(config: &Config, host: &Host, vault: Option<Arc<Vault>>) -> Vec<Finding> {
+    let has_vault = vault.is_some();
     let resolver = resolver(host, vault);
     let mut findings = Vec::new();
     for service in config.services.values() {
         let before = findings.len();
         findings.extend(looseness(service));
-        let references: Vec<SecretRef> = service.auth.secrets.values().cloned().collect();
+        findings.extend(refused(service));
+        // A vault that does not open is one problem, and said: not one for each key in it.
+        let there = |reference: &&SecretRef| has_vault || reference.scheme() != "local";
+        let references: Vec<SecretRef> =
+            service.auth.secrets.values().filter(there).cloned().collect();
         for (reference, answer) in references.iter().zip(resolve(&resolver, &references)) {
             findings.extend(credential(service, reference, answer));
             if let Err(error) = resolver.permits(reference, &service.name) {
@@ -31,7 +38,8 @@ pub(super) fn examine(config: &Config, host: &Host, vault: Option<Arc<Vault>>) -
                 findings.push(Finding::problem(&about(service), error.to_string(), fix));
             }
         }
-        if findings.len() == before {
+        let all_seen = references.len() == service.auth.secrets.len();
+        if findings.len() == before && all_seen {
             let found = format!("{} with {}", service.origin, service.auth.scheme);
             findings.push(Finding::fine(&about(service), found));
         }
@@ -62,6 +70,22 @@ fn looseness(service: &Service) -> Vec<Finding> {
         ));
     }
     findings
+}
+
+/// A host that no call can reach, as far as that shows without looking its name up.
+fn refused(service: &Service) -> Option<Finding> {
+    let literal: Option<IpAddr> = service.origin.host.parse().ok();
+    let judged = |allow: &[Cidr]| {
+        network::check_host(&service.origin.host, allow)?;
+        literal.map_or(Ok(()), |address| network::vet(&[address], allow).map(drop))
+    };
+    let refusal = judged(&service.allow_ips).err()?;
+    let address = literal.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    let range = format!("{address}/{}", if address.is_ipv4() { 32 } else { 128 });
+    // Some hosts are refused whatever `allow_ips` says.
+    let helps = range.parse().is_ok_and(|range| judged(&[range]).is_ok());
+    let fix = helps.then(|| format!("strongroom edit {} --allow-ip {range}", service.name));
+    Some(Finding::problem(&about(service), format!("no call gets there: {}", refusal.message), fix))
 }
 
 /// Whether the secret is there, and can be told from ordinary text.

@@ -107,6 +107,11 @@ fn doctor_finds_what_is_broken_and_says_what_to_type() {
             "strongroom edit shop --key-stdin",
         ),
         (
+            "a service on this machine that is not let through",
+            &|s| drop(s.write(CONFIG, &SERVICE.replace("shop.example.org", "127.0.0.1:8443"))),
+            "strongroom edit shop --allow-ip 127.0.0.1/32",
+        ),
+        (
             "a client that starts another program",
             &|s| {
                 let entry = json!({"mcpServers": {"strongroom": {"command": "/nowhere"}}});
@@ -131,6 +136,17 @@ fn doctor_finds_what_is_broken_and_says_what_to_type() {
         let fixes = |f: &&serde_json::Value| f["fix"].as_str().is_some_and(|f| f.contains(fix));
         assert!(problems.iter().any(fixes), "{what}: {problems:#?}");
     }
+}
+
+#[test]
+fn a_lost_key_is_one_problem_however_many_secrets_it_opened() {
+    let sandbox = Sandbox::initialised();
+    sandbox.write(CONFIG, SERVICE);
+    std::fs::remove_file(sandbox.path(KEY)).unwrap();
+    let json = sandbox.run("doctor --json").json();
+    let findings = json["findings"].as_array().unwrap().iter();
+    let problems: Vec<_> = findings.filter(|finding| finding["level"] == "problem").collect();
+    assert!(matches!(&problems[..], [one] if one["about"] == "vault"), "{problems:#?}");
 }
 
 const SERVICE: &str = r#"
