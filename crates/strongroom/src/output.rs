@@ -178,18 +178,28 @@ impl Style {
 /// Rows as columns, two blanks between them, the last one ragged.
 pub fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |column: usize| {
-        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max()
-    };
+    let width =
+        |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| seen(cell)).max();
     let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
     let mut text = String::new();
     for row in rows {
         let line: Vec<String> =
-            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+            row.iter().zip(&widths).map(|(cell, width)| padded(cell, *width)).collect();
         text.push_str(line.join("  ").trim_end());
         text.push('\n');
     }
     text
+}
+
+fn padded(cell: &str, width: usize) -> String {
+    format!("{cell}{}", " ".repeat(width.saturating_sub(seen(cell))))
+}
+
+/// How many characters of `cell` are seen: colour has no width.
+fn seen(cell: &str) -> usize {
+    let mut parts = cell.split("\x1b[");
+    let first = parts.next().map_or(0, |part| part.chars().count());
+    first + parts.map(|part| part.chars().skip_while(|c| *c != 'm').skip(1).count()).sum::<usize>()
 }
 
 #[cfg(test)]
@@ -221,5 +231,8 @@ mod tests {
     fn columns_line_up() {
         let rows = [vec!["a".into(), "bc".into()], vec!["long".into(), "d".into()]];
         assert_eq!(table(&rows), "a     bc\nlong  d\n");
+        let dim = Style { colour: true }.dim("a");
+        let rows = [vec![dim.clone(), "bc".into()], vec!["long".into(), "d".into()]];
+        assert_eq!(table(&rows), format!("{dim}     bc\nlong  d\n"));
     }
 }

@@ -163,7 +163,7 @@ fn log(args: &Args, host: &Host) -> Result<(), Failure> {
         tracing_subscriber::fmt()
             .with_env_filter(filter)
             .with_writer(io::stderr)
-            .with_ansi(host.terminals.stderr)
+            .with_ansi(false)
             .try_init(),
     );
     Ok(())
