@@ -144,7 +144,8 @@ impl Stopped {
         // "--key <VALUE>" -> "--key"
         let argument = get(ContextKind::InvalidArg)
             .filter(|text| text.starts_with(['-', '<', '[']))
-            .map(|text| text.split(['=', ' ']).next().unwrap_or_default().to_owned());
+            .map(|text| text.split(['=', ' ']).next().unwrap_or_default().to_owned())
+            .map(|name| name.replace('[', "<").replace(']', ">"));
         let problem = match (self.error.kind(), argument) {
             (ErrorKind::UnknownArgument, Some(name)) => format!("there is no option `{name}` here"),
             (ErrorKind::UnknownArgument, None) => "there is an argument too many".to_owned(),

@@ -149,7 +149,9 @@ fn split(mut bytes: Vec<u8>, count: usize) -> Result<Vec<Vec<u8>>, Failure> {
     } else {
         let found = lines.len();
         drop(lines.into_iter().map(Secret::new).collect::<Vec<_>>());
-        Err(Failure::failed(format!("stdin has {found} lines, and there are {count} secrets")))
+        let lines = if found == 1 { "1 line".to_owned() } else { format!("{found} lines") };
+        Err(Failure::failed(format!("stdin has {lines}, and there are {count} secrets"))
+            .hint("give one line for each secret, in the order of the flags"))
     }
 }
 
@@ -171,10 +173,19 @@ fn ask(host: &Host, prompt: &str, fields: &[String]) -> Result<Vec<Vec<u8>>, Fai
     for field in fields {
         let which = if fields.len() > 1 { format!(", `{field}`") } else { String::new() };
         let text = rpassword::prompt_password(format!("Key ({prompt}{which}; not shown): "))
-            .map_err(Failure::failed)?;
+            .or_else(none_typed)?;
         values.push(text.into_bytes());
     }
     Ok(values)
+}
+
+/// The end of the input is an answer, too: no key.
+fn none_typed(error: io::Error) -> Result<String, Failure> {
+    if error.kind() == io::ErrorKind::UnexpectedEof {
+        Ok(String::new())
+    } else {
+        Err(Failure::failed(error))
+    }
 }
 
 /// What can be a key: something that can stand in one line of a request.
@@ -185,7 +196,8 @@ fn checked(value: Vec<u8>, output: Output) -> Result<Secret, Failure> {
     let has_edge = [value.first(), value.last()].contains(&Some(&b' '));
     let secret = Secret::new(value);
     if is_empty {
-        return Err(Failure::failed("the key is empty"));
+        return Err(Failure::failed("the key is empty, so nothing was changed")
+            .hint("paste it at the prompt, or give it by `--key-stdin`"));
     }
     if is_large {
         return Err(Failure::failed("the key is larger than 1 MiB"));

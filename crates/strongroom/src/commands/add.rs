@@ -26,8 +26,10 @@ use crate::{admin, confirm, home, stored};
 #[command(after_help = "Examples:
   strongroom add github
   strongroom add stripe --key-from-env STRIPE_KEY
-  pass show acme | strongroom add acme --base-url https://api.acme.example --auth bearer --key-stdin
-  strongroom add tickets --base-url https://t.example/v2 --auth headers --auth-header X-Api-Key \\
+  pass show acme | strongroom add acme --base-url https://api.acme.example \\
+      --auth bearer --key-stdin
+  strongroom add tickets --base-url https://t.example/v2 \\
+      --auth headers --auth-header X-Api-Key \\
       --allow 'GET|POST /tickets/**' --deny 'DELETE /**'")]
 pub struct Args {
     /// What agents call it

@@ -105,7 +105,13 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
             if args.project { ", and must not be committed" } else { "" },
         ));
     }
-    output.report(&done)
+    output.report(&done)?;
+    if args.http {
+        output.hint(
+            "it needs `strongroom serve --http`: `strongroom service install` keeps it running",
+        );
+    }
+    Ok(())
 }
 
 /// The token in the file, if it is good for `principal` at `url`.
