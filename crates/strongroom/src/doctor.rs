@@ -86,7 +86,8 @@ pub fn examine(host: &Host) -> Vec<Finding> {
     findings.extend(config(&home, host, vault));
     findings.extend(clients::examine(host));
     findings.extend(service_file(&home, host));
-    findings.extend(limits(current_limits()));
+    findings.extend(core_limit().map(core));
+    findings.extend(std::fs::read_to_string("/proc/swaps").ok().map(|swaps| swap(&swaps)));
     findings
 }
 
@@ -210,53 +211,47 @@ fn service_file(home: &Home, host: &Host) -> Option<Finding> {
     Some(Finding::warning(about, found, "strongroom service install"))
 }
 
-/// What the system lets this user's processes do: bytes of a core file, bytes of locked memory.
-/// `None`: without a limit.
-#[derive(Clone, Copy, Debug)]
-struct Limits {
-    core: Option<u64>,
-    locked: Option<u64>,
-}
-
+/// Bytes of a core file that this user's processes may leave. `None`: the system has no such limit.
 #[cfg(unix)]
-#[expect(clippy::unnecessary_wraps, reason = "Windows has no such limits")]
-fn current_limits() -> Option<Limits> {
+#[expect(clippy::unnecessary_wraps, reason = "Windows has no such limit")]
+fn core_limit() -> Option<u64> {
     use rustix::process::{Resource, getrlimit};
 
-    Some(Limits {
-        core: getrlimit(Resource::Core).current,
-        locked: getrlimit(Resource::Memlock).current,
-    })
+    Some(getrlimit(Resource::Core).current.unwrap_or(u64::MAX))
 }
 
 #[cfg(not(unix))]
-fn current_limits() -> Option<Limits> {
+fn core_limit() -> Option<u64> {
     None
 }
 
-fn limits(limits: Option<Limits>) -> Vec<Finding> {
-    /// As much as the secrets of many services take.
-    const ENOUGH: u64 = 64 << 10;
-    let Some(limits) = limits else { return Vec::new() };
-    let core = if limits.core == Some(0) {
+/// `serve` switches core files off for itself; the commands that read keys go by the user's limit.
+fn core(limit: u64) -> Finding {
+    if limit == 0 {
         Finding::fine("core dumps", "switched off")
     } else {
         Finding::warning(
             "core dumps",
-            "switched on: the memory of a broker that crashes could land on disk",
+            "switched on: the memory of a command that crashes could land on disk",
             "ulimit -c 0",
         )
-    };
-    let locked = if limits.locked.is_none_or(|bytes| bytes >= ENOUGH) {
-        Finding::fine("locked memory", "allowed")
+    }
+}
+
+/// `swaps` is Linux's `/proc/swaps`: a heading, and a line for each place. Memory is not locked
+/// (LM-17), so what stands in it can be swapped out.
+fn swap(swaps: &str) -> Finding {
+    let mut places = swaps.lines().skip(1).filter_map(|line| line.split_whitespace().next());
+    // Compressed memory is no disk.
+    if places.all(|place| place.starts_with("/dev/zram")) {
+        Finding::fine("swap", "none on a disk")
     } else {
         Finding::warning(
-            "locked memory",
-            "hardly any is allowed: secrets in memory could be swapped to disk",
-            "encrypt the swap, or raise `ulimit -l` to 64",
+            "swap",
+            "switched on: secrets in memory could be swapped to disk",
+            "encrypt the swap, unless it is encrypted already",
         )
-    };
-    vec![core, locked]
+    }
 }
 
 /// An error and its causes on one line.
@@ -274,21 +269,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn limits_that_could_put_secrets_on_disk_are_warned_of() {
-        let level = |core, locked| {
-            let findings = limits(Some(Limits { core, locked }));
-            (findings[0].level, findings[1].level)
-        };
-        assert_eq!(level(Some(0), None), (Level::Fine, Level::Fine));
-        assert_eq!(level(Some(0), Some(65536)), (Level::Fine, Level::Fine));
-        assert_eq!(level(None, Some(0)), (Level::Warning, Level::Warning));
-        assert!(limits(None).is_empty());
-    }
-
-    #[test]
-    fn every_warning_and_problem_of_ours_says_what_to_do() {
-        for finding in limits(Some(Limits { core: None, locked: Some(0) })) {
-            assert!(finding.fix.is_some(), "{finding:?}");
+    fn what_could_put_secrets_on_disk_is_warned_of_with_a_remedy() {
+        const HEADING: &str = "Filename\tType\tSize\tUsed\tPriority\n";
+        let swap = |lines: &str| swap(&format!("{HEADING}{lines}"));
+        for (finding, level) in [
+            (core(0), Level::Fine),
+            (core(1), Level::Warning),
+            (core(u64::MAX), Level::Warning),
+            (swap(""), Level::Fine),
+            (swap("/dev/zram0 partition 8388604 0 100\n"), Level::Fine),
+            (swap("/dev/dm-1 partition 8388604 0 -2\n"), Level::Warning),
+            (swap("/dev/zram0 partition 1 0 100\n/swapfile file 1 0 -2\n"), Level::Warning),
+        ] {
+            assert_eq!(finding.level, level, "{finding:?}");
+            assert_eq!(finding.fix.is_some(), level == Level::Warning, "{finding:?}");
         }
     }
 }
