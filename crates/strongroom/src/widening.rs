@@ -22,6 +22,13 @@ pub fn of(old: &Service, new: &Service) -> Vec<String> {
         wider.push("trusts other certificate authorities".to_owned());
     }
     rules(old, new, &mut wider);
+    // A header can choose another account, or another method than the one that is judged.
+    for (name, _) in new.fixed_headers.iter().filter(|header| !old.fixed_headers.contains(header)) {
+        wider.push(format!("sends another `{name}` with every request"));
+    }
+    if old.auth.scheme != new.auth.scheme {
+        wider.push(format!("sends the key as `{}`", new.auth.scheme));
+    }
     if old.grammar != new.grammar {
         wider.push("reads paths in another way".to_owned());
     }
@@ -101,6 +108,11 @@ mod tests {
                 "reaches addresses in 127.0.0.1/32",
             ),
             ("deny = ", "range = true\ndeny = ", "reads paths in another way"),
+            (
+                "deny = ",
+                "headers = { X-HTTP-Method-Override = \"DELETE\" }\ndeny = ",
+                "sends another `x-http-method-override` with every request",
+            ),
         ] {
             let wider = of(&service(OLD), &service(&OLD.replace(from, to)));
             assert!(wider.contains(&expected.to_owned()), "{expected}: {wider:?}");
