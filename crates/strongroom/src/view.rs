@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde::Serialize;
+use serde_json::{Value, json};
+use strongroom_model::canonical::Grammar;
 use strongroom_model::policy::Verdict;
-use strongroom_model::service::{Scheme, Service};
+use strongroom_model::service::{Limits, Scheme, Service};
 
 use crate::output::{Report, Style};
 
@@ -20,6 +22,10 @@ pub struct ServiceView {
     settings: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     headers: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    request_headers: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    redact_fields: Vec<String>,
     allow: Vec<String>,
     ask: Vec<String>,
     deny: Vec<String>,
@@ -33,6 +39,12 @@ pub struct ServiceView {
     #[serde(skip_serializing_if = "Option::is_none")]
     test_path: Option<String>,
     calls_per_minute: u32,
+    /// How paths and methods are read, where it is not as usual: keys and values of the file.
+    #[serde(flatten)]
+    grammar: BTreeMap<&'static str, Value>,
+    /// The limits that are not the usual ones.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    limits: BTreeMap<&'static str, u64>,
 }
 
 impl ServiceView {
@@ -50,6 +62,8 @@ impl ServiceView {
             secrets: auth.secrets.iter().map(|(k, v)| (k.clone(), v.to_string())).collect(),
             settings: auth.settings.clone(),
             headers: service.fixed_headers.iter().cloned().collect(),
+            request_headers: service.request_headers.clone(),
+            redact_fields: service.redact_fields.clone(),
             allow: rules(Verdict::Allow),
             ask: rules(Verdict::Ask),
             deny: rules(Verdict::Deny),
@@ -63,12 +77,40 @@ impl ServiceView {
                 .map(|names| names.iter().map(ToString::to_string).collect()),
             test_path: service.test_path.clone(),
             calls_per_minute: service.limits.calls_per_minute,
+            grammar: unusual_grammar(service.grammar),
+            limits: unusual_limits(&service.limits),
         }
     }
 
     /// Its row in a list: name, URL, auth type, what is allowed in short.
     pub fn row(&self) -> Vec<String> {
         vec![self.name.clone(), self.base_url.clone(), self.auth.clone(), self.in_short()]
+    }
+
+    /// What most services do without, for a person.
+    fn particulars(&self) -> Vec<(&'static str, String)> {
+        let mut lines = Vec::new();
+        lines.extend(self.request_headers.iter().map(|name| ("agent sets", name.clone())));
+        for key in self.grammar.keys() {
+            let (label, meaning) = match *key {
+                "encoded_slash" => ("paths", "`%2F` is part of its segment"),
+                "path_params" => ("paths", "`;` may stand in a segment"),
+                "case_insensitive" => ("rules", "match without regard to case"),
+                "method_override" => ("methods", "`_method` is refused in query and form"),
+                _ => ("agent sets", "range"),
+            };
+            lines.push((label, format!("{meaning} ({key})")));
+        }
+        if !self.redact_fields.is_empty() {
+            lines.push(("redacts", format!("fields {}", self.redact_fields.join(", "))));
+        }
+        for (key, limit) in &self.limits {
+            lines.push((
+                "limit",
+                format!("{} {}", key.trim_end_matches("_ms"), amount(key, *limit)),
+            ));
+        }
+        lines
     }
 
     fn in_short(&self) -> String {
@@ -91,6 +133,50 @@ impl ServiceView {
             words.join("; ")
         }
     }
+}
+
+fn unusual_grammar(grammar: Grammar) -> BTreeMap<&'static str, Value> {
+    let Grammar { encoded_slash, path_params, case_insensitive, method_override, range } = grammar;
+    let known = [
+        ("encoded_slash", encoded_slash, json!("segment")),
+        ("path_params", path_params, json!("allow")),
+        ("case_insensitive", case_insensitive, json!(true)),
+        ("method_override", method_override, json!(true)),
+        ("range", range, json!(true)),
+    ];
+    known
+        .into_iter()
+        .filter(|(_, is_set, _)| *is_set)
+        .map(|(key, _, as_set)| (key, as_set))
+        .collect()
+}
+
+fn unusual_limits(limits: &Limits) -> BTreeMap<&'static str, u64> {
+    let all = |limits: &Limits| {
+        [
+            ("request_bytes", limits.request_bytes as u64),
+            ("response_bytes", limits.response_bytes as u64),
+            ("connect_ms", limits.connect_ms),
+            ("first_byte_ms", limits.first_byte_ms),
+            ("total_ms", limits.total_ms),
+            ("calls_per_minute", u64::from(limits.calls_per_minute)),
+        ]
+    };
+    let pairs = all(limits).into_iter().zip(all(&Limits::default()));
+    pairs.filter(|(ours, usual)| ours != usual).map(|(ours, _)| ours).collect()
+}
+
+/// A limit in the largest unit of the file that says it exactly.
+fn amount(key: &str, limit: u64) -> String {
+    let units: &[(u64, &str)] = if key.ends_with("_ms") {
+        &[(60_000, "m"), (1000, "s"), (1, "ms")]
+    } else if key.ends_with("_bytes") {
+        &[(1 << 20, "MiB"), (1_000_000, "MB"), (1 << 10, "KiB"), (1000, "kB"), (1, "B")]
+    } else {
+        &[(1, "")]
+    };
+    let exact = units.iter().find(|(unit, _)| limit.is_multiple_of(*unit));
+    exact.map_or_else(|| limit.to_string(), |(unit, name)| format!("{}{name}", limit / unit))
 }
 
 /// A service that was just added or changed: long lists are only counted.
@@ -130,6 +216,9 @@ impl Report for ServiceView {
         }
         for (name, value) in &self.headers {
             line("header", &format!("{name}: {value}"));
+        }
+        for (key, value) in self.particulars() {
+            line(key, &value);
         }
         if self.allows_everything {
             line("allow", &style.yellow("everything (--allow-all)"));

@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::thread;
 
+use serde_json::json;
 use strongroom_testkit::canary;
 use strongroom_testkit::oracle::Oracle;
 
@@ -180,4 +181,56 @@ fn a_configuration_that_others_can_write_is_not_read() {
     assert!(ran.stderr.contains("strongroom.toml") && ran.stderr.contains("chmod"), "{ran:?}");
     sandbox.chmod(FILE, 0o600);
     sandbox.run("list").ok();
+}
+
+#[test]
+fn show_has_every_key_of_the_file_that_is_not_as_usual() {
+    let sandbox = Sandbox::headless();
+    add(&sandbox, "acme");
+    let usual = sandbox.run("show acme --json").ok().json();
+    let more = r#"request_headers = ["X-Trace"]
+redact_fields = ["client_secret"]
+encoded_slash = "segment"
+path_params = "allow"
+case_insensitive = true
+method_override = true
+range = true
+principals = ["claude-code"]
+limits = { response_bytes = "1MiB", connect = "1500ms", total = "60s", calls_per_minute = 7 }
+"#;
+    sandbox.write(FILE, &format!("{}{more}", sandbox.read(FILE)));
+    let expected = json!({
+        "request_headers": ["x-trace"],
+        "redact_fields": ["client_secret"],
+        "encoded_slash": "segment",
+        "path_params": "allow",
+        "case_insensitive": true,
+        "method_override": true,
+        "range": true,
+        "principals": ["claude-code"],
+        "limits": {
+            "response_bytes": 1 << 20, "connect_ms": 1500, "total_ms": 60_000, "calls_per_minute": 7,
+        },
+    });
+    let shown = sandbox.run("show acme --json").ok().json();
+    for (key, value) in expected.as_object().unwrap() {
+        assert_eq!((&shown[key], usual.get(key)), (value, None), "{key}");
+    }
+    let text = sandbox.run("show acme").ok().stdout;
+    for line in [
+        "  agent sets x-trace",
+        "  redacts    fields client_secret",
+        "  paths      `%2F` is part of its segment (encoded_slash)",
+        "  paths      `;` may stand in a segment (path_params)",
+        "  rules      match without regard to case (case_insensitive)",
+        "  methods    `_method` is refused in query and form (method_override)",
+        "  agent sets range (range)",
+        "  only for   claude-code",
+        "  limit      response_bytes 1MiB",
+        "  limit      connect 1500ms",
+        "  limit      total 1m",
+        "  limit      calls_per_minute 7",
+    ] {
+        assert!(text.lines().any(|there| there == line), "{line}\n{text}");
+    }
 }
