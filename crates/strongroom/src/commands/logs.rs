@@ -2,6 +2,7 @@
 
 mod join;
 
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
@@ -11,8 +12,10 @@ use strongroom_store::audit::{self, Filter};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use crate::config::{Config, near};
 use crate::environment::Host;
 use crate::failure::Failure;
+use crate::home;
 use crate::output::Output;
 use join::Joiner;
 
@@ -61,11 +64,16 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
     };
     let mut reader = audit::read(dir, filter);
     let mut joiner = Joiner::default();
+    let mut is_silent = true;
     loop {
         for record in reader.by_ref() {
+            is_silent = false;
             if let Some(entry) = joiner.take(&record.map_err(Failure::from)?) {
                 output.report(&entry)?;
             }
+        }
+        if std::mem::take(&mut is_silent) {
+            warn_of_unknown_names(args, host, *output)?;
         }
         if !args.follow {
             break;
@@ -75,6 +83,50 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
     for entry in joiner.rest() {
         output.report(&entry)?;
     }
+    Ok(())
+}
+
+/// Nothing may be shown because nothing happened, or because a name was mistyped.
+fn warn_of_unknown_names(args: &Args, host: &Host, output: Output) -> Result<(), Failure> {
+    let home = host.home()?;
+    if let Some(name) = &args.service {
+        // The audit is shown whether or not the configuration can be read.
+        let known = Config::load(&home)
+            .map(|config| config.services.keys().map(ToString::to_string).collect::<Vec<_>>());
+        let filter = Filter { service: Some(name.clone()), ..Filter::default() };
+        warn_of_unknown("service", name, known.ok(), filter, host, output)?;
+    }
+    if let Some(name) = &args.principal {
+        let vault = home::open(&home, Arc::clone(&host.clock)).ok();
+        let known = vault.and_then(|vault| {
+            let infos = vault.principals().list().ok()?;
+            Some(infos.into_iter().map(|info| info.name.to_string()).collect())
+        });
+        let filter = Filter { principal: Some(name.clone()), ..Filter::default() };
+        warn_of_unknown("principal", name, known, filter, host, output)?;
+    }
+    Ok(())
+}
+
+/// What is gone has its history still, and what has a history is no mistake.
+fn warn_of_unknown(
+    what: &str,
+    name: &str,
+    known: Option<Vec<String>>,
+    filter: Filter,
+    host: &Host,
+    output: Output,
+) -> Result<(), Failure> {
+    let Some(known) = known.filter(|known| !known.iter().any(|there| there == name)) else {
+        return Ok(());
+    };
+    let dir = SecureDir::open(host.home()?.audit_dir())?;
+    if audit::read(dir, filter).next().is_some() {
+        return Ok(());
+    }
+    let near = near::nearest(name, known.iter().map(String::as_str));
+    let near = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+    output.warn(&format!("{}, and no record of one{near}", near::there_is_no(what, name)));
     Ok(())
 }
 
