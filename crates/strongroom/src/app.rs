@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use strongroom_model::audit::{AuditSink, Draft};
-use strongroom_model::ports::{Authenticator, Calls, Clock, Provider};
+use strongroom_model::ports::{Authenticator, Calls, Clock, Provider, ResolveError};
 use strongroom_model::principal::{Principal, Source};
+use strongroom_model::reference::SecretRef;
 use strongroom_model::secret::Secret;
 use strongroom_proxy::{Broker, Parts, SystemDns};
 use strongroom_seal::SecureDir;
@@ -64,6 +65,12 @@ pub fn resolver(host: &Host, vault: Option<Arc<Vault>>) -> Resolver {
         providers.push(Box::new(LocalProvider::new(vault)));
     }
     Resolver::new(providers)
+}
+
+/// What `references` resolve to in this process, now.
+pub fn resolve(resolver: &Resolver, references: &[SecretRef]) -> Vec<Result<Secret, ResolveError>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_or_else(|_| Vec::new(), |runtime| runtime.block_on(resolver.resolve(references)))
 }
 
 /// The tokens in the vault.

@@ -7,10 +7,12 @@ use std::fmt;
 use std::io::{self, Read as _};
 use std::str::FromStr;
 
+use strongroom_model::ports::ResolveError;
 use strongroom_model::redact;
 use strongroom_model::reference::SecretRef;
 use strongroom_model::secret::Secret;
 
+use crate::app::{resolve, resolver};
 use crate::environment::Host;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -113,6 +115,32 @@ impl KeyFlags {
             secrets.push(checked(value, *output)?);
         }
         Ok(Key::Values(secrets))
+    }
+}
+
+impl Key {
+    /// Warns where the key stays at a place that has no key to give now. It may have one by the time
+    /// that a broker asks, in an environment of its own, so this is no error.
+    pub fn warn_if_absent(&self, host: &Host, output: &Output) {
+        // Whether a stored secret is there and may be used was checked before.
+        let Self::At(reference) = self else { return };
+        if reference.scheme() == "local" {
+            return;
+        }
+        let references = std::slice::from_ref(reference);
+        for error in resolve(&resolver(host, None), references).into_iter().filter_map(Result::err)
+        {
+            let why = match error {
+                ResolveError::NotFound { .. } if reference.scheme() == "env" => {
+                    "the variable is not set or empty; set it where the broker is started".into()
+                }
+                ResolveError::NotFound { .. } => "there is no such file".to_owned(),
+                ResolveError::Denied { why, .. } => why,
+                ResolveError::Unusable { why, .. } => why.to_owned(),
+                other => other.to_string(),
+            };
+            output.warn(&format!("`{reference}` has no key to give now: {why}"));
+        }
     }
 }
 

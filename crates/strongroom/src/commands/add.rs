@@ -72,6 +72,7 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
     }
     editor.save()?;
 
+    key.warn_if_absent(host, output);
     output.report(&Brief(ServiceView::new(config.service(args.name.as_str())?)))?;
     output.hint("run `strongroom connect` to let a client use it");
     Ok(())

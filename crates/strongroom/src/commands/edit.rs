@@ -104,6 +104,9 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
         }
     }
     editor.save()?;
+    if let Some(key) = &key {
+        key.warn_if_absent(host, output);
+    }
     output.report(&Brief(ServiceView::new(config.service(&args.name)?)))?;
     if key.is_some() {
         output.say("The new key is used from the next call on.");

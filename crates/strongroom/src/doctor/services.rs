@@ -8,11 +8,10 @@ use strongroom_model::ports::ResolveError;
 use strongroom_model::reference::SecretRef;
 use strongroom_model::secret::Secret;
 use strongroom_model::service::{Scheme, Service};
-use strongroom_secrets::Resolver;
 use strongroom_store::Vault;
 
 use super::Finding;
-use crate::app::resolver;
+use crate::app::{resolve, resolver};
 use crate::config::Config;
 use crate::environment::Host;
 
@@ -111,9 +110,4 @@ fn credential(
             Some(Finding::problem(&about(service), error.to_string(), Some(fix)))
         }
     }
-}
-
-fn resolve(resolver: &Resolver, references: &[SecretRef]) -> Vec<Result<Secret, ResolveError>> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_or_else(|_| Vec::new(), |runtime| runtime.block_on(resolver.resolve(references)))
 }

@@ -234,3 +234,37 @@ limits = { response_bytes = "1MiB", connect = "1500ms", total = "60s", calls_per
         assert!(text.lines().any(|there| there == line), "{line}\n{text}");
     }
 }
+
+#[test]
+fn a_reference_that_gives_no_key_now_is_warned_of_and_kept() {
+    let sandbox = Sandbox::headless().with("SET", "canary-canary-1");
+    let open = sandbox.write("open.key", "canary-canary-2");
+    sandbox.chmod("open.key", 0o644);
+    let private = sandbox.write("private.key", "canary-canary-3");
+    sandbox.chmod("private.key", 0o600);
+    sandbox.write("empty.key", "");
+    sandbox.chmod("empty.key", 0o600);
+    let file = |path: &Path| format!("file://{}", path.display());
+    let table = [
+        ("env://NOPE".to_owned(), Some("the variable is not set or empty")),
+        (file(&sandbox.path("none.key")), Some("there is no such file")),
+        (file(&open), Some("chmod 600")),
+        (file(&sandbox.path("empty.key")), Some("empty")),
+        ("env://SET".to_owned(), None),
+        (file(&private), None),
+    ];
+    let add = ["add", "acme", "--base-url", "https://a.example", "--auth", "bearer"];
+    for (reference, expected) in table {
+        let key = ["--key-from", reference.as_str()];
+        let added = sandbox.feed(&[add.as_slice(), &key].concat(), "").ok();
+        let edited = sandbox.feed(&[["edit", "acme"].as_slice(), &key].concat(), "").ok();
+        for ran in [added, edited] {
+            let warned = ran.stderr.contains("has no key to give now");
+            assert_eq!(warned, expected.is_some(), "{reference}: {ran:?}");
+            assert!(ran.stderr.contains(expected.unwrap_or_default()), "{reference}: {ran:?}");
+            assert!(ran.stdout.contains(&reference), "{ran:?}");
+            assert!(!format!("{ran:?}").contains("canary"), "{ran:?}");
+        }
+        sandbox.run("remove acme --yes").ok();
+    }
+}
