@@ -44,6 +44,21 @@ impl Target {
         Ok(Self { client, path })
     }
 
+    /// The file of `client` in the project in the current directory, if there is one and it is not
+    /// the user's as well.
+    pub fn in_project(client: &'static Client, host: &Host) -> Option<Self> {
+        let target = Self::locate(client, host, true).ok()?;
+        let there = std::fs::canonicalize(&target.path).ok()?;
+        let user = client.user_file(&host.environment).ok();
+        let user = user.and_then(|path| std::fs::canonicalize(path).ok());
+        (user.as_ref() != Some(&there)).then_some(target)
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Refuses where nothing says that the client is on this machine.
     pub fn check_installed(&self, host: &Host) -> Result<(), Failure> {
         let places = self.client.detect(&host.environment);

@@ -138,7 +138,8 @@ fn text(path: &Path) -> Result<&str, Failure> {
 
 /// Stop an MCP client from using Strongroom
 ///
-/// Removes the entry that `connect` wrote. The principal and its history stay.
+/// Removes the entry that `connect` wrote: from the user's configuration, and from that of the
+/// project in the current directory. The principal and its history stay.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:
   strongroom disconnect claude-code --dry-run")]
@@ -149,7 +150,7 @@ pub struct DisconnectArgs {
     /// Show the change as a diff and write nothing
     #[arg(long)]
     dry_run: bool,
-    /// Change this project's configuration (in the current directory) and not the user's
+    /// Change this project's configuration (in the current directory) and never the user's
     #[arg(long)]
     project: bool,
 }
@@ -157,21 +158,47 @@ pub struct DisconnectArgs {
 /// Disconnects a client.
 pub fn disconnect(args: &DisconnectArgs, host: &Host, output: &Output) -> Result<(), Failure> {
     let client = find(&args.client).ok_or_else(|| Failure::usage("there is no such client"))?;
-    let target = Target::locate(client, host, args.project)?;
-    if args.dry_run {
-        return output.report(&target.remove(host, true)?);
+    for target in connected(client, args.project, host, *output)? {
+        if args.dry_run {
+            output.report(&target.remove(host, true)?)?;
+            continue;
+        }
+        let connection = target.connection()?.0;
+        record(connection.as_ref(), client, host, output);
+        let done = target.remove(host, false)?;
+        if matches!(connection, Some(Connection::Http { .. })) {
+            revoke(client, host, output);
+        }
+        output.report(&done)?;
     }
-    let connection = target.connection()?.0;
-    record(&connection, client, host, output);
-    let done = target.remove(host, false)?;
-    if matches!(connection, Some(Connection::Http { .. })) {
-        revoke(client, host, output);
+    Ok(())
+}
+
+/// The files of `client` that have our entry: the user's, and the project's where there is one. If
+/// none has it, the one that would.
+fn connected(
+    client: &'static Client,
+    project: bool,
+    host: &Host,
+    output: Output,
+) -> Result<Vec<Target>, Failure> {
+    let first = Target::locate(client, host, project)?;
+    let second = if project { None } else { Target::in_project(client, host) };
+    let Some(second) = second else { return Ok(vec![first]) };
+    match second.connection() {
+        Ok((Some(_), _)) if first.connection()?.0.is_some() => Ok(vec![first, second]),
+        Ok((Some(_), _)) => Ok(vec![second]),
+        Ok((None, _)) => Ok(vec![first]),
+        Err(failure) => {
+            let why = failure.error.map_or_else(String::new, |error| error.to_string());
+            output.warn(&format!("{why}: an entry of Strongroom in it would be left"));
+            Ok(vec![first])
+        }
     }
-    output.report(&done)
 }
 
 /// Records that `client` is disconnected.
-pub fn record(connection: &Option<Connection>, client: &Client, host: &Host, output: &Output) {
+pub fn record(connection: Option<&Connection>, client: &Client, host: &Host, output: &Output) {
     if connection.is_some() {
         admin::record_if_possible(host, output, "client.disconnect", &client.name);
     }

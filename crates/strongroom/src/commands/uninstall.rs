@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::clients::change::Target;
 use crate::clients::survey::{Connection, survey};
-use crate::clients::{file, find};
+use crate::clients::{Client, file, find};
 use crate::commands::connect::{record, revoke};
 use crate::commands::shown;
 use crate::environment::Host;
@@ -20,7 +20,8 @@ const WORD: &str = "purge";
 
 /// Take Strongroom out of the clients and the system
 ///
-/// Removes its entries from the clients' configurations, and the service. Keys, policies and the
+/// Removes its entries from the clients' configurations, that of the project in the current directory
+/// included, and the service. Keys, policies and the
 /// audit stay, unless you say `--purge`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -45,28 +46,7 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
         confirm(host, *output)?;
     }
     let mut done = Done { dry_run: args.dry_run, ..Done::default() };
-    let mut problems = Vec::new();
-    for found in survey(&host.environment) {
-        let Some(client) = find(found.name) else { continue };
-        if let Some(path) = &found.file {
-            done.backups.extend(file::backups(path));
-        }
-        if let Some(problem) = found.problem {
-            problems.push(problem);
-        }
-        if found.connection.is_none() {
-            continue;
-        }
-        if !args.dry_run {
-            record(&found.connection, client, host, output);
-        }
-        let changed = Target::locate(client, host, false)?.remove(host, args.dry_run)?;
-        if !args.dry_run && matches!(found.connection, Some(Connection::Http { .. })) {
-            revoke(client, host, output);
-        }
-        done.disconnected.push(found.name);
-        done.backups.extend(changed.backup);
-    }
+    let problems = disconnect(host, *output, &mut done)?;
     let service = autostart::place(&host.environment, &home)?;
     if service.exists() {
         if !args.dry_run {
@@ -96,7 +76,61 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
     for problem in problems {
         output.warn(&format!("{problem}: an entry of Strongroom in it would be left"));
     }
-    output.report(&Shown { done: &done, host })
+    output.report(&Shown { done: &done, host })?;
+    output.hint(
+        "project files in other directories were not looked at: run `strongroom uninstall` there as \
+         well",
+    );
+    Ok(())
+}
+
+/// Takes our entry out of every client's file, and out of those of the project in the current
+/// directory. Gives what is wrong with the files that cannot be read.
+fn disconnect(host: &Host, output: Output, done: &mut Done) -> Result<Vec<String>, Failure> {
+    let mut problems = Vec::new();
+    for found in survey(&host.environment) {
+        let Some(client) = find(found.name) else { continue };
+        if let Some(path) = &found.file {
+            done.backups.extend(file::backups(path));
+        }
+        problems.extend(found.problem);
+        if found.connection.is_some() {
+            let target = Target::locate(client, host, false)?;
+            remove(client, &target, found.connection.as_ref(), host, output, done)?;
+            done.disconnected.push(found.name);
+        }
+        let Some(target) = Target::in_project(client, host) else { continue };
+        done.backups.extend(file::backups(target.path()));
+        match target.connection() {
+            Ok((None, _)) => {}
+            Ok((connection, _)) => {
+                remove(client, &target, connection.as_ref(), host, output, done)?;
+                done.projects.push(target.path().to_owned());
+            }
+            Err(failure) => problems.extend(failure.error.map(|error| error.to_string())),
+        }
+    }
+    Ok(problems)
+}
+
+fn remove(
+    client: &Client,
+    target: &Target,
+    connection: Option<&Connection>,
+    host: &Host,
+    output: Output,
+    done: &mut Done,
+) -> Result<(), Failure> {
+    if done.dry_run {
+        target.remove(host, true)?;
+        return Ok(());
+    }
+    record(connection, client, host, &output);
+    done.backups.extend(target.remove(host, false)?.backup);
+    if matches!(connection, Some(Connection::Http { .. })) {
+        revoke(client, host, &output);
+    }
+    Ok(())
 }
 
 /// Asks a person at the terminal; without one the answer is no.
@@ -120,6 +154,8 @@ struct Done {
     dry_run: bool,
     /// Clients whose entry is gone.
     disconnected: Vec<&'static str>,
+    /// Files of the project in the current directory whose entry is gone.
+    projects: Vec<PathBuf>,
     /// The service's file, which is gone.
     service: Option<PathBuf>,
     /// What `--purge` removed.
@@ -143,7 +179,7 @@ impl Serialize for Shown<'_> {
 
 impl Report for Shown<'_> {
     fn text(&self, style: Style) -> String {
-        let Done { dry_run, disconnected, service, purged, backups, left } = self.done;
+        let Done { dry_run, disconnected, projects, service, purged, backups, left } = self.done;
         let list = |paths: &[PathBuf]| {
             let line = |path: &PathBuf| format!("  {}\n", shown(path, &self.host.environment));
             paths.iter().map(line).collect::<Vec<_>>().concat()
@@ -165,7 +201,7 @@ impl Report for Shown<'_> {
                 first.to_uppercase().collect::<String>() + letters.as_str()
             })
         };
-        let mut text = part(&headed("disconnected:"), clients.concat());
+        let mut text = part(&headed("disconnected:"), clients.concat() + &list(projects));
         text.push_str(&part(&headed("removed:"), list(&service) + &list(purged)));
         if text.is_empty() {
             text.push_str("No client and no service uses Strongroom.\n\n");

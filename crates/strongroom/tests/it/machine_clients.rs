@@ -243,3 +243,48 @@ fn a_client_is_disconnected_without_a_home_and_none_is_made() {
     assert_eq!(value(&sandbox, CURSOR), json!({"mcpServers": {}}));
     assert_eq!(sandbox.names(""), [".cursor"]);
 }
+
+#[test]
+fn a_projects_entry_is_found_from_within_the_project() {
+    let sandbox = Sandbox::initialised();
+    let connect = || {
+        sandbox.run("connect claude-code --project").ok();
+        sandbox.run("connect vscode --project").ok();
+    };
+    let files = [".mcp.json", ".vscode/mcp.json"];
+    let is_connected = |file: &str| sandbox.read(file).contains(PROGRAM);
+
+    connect();
+    let done = sandbox.run("disconnect claude-code --json").ok().json();
+    assert_eq!((&done["changed"], is_connected(files[0])), (&json!(true), false), "{done}");
+    assert!(is_connected(files[1]), "only the one that was named");
+
+    // The user's and the project's.
+    connect();
+    sandbox.run("connect claude-code --force").ok();
+    sandbox.run("disconnect claude-code --project").ok();
+    assert!(is_connected(".claude.json") && !is_connected(files[0]));
+    connect();
+    sandbox.run("disconnect claude-code").ok();
+    assert!(!is_connected(".claude.json") && !is_connected(files[0]));
+
+    connect();
+    let planned = sandbox.run("uninstall --dry-run --json").ok().json();
+    assert!(files.iter().all(|file| is_connected(file)), "nothing is done yet");
+    let done = sandbox.run("uninstall --json").ok().json();
+    assert_eq!(done["projects"], planned["projects"]);
+    assert_eq!(done["projects"], json!(files.map(|file| sandbox.path(file))));
+    assert!(!files.iter().any(|file| is_connected(file)));
+}
+
+#[test]
+fn a_projects_file_that_is_broken_does_not_keep_the_user_connected() {
+    let sandbox = Sandbox::initialised();
+    sandbox.run("connect claude-code --force").ok();
+    sandbox.write(".mcp.json", "{");
+    for command in ["disconnect claude-code", "uninstall"] {
+        let ran = sandbox.run(command).ok();
+        assert!(ran.stderr.contains(".mcp.json: "), "{ran:?}");
+        assert!(!sandbox.read(".claude.json").contains(PROGRAM), "{command}");
+    }
+}
