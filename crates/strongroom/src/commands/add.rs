@@ -55,7 +55,9 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
         stored::check_use(&vault, reference, &args.name)?;
         if reference.scheme() == "local" && !Editor::open(&home)?.config().headless {
             let wider = format!("uses the stored secret `{reference}`");
-            confirm::at_terminal(&[wider], &*host.clock)?;
+            confirm::at_terminal(&[wider], &*host.clock).inspect_err(|_| {
+                admin::record_if_possible(host, output, "service.add.refused", args.name.as_str());
+            })?;
         }
     }
 

@@ -83,7 +83,9 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
     let preview = change.apply(&mut Editor::open(&home)?, &old)?;
     let wider = widening::of(&old, preview.service(&args.name)?);
     if !wider.is_empty() && !config.headless {
-        confirm::at_terminal(&wider, &*host.clock)?;
+        confirm::at_terminal(&wider, &*host.clock).inspect_err(|_| {
+            admin::record_if_possible(host, output, "service.edit.refused", &args.name);
+        })?;
     }
 
     let mut editor = Editor::open(&home)?;

@@ -168,6 +168,8 @@ fn widening_without_a_person_is_denied_and_narrowing_is_not() {
     assert_eq!(all.code, 0, "{all:?}");
     // What was narrowed cannot be taken back alone.
     assert_eq!(run(&["edit", "acme", "--remove-rule", "* /admin/**"]).code, 3);
+    let logged = sandbox.run("logs").ok().stdout.clone();
+    assert_eq!(logged.matches("| acme | service.edit.refused\n").count(), 6, "{logged}");
     // A new key of the same service lets nobody do more.
     sandbox.feed(&["edit", "acme", "--key-stdin"], "another-key-0123").ok();
 }
