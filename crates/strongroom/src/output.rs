@@ -71,6 +71,26 @@ impl Output {
         }
     }
 
+    /// Whether somebody may still read stdout. Known without writing, for who waits for something to
+    /// say.
+    #[cfg(unix)]
+    pub fn is_read(&self) -> bool {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+        let stdout = io::stdout();
+        let mut watched = [PollFd::new(&stdout, PollFlags::empty())];
+        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        // What cannot be asked is found out by the next write.
+        poll(&mut watched, Some(&at_once)).is_err()
+            || !watched[0].revents().intersects(PollFlags::ERR | PollFlags::HUP)
+    }
+
+    /// Whether somebody may still read stdout: the next write finds out.
+    #[cfg(not(unix))]
+    pub fn is_read(&self) -> bool {
+        true
+    }
+
     /// Says something to the person, on stderr; nothing with `--json`.
     pub fn say(&self, text: &str) {
         if !self.json {

@@ -79,6 +79,10 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
             break;
         }
         thread::sleep(PAUSE);
+        // `strongroom logs -f | head`: the next record may be days away.
+        if !output.is_read() {
+            return Ok(());
+        }
     }
     for entry in joiner.rest() {
         output.report(&entry)?;

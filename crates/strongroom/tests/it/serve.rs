@@ -235,6 +235,17 @@ async fn logs_that_follow_show_a_call_when_it_ends() {
     logs.end(Duration::from_secs(10)).unwrap();
 }
 
+#[test]
+fn logs_that_follow_end_when_nobody_reads_them_though_nothing_happens() {
+    let sandbox = Sandbox::initialised();
+    let mut logs = sandbox.child(&["logs", "-f"]);
+    let mut lines = BufReader::new(logs.stdout().unwrap()).lines();
+    assert!(lines.next().unwrap().unwrap().ends_with("home.create"));
+    drop(lines);
+    let ended = logs.wait_timeout(Duration::from_secs(10)).unwrap();
+    assert!(ended.is_some_and(|status| status.success()), "{ended:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn over_http_a_token_says_who_calls_until_it_is_disabled() {
     let upstream = echo().await;
