@@ -37,6 +37,9 @@ pub const FILE: &str = "strongroom.toml";
 /// The largest file.
 const LARGEST: usize = 1 << 20;
 
+/// The keys of the file itself.
+const ROOT_KEYS: &[&str] = &["machine_key", "headless", "calls_at_once", "services"];
+
 /// What the file says, checked.
 #[derive(Debug)]
 pub struct Config {
@@ -101,7 +104,7 @@ impl Config {
         let reader = Reader::new(file, text);
         let document = reader.document()?;
         let root = reader.root(&document);
-        root.only(&["machine_key", "headless", "calls_at_once", "services"])?;
+        root.only(ROOT_KEYS)?;
         if let Some(key) = root.table("machine_key")? {
             machine_key(&key)?;
         }

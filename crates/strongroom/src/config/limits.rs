@@ -14,6 +14,10 @@ const MOST_CALLS: u64 = 10_000_000;
 
 const MOST_AT_ONCE: u64 = 10_000;
 
+/// The keys of a `limits` table.
+pub(super) const KEYS: &[&str] =
+    &["request_bytes", "response_bytes", "connect", "first_byte", "total", "calls_per_minute"];
+
 /// Reads `calls_at_once`, which is of the whole file: it is a principal's, whatever it calls.
 pub(super) fn at_once(root: &Section<'_>) -> Result<usize, ConfigError> {
     let Some(value) = root.value("calls_at_once") else { return Ok(Parts::CALLS_AT_ONCE) };
@@ -25,14 +29,7 @@ pub(super) fn at_once(root: &Section<'_>) -> Result<usize, ConfigError> {
 
 /// Reads a `limits` table.
 pub(super) fn read(section: &Section<'_>) -> Result<Limits, ConfigError> {
-    section.only(&[
-        "request_bytes",
-        "response_bytes",
-        "connect",
-        "first_byte",
-        "total",
-        "calls_per_minute",
-    ])?;
+    section.only(KEYS)?;
     let mut limits = Limits::default();
     for (key, bytes) in [
         ("request_bytes", &mut limits.request_bytes),

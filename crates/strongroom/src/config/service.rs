@@ -18,7 +18,8 @@ pub const ALLOW_ALL: &str = "allow-all";
 /// The rule that allows everything.
 pub const ALLOW_ALL_RULE: &str = "* /**";
 
-const KEYS: &[&str] = &[
+/// The keys of a service; the published schema has the same.
+pub(super) const KEYS: &[&str] = &[
     "base_url",
     "auth",
     "headers",

@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::io::ErrorKind;
 
 use super::*;
@@ -262,5 +263,30 @@ fn no_message_repeats_what_stands_in_the_file() {
         if let Err(error) = parse(&text) {
             assert!(!format!("{error} {error:?}").contains("canary"), "{text}\n{error:?}");
         }
+    }
+}
+
+#[test]
+fn the_published_schema_knows_the_same_keys() {
+    let text = include_str!("../../../../docs/reference/strongroom.schema.json");
+    let schema: serde_json::Value = serde_json::from_str(text).unwrap();
+    let keys = |pointer: &str| -> BTreeSet<&str> {
+        let properties = schema.pointer(pointer).unwrap().as_object().unwrap();
+        properties.keys().map(String::as_str).collect()
+    };
+    let set = |known: &[&'static str]| -> BTreeSet<&str> { known.iter().copied().collect() };
+    assert_eq!(keys("/properties"), set(ROOT_KEYS));
+    assert_eq!(keys("/$defs/service/properties"), set(service::KEYS));
+    assert_eq!(keys("/$defs/service/properties/limits/properties"), set(limits::KEYS));
+    for (index, shape) in SHAPES.iter().enumerate() {
+        let at = format!("/$defs/service/properties/auth/oneOf/{index}/properties");
+        let mut known = set(shape.settings);
+        known.insert("type");
+        match shape.secrets {
+            Secrets::Keys(keys) => known.extend(keys),
+            Secrets::Table(table) => known.extend([table]),
+        }
+        assert_eq!(schema.pointer(&format!("{at}/type/const")).unwrap(), shape.name);
+        assert_eq!(keys(&at), known);
     }
 }
