@@ -49,7 +49,6 @@ pub struct Args {
 
 /// Serves until the client is gone, or until the process is told to end.
 pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
-    shield();
     log(args, host)?;
     let app = app::build(host, &host.home()?)?;
     if args.http { over_http(args, app, *output) } else { over_stdio(args, app, host, *output) }
@@ -168,19 +167,3 @@ fn log(args: &Args, host: &Host) -> Result<(), Failure> {
     );
     Ok(())
 }
-
-/// No core dump, and no reading of our memory by other processes of the same user (LM-03). Where
-/// the system refuses, it is no worse than before.
-#[cfg(unix)]
-fn shield() {
-    use rustix::process::{Resource, Rlimit, setrlimit};
-    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
-    #[cfg(target_os = "linux")]
-    {
-        use rustix::process::{DumpableBehavior, set_dumpable_behavior};
-        let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
-    }
-}
-
-#[cfg(not(unix))]
-fn shield() {}
