@@ -1,4 +1,7 @@
-use std::{fmt::Write as _, io::Write as _};
+use std::{
+    fmt::Write as _,
+    io::{Read as _, Write as _},
+};
 
 use base64::{
     Engine as _,
@@ -196,10 +199,13 @@ fn command_lines_of_running_processes_are_searched() {
     assert_eq!(oracle.scan_command_lines(), []);
     #[expect(clippy::disallowed_methods, reason = "a process with an argument is what is tested")]
     let mut child = std::process::Command::new("sh")
-        .args(["-c", "read line", &key])
+        .args(["-c", "echo ready; read line", &key])
         .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
         .spawn()
         .unwrap();
+    // Between its start and its first word a process has no command line yet.
+    child.stdout.take().unwrap().read_exact(&mut [0; 6]).unwrap();
     assert_eq!(oracle.scan_command_lines().len(), 1);
     drop(child.stdin.take());
     child.wait().unwrap();
