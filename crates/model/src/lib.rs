@@ -23,6 +23,7 @@ pub mod rate;
 pub mod redact;
 pub mod reference;
 pub mod secret;
+pub mod server;
 pub mod service;
 
 #[cfg(test)]

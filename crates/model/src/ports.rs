@@ -30,6 +30,8 @@ pub trait Clock: Send + Sync {
 }
 
 /// Why a reference did not resolve.
+///
+/// No variant holds what a provider said: its words may quote a secret. `why` and `fix` are ours.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ResolveError {
@@ -46,7 +48,7 @@ pub enum ResolveError {
         reference: SecretRef,
     },
     /// The provider answered that we may not have it.
-    #[error("`{reference}` may not be read")]
+    #[error("`{reference}` may not be read: {why}")]
     Denied {
         /// What was asked for.
         reference: SecretRef,
@@ -67,11 +69,35 @@ pub enum ResolveError {
         /// The provider, by its scheme.
         scheme: String,
     },
-    /// The provider could not be asked.
-    #[error("`{scheme}` cannot be reached")]
+    /// The provider could not be asked, or did not answer in words that we know.
+    #[error("`{scheme}` cannot be reached: {why}")]
     Unreachable {
         /// The provider, by its scheme.
         scheme: String,
+        /// Why, in our words.
+        why: String,
+    },
+    /// The provider asks to be left alone for a while: a rate limit, or our own circuit breaker.
+    #[error("`{scheme}` has been asked too often")]
+    Limited {
+        /// The provider, by its scheme.
+        scheme: String,
+    },
+    /// The provider does not take our own token: it expired, was revoked, or is not one.
+    #[error("`{scheme}` does not accept its token: it has expired, was revoked or is wrong")]
+    TokenRejected {
+        /// The provider, by its scheme.
+        scheme: String,
+    },
+    /// The provider is not on this machine, or is not set up.
+    #[error("`{scheme}` cannot be used here: {why}")]
+    Absent {
+        /// The provider, by its scheme.
+        scheme: String,
+        /// What is missing, in our words.
+        why: String,
+        /// What to do about it, in the imperative: best a command.
+        fix: String,
     },
     /// No provider of this scheme is set up.
     #[error("there is no provider for `{scheme}`")]
@@ -82,17 +108,86 @@ pub enum ResolveError {
 }
 
 impl ResolveError {
-    /// Whether asking again later may succeed. Only then may a stale value be served.
+    /// The provider could not be asked.
+    pub fn unreachable(scheme: &str, why: impl Into<String>) -> Self {
+        Self::Unreachable { scheme: scheme.to_owned(), why: why.into() }
+    }
+
+    /// The provider is not on this machine, or is not set up.
+    pub fn absent(scheme: &str, why: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self::Absent { scheme: scheme.to_owned(), why: why.into(), fix: fix.into() }
+    }
+
+    /// Whether nothing is known about the secret itself, so that asking again later may succeed.
+    /// Only then may a stale value be served (decision 5). A token that is not accepted is an
+    /// answer: it is how access is taken away.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Locked { .. } | Self::Unreachable { .. } => true,
+            Self::Locked { .. }
+            | Self::Unreachable { .. }
+            | Self::Limited { .. }
+            | Self::Absent { .. } => true,
             Self::NotFound { .. }
             | Self::Denied { .. }
             | Self::Unusable { .. }
             | Self::Integrity { .. }
+            | Self::TokenRejected { .. }
             | Self::NoProvider { .. } => false,
         }
     }
+
+    /// The stable name in `--json` answers, status and audit.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Locked { .. } => "locked",
+            Self::NotFound { .. } => "not_found",
+            Self::Denied { .. } => "denied",
+            Self::Unusable { .. } => "unusable",
+            Self::Integrity { .. } => "integrity",
+            Self::Unreachable { .. } => "unreachable",
+            Self::Limited { .. } => "limited",
+            Self::TokenRejected { .. } => "token_rejected",
+            Self::Absent { .. } => "absent",
+            Self::NoProvider { .. } => "no_provider",
+        }
+    }
+
+    /// What a person does next.
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Locked { scheme } => format!("unlock `{scheme}` and try again"),
+            Self::NotFound { reference } if reference.scheme() == "local" => {
+                format!("run `strongroom secrets set {}`", reference.path())
+            }
+            Self::NotFound { reference } => {
+                format!("correct the reference, then run `strongroom secrets test {reference}`")
+            }
+            Self::Unusable { reference, .. } => {
+                format!("run `strongroom secrets test {reference}`")
+            }
+            Self::Denied { .. } => return None,
+            Self::Integrity { .. } | Self::NoProvider { .. } => {
+                "run `strongroom doctor`".to_owned()
+            }
+            Self::Unreachable { .. } => "try again when it can be reached".to_owned(),
+            Self::Limited { .. } => "wait a minute and try again".to_owned(),
+            Self::TokenRejected { scheme } => {
+                format!("run `strongroom provider set {scheme} --token-stdin` with a new token")
+            }
+            Self::Absent { fix, .. } => fix.clone(),
+        })
+    }
+}
+
+/// What a secret is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose<'a> {
+    /// Calls to this service, by the broker.
+    Service(&'a Name),
+    /// The start of this MCP server, which will hold the plaintext.
+    Launch(&'a Name),
+    /// A setting of a provider: the token that it is asked with.
+    Provider(&'a str),
 }
 
 /// A number that changes whenever the answer for a reference may have changed. `None`: ask each time.
@@ -113,10 +208,10 @@ pub trait Provider: Send + Sync {
         None
     }
 
-    /// Whether what is stored at `reference` may be used in calls to `service` (decision 10). A
-    /// reference at which nothing is stored may be: [`resolve`](Self::resolve) says that it is not.
-    fn permits(&self, reference: &SecretRef, service: &Name) -> Result<(), ResolveError> {
-        let _ = (reference, service);
+    /// Whether what is stored at `reference` may be used for `purpose` (decision 10). A reference
+    /// at which nothing is stored may be: [`resolve`](Self::resolve) says that it is not.
+    fn permits(&self, reference: &SecretRef, purpose: Purpose<'_>) -> Result<(), ResolveError> {
+        let _ = (reference, purpose);
         Ok(())
     }
 

@@ -46,21 +46,48 @@ pub enum RefError {
 }
 
 /// The schemes that exist, with the shape that a message shows.
-pub const SCHEMES: [(&str, &str); 3] =
-    [("local", "local://NAME"), ("env", "env://NAME"), ("file", "file:///PATH")];
+pub const SCHEMES: [(&str, &str); 19] = [
+    ("local", "local://NAME"),
+    ("env", "env://NAME"),
+    ("file", "file:///PATH"),
+    ("op", "op://VAULT/ITEM/FIELD"),
+    ("keychain", "keychain://SERVICE/ACCOUNT"),
+    ("keyutils", "keyutils://SERVICE/ACCOUNT"),
+    ("vault", "vault://MOUNT/PATH#FIELD"),
+    ("aws-sm", "aws-sm://NAME#KEY"),
+    ("aws-ssm", "aws-ssm://NAME"),
+    ("gcp-sm", "gcp-sm://PROJECT/NAME"),
+    ("azure-kv", "azure-kv://VAULT/NAME"),
+    ("bw", "bw://SECRET-ID"),
+    ("pass", "pass://NAME#FIELD"),
+    ("keepass", "keepass://ENTRY#FIELD"),
+    ("sops", "sops:///PATH#KEY"),
+    ("age", "age:///PATH#KEY"),
+    ("doppler", "doppler://PROJECT/CONFIG/NAME"),
+    ("infisical", "infisical://PROJECT/ENVIRONMENT/NAME"),
+    ("cmd", "cmd://NAME"),
+];
+
+/// Whether there are references of this scheme.
+pub fn is_scheme(text: &str) -> bool {
+    SCHEMES.iter().any(|(scheme, _)| *scheme == text)
+}
+
+/// The schemes whose path is one of the file system, and absolute.
+const FILES: [&str; 3] = ["file", "sops", "age"];
 
 const LONGEST: usize = 1024;
 
 impl RefError {
     /// What to write instead.
     pub fn hint(self) -> Option<String> {
-        let shapes = || SCHEMES.map(|(_, shape)| format!("`{shape}`")).join(", ");
+        let shapes = SCHEMES.map(|(_, shape)| format!("`{shape}`"));
         match self {
             Self::Scheme(Some(near)) => {
                 let shape = SCHEMES.iter().find(|(scheme, _)| *scheme == near)?.1;
                 Some(format!("did you mean `{shape}`?"))
             }
-            Self::Form | Self::Scheme(None) => Some(format!("write one of {}", shapes())),
+            Self::Form | Self::Scheme(None) => Some(format!("write one of {}", shapes.join(", "))),
             Self::Empty | Self::Dots | Self::Character | Self::Long | Self::Shape(_) => None,
         }
     }
@@ -97,7 +124,7 @@ impl FromStr for SecretRef {
             return Err(RefError::Long);
         }
         let (scheme, rest) = text.split_once("://").ok_or(RefError::Form)?;
-        if !SCHEMES.iter().any(|(known, _)| *known == scheme) {
+        if !is_scheme(scheme) {
             return Err(RefError::Scheme(near(scheme)));
         }
         if rest.chars().any(is_refused) || rest.trim() != rest {
@@ -117,9 +144,9 @@ impl FromStr for SecretRef {
 }
 
 fn check_segments(scheme: &str, path: &str) -> Result<(), RefError> {
-    let path = if scheme == "file" {
+    let path = if FILES.contains(&scheme) {
         path.strip_prefix('/')
-            .ok_or(RefError::Shape("a file is named by its absolute path: `file:///PATH`"))?
+            .ok_or(RefError::Shape("a file is named by its absolute path: `SCHEME:///PATH`"))?
     } else {
         path
     };
@@ -127,27 +154,68 @@ fn check_segments(scheme: &str, path: &str) -> Result<(), RefError> {
         match segment {
             "" => return Err(RefError::Empty),
             "." | ".." => return Err(RefError::Dots),
+            // `pass://-x` must not become an option of the program that is asked.
+            _ if segment.starts_with('-') && !FILES.contains(&scheme) && scheme != "local" => {
+                return Err(RefError::Shape("no part of it starts with `-`"));
+            }
             _ => {}
         }
     }
     Ok(())
 }
 
+/// What a scheme asks of its parts beyond the grammar that all share: how many segments there are,
+/// whether there is a fragment, and what characters may stand in it.
 fn check_shape(scheme: &str, path: &str, fragment: Option<&str>) -> Result<(), RefError> {
     let shape = |fits: bool, text| if fits { Ok(()) } else { Err(RefError::Shape(text)) };
     let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let parts = path.split('/').count();
+    let bare = fragment.is_none();
     match scheme {
         "env" => shape(
-            fragment.is_none()
-                && path.chars().all(word)
-                && !path.starts_with(|c: char| c.is_ascii_digit()),
+            bare && path.chars().all(word) && !path.starts_with(|c: char| c.is_ascii_digit()),
             "an environment variable is named `env://NAME`, with letters, digits and `_`",
         ),
         "local" => shape(
-            fragment.is_none() && path.chars().all(|c| word(c) || matches!(c, '-' | '.' | '/')),
+            bare && path.chars().all(|c| word(c) || matches!(c, '-' | '.' | '/')),
             "a stored secret is named `local://NAME`, with letters, digits, `-`, `_`, `.` and `/`",
         ),
-        _ => shape(fragment.is_none(), "a file has no fragment"),
+        "op" => shape(
+            bare && (3..=4).contains(&parts),
+            "a field of 1Password is named `op://VAULT/ITEM/FIELD` or `op://VAULT/ITEM/SECTION/FIELD`",
+        ),
+        "keychain" | "keyutils" => shape(
+            bare && parts == 2,
+            "an entry of a keychain is named by its service and its account: `SCHEME://SERVICE/ACCOUNT`",
+        ),
+        "vault" => {
+            shape(!bare && parts >= 2, "a field in Vault is named `vault://MOUNT/PATH#FIELD`")
+        }
+        "gcp-sm" => shape(
+            (2..=3).contains(&parts),
+            "a secret of Google Cloud is named `gcp-sm://PROJECT/NAME` or `gcp-sm://PROJECT/NAME/VERSION`",
+        ),
+        "azure-kv" => shape(
+            bare && (2..=3).contains(&parts),
+            "a secret of Azure is named `azure-kv://VAULT/NAME` or `azure-kv://VAULT/NAME/VERSION`",
+        ),
+        "bw" => shape(bare && parts == 1, "a secret of Bitwarden is named by its id: `bw://ID`"),
+        "sops" => shape(!bare, "a value in a sops file is named `sops:///PATH#KEY`"),
+        "doppler" => shape(
+            bare && parts == 3,
+            "a secret of Doppler is named `doppler://PROJECT/CONFIG/NAME`",
+        ),
+        "infisical" => shape(
+            bare && parts >= 3,
+            "a secret of Infisical is named `infisical://PROJECT/ENVIRONMENT/NAME`",
+        ),
+        "cmd" => shape(
+            bare && parts == 1 && path.chars().all(|c| word(c) || c == '-'),
+            "a command is named `cmd://NAME`, as in `[providers.cmd.NAME]`",
+        ),
+        "aws-ssm" => shape(bare, "a parameter of AWS has no fragment"),
+        "aws-sm" | "pass" | "keepass" | "age" => Ok(()),
+        _ => shape(bare, "a file has no fragment"),
     }
 }
 
@@ -225,6 +293,10 @@ mod tests {
             ("env://GITHUB_TOKEN", "GITHUB_TOKEN"),
             ("file:///run/secrets/my key", "/run/secrets/my key"),
             ("file:///home/é/x", "/home/é/x"),
+            ("op://Developer/Stitch/api-key", "Developer/Stitch/api-key"),
+            ("op://My Vault/An Item/A Section/a field", "My Vault/An Item/A Section/a field"),
+            ("keychain://github/me@example.com", "github/me@example.com"),
+            ("aws-ssm://prod/db/password", "prod/db/password"),
         ] {
             let reference: SecretRef = text.parse().unwrap();
             assert_eq!(reference.to_string(), text);
@@ -242,7 +314,8 @@ mod tests {
             ("", Form),
             ("local:/a", Form),
             ("://a", Scheme(None)),
-            ("op://Vault/x", Scheme(None)),
+            ("opp://Vault/x", Scheme(Some("op"))),
+            ("xyzzy://Vault/x", Scheme(None)),
             ("LOCAL://a", Scheme(Some("local"))),
             ("locl://a", Scheme(Some("local"))),
             ("fiel:///a", Scheme(Some("file"))),
@@ -277,7 +350,22 @@ mod tests {
         {
             assert!(matches!(text.parse::<SecretRef>(), Err(Shape(_))), "{text:?}");
         }
-        for text in ["file://relative", "file:///a#b"] {
+        for text in [
+            "file://relative",
+            "file:///a#b",
+            "op://Vault/Item",
+            "op://a/b/c/d/e",
+            "op://Vault/Item/x#y",
+            "op://Vault/-rf/x",
+            "keychain://only",
+            "vault://secret/app",
+            "vault://secret#x",
+            "pass://-x",
+            "cmd://a b",
+            "sops:///x.yaml",
+            "sops://x.yaml#y",
+            "bw://a/b",
+        ] {
             assert!(matches!(text.parse::<SecretRef>(), Err(Shape(_))), "{text:?}");
         }
     }
@@ -304,7 +392,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_parses_prints_back_and_has_no_odd_parts(
-            text in "(local|env|file|op)://[A-Za-z0-9_./# *$%\u{80}-\u{2fff}-]{0,24}",
+            text in "(local|env|file|op|vault|pass)://[A-Za-z0-9_./# *$%\u{80}-\u{2fff}-]{0,24}",
         ) {
             if let Ok(reference) = text.parse::<SecretRef>() {
                 prop_assert_eq!(reference.as_str(), &text);

@@ -7,6 +7,7 @@
 pub mod loaded;
 pub mod providers;
 pub mod resolver;
+pub mod settings;
 
 pub use loaded::Loaded;
 pub use providers::{EnvProvider, FileProvider};

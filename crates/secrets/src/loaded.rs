@@ -16,7 +16,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use strongroom_model::injection::Credential;
-use strongroom_model::ports::{BoxFuture, Credentials, ResolveError, Stamp};
+use strongroom_model::ports::{BoxFuture, Credentials, Purpose, ResolveError, Stamp};
 use strongroom_model::principal::Name;
 use strongroom_model::redact::{Labelled, Redactor};
 use strongroom_model::reference::SecretRef;
@@ -94,11 +94,9 @@ impl Loaded {
         let refs: Vec<_> = wanted.iter().map(|(reference, _)| reference.clone()).collect();
         let answers = self.resolver.resolve(&refs).await;
 
-        let permitted = service
-            .auth
-            .secrets
-            .values()
-            .try_for_each(|reference| self.resolver.permits(reference, &service.name));
+        let permitted = service.auth.secrets.values().try_for_each(|reference| {
+            self.resolver.permits(reference, Purpose::Service(&service.name))
+        });
         let (given, set) = {
             let mut state = self.state();
             for ((reference, stamp), answer) in wanted.into_iter().zip(answers) {

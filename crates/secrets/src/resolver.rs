@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::task::Poll;
 
-use strongroom_model::ports::{BoxFuture, Provider, ResolveError, Stamp};
-use strongroom_model::principal::Name;
+use strongroom_model::ports::{BoxFuture, Provider, Purpose, ResolveError, Stamp};
 use strongroom_model::reference::SecretRef;
 use strongroom_model::secret::Secret;
 
@@ -48,7 +47,7 @@ impl Resolver {
             }
         }
         let unanswered = |reference: &SecretRef| {
-            Err(ResolveError::Unreachable { scheme: reference.scheme().to_owned() })
+            Err(ResolveError::unreachable(reference.scheme(), "it left a question unanswered"))
         };
         sorted
             .into_iter()
@@ -62,10 +61,10 @@ impl Resolver {
         self.providers.get(reference.scheme())?.stamp(reference)
     }
 
-    /// Whether what is stored at `reference` may be used in calls to `service`.
-    pub fn permits(&self, reference: &SecretRef, service: &Name) -> Result<(), ResolveError> {
+    /// Whether what is stored at `reference` may be used for `purpose`.
+    pub fn permits(&self, reference: &SecretRef, purpose: Purpose<'_>) -> Result<(), ResolveError> {
         match self.providers.get(reference.scheme()) {
-            Some(provider) => provider.permits(reference, service),
+            Some(provider) => provider.permits(reference, purpose),
             None => Err(no_provider(reference.scheme())),
         }
     }

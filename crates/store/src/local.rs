@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use strongroom_model::ports::{BoxFuture, Provider, ResolveError, Stamp};
-use strongroom_model::principal::Name;
+use strongroom_model::ports::{BoxFuture, Provider, Purpose, ResolveError, Stamp};
 use strongroom_model::reference::SecretRef;
 use strongroom_model::secret::Secret;
 
@@ -30,9 +29,9 @@ impl Provider for LocalProvider {
         self.0.data_version().ok()
     }
 
-    fn permits(&self, reference: &SecretRef, service: &Name) -> Result<(), ResolveError> {
+    fn permits(&self, reference: &SecretRef, purpose: Purpose<'_>) -> Result<(), ResolveError> {
         match self.0.used_by(reference.path()) {
-            Ok(Some(used_by)) if !used_by.is_for_service(service) => Err(ResolveError::Denied {
+            Ok(Some(used_by)) if !used_by.permits(purpose) => Err(ResolveError::Denied {
                 reference: reference.clone(),
                 why: format!("it was stored for `{used_by}`"),
             }),
@@ -71,6 +70,6 @@ fn of_vault(error: &VaultError) -> ResolveError {
     if error.is_integrity() {
         ResolveError::Integrity { scheme }
     } else {
-        ResolveError::Unreachable { scheme }
+        ResolveError::unreachable(SCHEME, "the vault cannot be read")
     }
 }

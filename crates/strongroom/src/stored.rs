@@ -1,5 +1,6 @@
 //! The secrets of services in the vault: their names, and who may use them.
 
+use strongroom_model::ports::Purpose;
 use strongroom_model::principal::Name;
 use strongroom_model::reference::SecretRef;
 use strongroom_model::secret::Secret;
@@ -24,7 +25,7 @@ pub fn check_use(vault: &Vault, reference: &SecretRef, service: &Name) -> Result
     match vault.used_by(reference.path())? {
         None => Err(Failure::failed(format!("nothing is stored at `{reference}`"))
             .hint("run `strongroom list` to see what is stored, or give the key by `--key-stdin`")),
-        Some(used_by) if used_by.is_for_service(service) => Ok(()),
+        Some(used_by) if used_by.permits(Purpose::Service(service)) => Ok(()),
         Some(used_by) => Err(Failure::new(
             Exit::Denied,
             format!("`{reference}` is for `{used_by}` and for nothing else"),

@@ -83,7 +83,7 @@ impl Entries {
 
     /// The value of `reference`, or why there is none.
     fn get(&self, reference: &SecretRef) -> Result<(Arc<Secret>, Stamp), ResolveError> {
-        let unasked = || ResolveError::Unreachable { scheme: reference.scheme().to_owned() };
+        let unasked = || ResolveError::unreachable(reference.scheme(), "it was not asked");
         let entry = self.answers.get(reference).ok_or_else(unasked)?;
         Ok((Arc::clone(entry.answer.as_ref().map_err(Clone::clone)?), entry.stamp))
     }

@@ -66,7 +66,7 @@ fn of_file(error: FileError, reference: &SecretRef) -> ResolveError {
             ResolveError::Denied { reference, why: "we have no permission to read it".to_owned() }
         }
         FileError::Io { .. } | FileError::Exists { .. } => {
-            ResolveError::Unreachable { scheme: "file".to_owned() }
+            ResolveError::unreachable("file", "the file cannot be read")
         }
     }
 }

@@ -3,8 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use strongroom_model::ports::{BoxFuture, Provider, ResolveError, Stamp};
-use strongroom_model::principal::Name;
+use strongroom_model::ports::{BoxFuture, Provider, Purpose, ResolveError, Stamp};
 use strongroom_model::reference::SecretRef;
 use strongroom_model::secret::Secret;
 
@@ -66,7 +65,7 @@ impl Provider for Script {
         (!table.stampless).then_some(table.stamp)
     }
 
-    fn permits(&self, reference: &SecretRef, _service: &Name) -> Result<(), ResolveError> {
+    fn permits(&self, reference: &SecretRef, _purpose: Purpose<'_>) -> Result<(), ResolveError> {
         if self.0.lock().unwrap().forbidden.as_deref() == Some(reference.path()) {
             return Err(ResolveError::Denied { reference: reference.clone(), why: "no".into() });
         }
@@ -82,7 +81,7 @@ impl Provider for Script {
         let answers = refs
             .iter()
             .map(|reference| match table.values.get(reference.path()) {
-                _ if table.down => Err(ResolveError::Unreachable { scheme: "local".into() }),
+                _ if table.down => Err(ResolveError::unreachable("local", "it is down")),
                 Some(value) => Ok(Secret::new(value.clone().into_bytes())),
                 None => Err(ResolveError::NotFound { reference: reference.clone() }),
             })

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use strongroom_model::ports::Purpose;
 use strongroom_model::principal::Name;
 
 /// Who may use a stored secret. It is part of the seal: a row cannot be relabelled.
@@ -12,22 +13,26 @@ pub enum SecretUse {
     Service(Name),
     /// One MCP server, at its launch.
     Launch(Name),
+    /// The token that a provider is asked with, by the provider's scheme.
+    Provider(Name),
     /// Whoever refers to it.
     Any,
 }
 
 /// Not a use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a use is `service:NAME`, `launch:NAME` or `any`")]
+#[error("a use is `service:NAME`, `launch:NAME`, `provider:NAME` or `any`")]
 pub struct UseError;
 
 impl SecretUse {
-    /// Whether the broker may use it in calls to `service`.
-    pub fn is_for_service(&self, service: &Name) -> bool {
-        match self {
-            Self::Service(name) => name == service,
-            Self::Launch(_) => false,
-            Self::Any => true,
+    /// Whether it may be used for `purpose`.
+    pub fn permits(&self, purpose: Purpose<'_>) -> bool {
+        match (self, purpose) {
+            (Self::Any, _) => true,
+            (Self::Service(own), Purpose::Service(asking))
+            | (Self::Launch(own), Purpose::Launch(asking)) => own == asking,
+            (Self::Provider(own), Purpose::Provider(asking)) => own.as_str() == asking,
+            _ => false,
         }
     }
 }
@@ -37,6 +42,7 @@ impl fmt::Display for SecretUse {
         match self {
             Self::Service(name) => write!(f, "service:{name}"),
             Self::Launch(name) => write!(f, "launch:{name}"),
+            Self::Provider(name) => write!(f, "provider:{name}"),
             Self::Any => f.write_str("any"),
         }
     }
@@ -49,6 +55,7 @@ impl FromStr for SecretUse {
         match text.split_once(':') {
             Some(("service", name)) => Ok(Self::Service(name.parse().map_err(|_| UseError)?)),
             Some(("launch", name)) => Ok(Self::Launch(name.parse().map_err(|_| UseError)?)),
+            Some(("provider", name)) => Ok(Self::Provider(name.parse().map_err(|_| UseError)?)),
             None if text == "any" => Ok(Self::Any),
             _ => Err(UseError),
         }
@@ -61,7 +68,7 @@ mod tests {
 
     #[test]
     fn a_use_prints_as_it_is_written() {
-        for text in ["service:github", "launch:files", "any"] {
+        for text in ["service:github", "launch:files", "provider:op", "any"] {
             assert_eq!(text.parse::<SecretUse>().unwrap().to_string(), text);
         }
         for bad in ["", "all", "service", "service:", "service:A", "any:x", "server:x"] {
@@ -70,10 +77,19 @@ mod tests {
     }
 
     #[test]
-    fn a_service_may_use_its_own_and_what_is_for_any() {
+    fn each_purpose_has_its_own_secrets_and_what_is_for_any() {
         let github: Name = "github".parse().unwrap();
-        let may = |text: &str| text.parse::<SecretUse>().unwrap().is_for_service(&github);
-        assert!(may("service:github") && may("any"));
-        assert!(!may("service:stripe") && !may("launch:github"));
+        let may = |text: &str, purpose| text.parse::<SecretUse>().unwrap().permits(purpose);
+        for (kind, purpose) in [
+            ("service", Purpose::Service(&github)),
+            ("launch", Purpose::Launch(&github)),
+            ("provider", Purpose::Provider("github")),
+        ] {
+            assert!(may("any", purpose));
+            for other in ["service", "launch", "provider"] {
+                assert_eq!(may(&format!("{other}:github"), purpose), other == kind);
+                assert!(!may(&format!("{other}:stripe"), purpose));
+            }
+        }
     }
 }

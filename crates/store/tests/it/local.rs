@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use strongroom_model::ports::Purpose;
 use strongroom_model::ports::{Provider as _, ResolveError};
 use strongroom_model::reference::SecretRef;
 use strongroom_store::{LocalProvider, SecretUse};
@@ -29,7 +30,9 @@ fn a_stored_secret_is_for_the_service_that_it_was_stored_for() {
     vault.put("any", &SecretUse::Any, &secret("canary")).unwrap();
     vault.put("launch", &SecretUse::Launch(name("github")), &secret("canary")).unwrap();
     let provider = LocalProvider::new(Arc::new(vault));
-    let permits = |text: &str, service: &str| provider.permits(&reference(text), &name(service));
+    let permits = |text: &str, service: &str| {
+        provider.permits(&reference(text), Purpose::Service(&name(service)))
+    };
 
     permits("local://github/token", "github").unwrap();
     permits("local://any", "github").unwrap();

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use strongroom_model::network::{self, Cidr};
+use strongroom_model::ports::Purpose;
 use strongroom_model::ports::ResolveError;
 use strongroom_model::reference::SecretRef;
 use strongroom_model::secret::Secret;
@@ -32,7 +33,7 @@ pub(super) fn examine(config: &Config, host: &Host, vault: Option<Arc<Vault>>) -
             service.auth.secrets.values().filter(there).cloned().collect();
         for (reference, answer) in references.iter().zip(resolve(&resolver, &references)) {
             findings.extend(credential(service, reference, answer));
-            if let Err(error) = resolver.permits(reference, &service.name) {
+            if let Err(error) = resolver.permits(reference, Purpose::Service(&service.name)) {
                 let fix = Some(format!("strongroom edit {} --key-stdin", service.name));
                 findings.push(Finding::problem(&about(service), error.to_string(), fix));
             }

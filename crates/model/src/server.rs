@@ -1,0 +1,276 @@
+//! MCP servers: what is started or called, and the secrets that it needs.
+//!
+//! A [`Server`] is what every source of servers (a registry file, `strongroom.toml`, an import) is
+//! turned into. Its texts are [`Template`]s: literal text with references in it. Nothing in them is
+//! ever expanded, and no shell reads them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::principal::Name;
+use crate::reference::{RefError, SecretRef};
+
+/// An MCP server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// The name that a person types.
+    pub name: Name,
+    /// What it is, for people.
+    pub description: Option<String>,
+    /// How it is reached.
+    pub transport: Transport,
+    /// How its secrets reach it.
+    pub delivery: Delivery,
+    /// How long its secrets are good, where it says so itself.
+    pub ttl: Option<Duration>,
+}
+
+/// How a server is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// A program that speaks on its standard input and output.
+    Stdio(Stdio),
+    /// An address (streamable HTTP).
+    Http {
+        /// The address.
+        url: Template,
+        /// Headers of every request, in order.
+        headers: BTreeMap<String, Template>,
+    },
+}
+
+/// A program and what it is started with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stdio {
+    /// The program: a name to be looked for in `PATH`, or a path.
+    pub program: String,
+    /// Its arguments.
+    pub args: Vec<Template>,
+    /// Variables of its own.
+    pub env: BTreeMap<String, Template>,
+    /// Variables of the caller's environment that it gets beside the usual ones.
+    pub pass_env: Vec<String>,
+    /// Where it starts; where the caller is, if there is none.
+    pub cwd: Option<PathBuf>,
+}
+
+/// How secrets reach a server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Delivery {
+    /// From the cache, which asks the provider when it must.
+    #[default]
+    Cached,
+    /// From the provider, at each start; nothing is kept.
+    Runtime,
+    /// From a file of variables in the project, which `strongroom env --write` makes.
+    EnvFile,
+}
+
+/// A text with references in it.
+///
+/// A text that is a reference as a whole stands for its secret. Within other text a reference
+/// stands between braces: `Bearer {{op://Vault/Item/field}}`. In the whole-text form `file:` is not
+/// a reference: programs take such URLs as ordinary settings.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Template(Vec<Piece>);
+
+/// A part of a [`Template`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Piece {
+    /// Itself.
+    Text(String),
+    /// The secret.
+    Reference(SecretRef),
+}
+
+/// Not a template. The input is never repeated: it may be a pasted secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TemplateError {
+    /// `{{` without `}}`.
+    #[error("a `{{{{` has no `}}}}` behind it")]
+    Open,
+    /// What stands between the braces, or the whole text, is nearly a reference.
+    #[error(transparent)]
+    Reference(#[from] RefError),
+}
+
+impl Server {
+    /// Every reference that it needs, each once, in order.
+    pub fn references(&self) -> Vec<&SecretRef> {
+        let templates: Vec<&Template> = match &self.transport {
+            Transport::Stdio(stdio) => stdio.env.values().chain(&stdio.args).collect(),
+            Transport::Http { url, headers } => headers.values().chain([url]).collect(),
+        };
+        let mut found: Vec<&SecretRef> = Vec::new();
+        for reference in templates.into_iter().flat_map(Template::references) {
+            if !found.contains(&reference) {
+                found.push(reference);
+            }
+        }
+        found
+    }
+
+    /// Whether a secret would stand where others see it: in an argument (process lists) or in the
+    /// address (logs).
+    pub fn shows_secrets(&self) -> bool {
+        match &self.transport {
+            Transport::Stdio(stdio) => stdio.args.iter().any(Template::is_secret),
+            Transport::Http { url, .. } => url.is_secret(),
+        }
+    }
+}
+
+impl Template {
+    /// Text in which nothing is a reference.
+    pub fn literal(text: impl Into<String>) -> Self {
+        Self(vec![Piece::Text(text.into())])
+    }
+
+    /// One secret and nothing else.
+    pub fn secret(reference: SecretRef) -> Self {
+        Self(vec![Piece::Reference(reference)])
+    }
+
+    /// Its parts, in order.
+    pub fn pieces(&self) -> &[Piece] {
+        &self.0
+    }
+
+    /// Its references, in order.
+    pub fn references(&self) -> impl Iterator<Item = &SecretRef> {
+        self.0.iter().filter_map(|piece| match piece {
+            Piece::Reference(reference) => Some(reference),
+            Piece::Text(_) => None,
+        })
+    }
+
+    /// Whether there is a reference in it.
+    pub fn is_secret(&self) -> bool {
+        self.references().next().is_some()
+    }
+
+    /// The text, where there is no reference in it.
+    pub fn as_literal(&self) -> Option<&str> {
+        match self.0.as_slice() {
+            [] => Some(""),
+            [Piece::Text(text)] => Some(text),
+            _ => None,
+        }
+    }
+}
+
+impl FromStr for Template {
+    type Err = TemplateError;
+
+    fn from_str(text: &str) -> Result<Self, TemplateError> {
+        if !text.contains("{{") {
+            return whole(text);
+        }
+        let mut pieces = Vec::new();
+        let mut rest = text;
+        while let Some((before, behind)) = rest.split_once("{{") {
+            let (inner, after) = behind.split_once("}}").ok_or(TemplateError::Open)?;
+            if !before.is_empty() {
+                pieces.push(Piece::Text(before.to_owned()));
+            }
+            pieces.push(Piece::Reference(inner.parse()?));
+            rest = after;
+        }
+        if !rest.is_empty() {
+            pieces.push(Piece::Text(rest.to_owned()));
+        }
+        Ok(Self(pieces))
+    }
+}
+
+/// A text without braces. `https://x` is a text: its scheme is none of ours.
+fn whole(text: &str) -> Result<Template, TemplateError> {
+    let scheme = text.split_once("://").map(|(scheme, _)| scheme);
+    match scheme {
+        Some(scheme) if scheme != "file" && crate::reference::is_scheme(scheme) => {
+            Ok(Template::secret(text.parse()?))
+        }
+        _ => Ok(Template::literal(text)),
+    }
+}
+
+impl fmt::Display for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for piece in &self.0 {
+            match piece {
+                Piece::Text(text) => f.write_str(text)?,
+                Piece::Reference(reference)
+                    if self.0.len() == 1 && reference.scheme() != "file" =>
+                {
+                    reference.fmt(f)?;
+                }
+                Piece::Reference(reference) => write!(f, "{{{{{reference}}}}}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn template(text: &str) -> Template {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_text_is_a_reference_as_a_whole_or_between_braces() {
+        for (text, count) in [
+            ("", 0),
+            ("plain", 0),
+            ("https://example.com/x", 0),
+            ("file:///var/log", 0),
+            ("postgres://me@db/x", 0),
+            ("op://V/I/f", 1),
+            ("{{file:///run/key}}", 1),
+            ("Bearer {{op://V/I/f}}", 1),
+            ("{{op://V/I/a}}:{{local://b}}!", 2),
+        ] {
+            let template = template(text);
+            assert_eq!(template.references().count(), count, "{text}");
+            assert_eq!(template.to_string(), text);
+            assert_eq!(template.as_literal().is_some(), count == 0, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_nearly_a_reference_is_refused() {
+        for text in
+            ["op://V", "Bearer {{op://V}}", "{{", "{{x}}", "{{op://V/I/f}", "{{ op://V/I/f }}"]
+        {
+            let error = text.parse::<Template>().unwrap_err();
+            assert!(!error.to_string().contains("op://V/"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_server_lists_each_reference_once_and_says_where_one_shows() {
+        let stdio = Stdio {
+            args: vec![template("--flag")],
+            env: [("A".into(), template("op://V/I/f")), ("B".into(), template("x{{op://V/I/f}}"))]
+                .into(),
+            ..Stdio::default()
+        };
+        let mut server = Server {
+            name: "x".parse().unwrap(),
+            description: None,
+            transport: Transport::Stdio(stdio),
+            delivery: Delivery::default(),
+            ttl: None,
+        };
+        assert_eq!(server.references().len(), 1);
+        assert!(!server.shows_secrets());
+        let url = template("https://h/{{local://k}}");
+        server.transport = Transport::Http { url, headers: BTreeMap::new() };
+        assert!(server.shows_secrets());
+    }
+}
