@@ -33,9 +33,34 @@ pub(crate) fn start(start: &Start) -> io::Result<Child> {
     if let Some(dir) = &start.dir {
         command.current_dir(dir);
     }
-    #[cfg(unix)]
-    std::os::unix::process::CommandExt::process_group(&mut command, 0);
+    detach(&mut command, start.session);
     Ok(Child { inner: command.spawn()?, status: None })
+}
+
+/// A group of its own; with it, if asked for, a session without a terminal.
+#[cfg(unix)]
+#[expect(unsafe_code, reason = "what runs between fork and exec is one system call")]
+fn detach(command: &mut Command, session: bool) {
+    use std::os::unix::process::CommandExt as _;
+
+    if !session {
+        command.process_group(0);
+        return;
+    }
+    let new_session = || Ok(rustix::process::setsid().map(drop)?);
+    // SAFETY: `setsid` is async-signal-safe; nothing is allocated and no lock is taken. A new
+    // session is a new group too, with the same id, so that the group can be ended as always.
+    unsafe { command.pre_exec(new_session) };
+}
+
+#[cfg(windows)]
+fn detach(command: &mut Command, session: bool) {
+    use std::os::windows::process::CommandExt as _;
+
+    const CREATE_NO_WINDOW: u32 = 0x0800_0000;
+    if session {
+        command.creation_flags(CREATE_NO_WINDOW);
+    }
 }
 
 impl Child {

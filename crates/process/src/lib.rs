@@ -39,6 +39,9 @@ pub struct Start {
     pub stdout: Stream,
     /// Descriptor 2.
     pub stderr: Stream,
+    /// Whether it starts a session of its own, without a terminal: there is then no `/dev/tty` at
+    /// which it could ask. Where there are no sessions (Windows) it has no console.
+    pub session: bool,
 }
 
 /// What a descriptor of a child leads to.

@@ -35,6 +35,19 @@ fn input_goes_in_and_both_outputs_come_out_up_to_their_cap() {
 }
 
 #[test]
+fn a_child_with_a_session_of_its_own_has_no_terminal_and_ends_with_its_group() {
+    let script = "(: < /dev/tty) 2>/dev/null && echo asks; ps -o sid= -p $$; echo $$";
+    let output = run(&Start { session: true, ..shell(script) }, b"", LONG, 1000).unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let words: Vec<_> = text.split_ascii_whitespace().collect();
+    assert!(matches!(&words[..], [session, own] if session == own), "{text}");
+
+    let hangs = Start { session: true, ..shell("sleep 600 & sleep 600") };
+    let error = run(&hangs, b"", Duration::from_millis(50), 10).unwrap_err();
+    assert!(matches!(error, RunError::Timeout { .. }), "{error}");
+}
+
+#[test]
 fn a_program_that_does_not_end_in_time_is_ended() {
     let error = run(&shell("sleep 600"), b"", Duration::from_millis(50), 10).unwrap_err();
     assert!(matches!(error, RunError::Timeout { .. }), "{error}");
