@@ -9,10 +9,12 @@
 //! - `session`: the sessions of the `initialize` era, and the calls that are in flight.
 //! - `tools`: the built-in server, one file a tool, over [`Calls`](strongroom_model::ports::Calls).
 //! - [`transport`]: [`stdio`] and [`http`].
+//! - [`launcher`]: what a server is started with; pure.
 //!
 //! Who calls is told by the transport and by nothing in a message: what a client says of itself is
 //! a label in the audit.
 
+pub mod launcher;
 mod protocol;
 mod session;
 mod tools;

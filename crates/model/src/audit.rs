@@ -23,7 +23,7 @@ pub struct AuditId(pub String);
 /// service's slots were removed from it, and there are no headers and no bodies.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Draft {
-    /// `intent`, `outcome`, `refusal`, `admin`, `torn`.
+    /// `intent`, `outcome`, `refusal`, `release`, `refresh`, `admin`, `torn`.
     pub kind: Kind,
     /// The call; the sink draws one where it is `None`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -76,6 +76,34 @@ pub struct Draft {
     /// What the act was done to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
+    /// The MCP server that secrets were released to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server: Option<String>,
+    /// How many secrets were released or refreshed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub count: Option<u64>,
+    /// How many of them had expired, and stood in for a provider that could not be reached.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stale: Option<u64>,
+    /// The references, and what became of each; at most [`MOST_REFERENCES`] of them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub references: Vec<Lookup>,
+}
+
+/// References that one record names; `count` counts all.
+pub const MOST_REFERENCES: usize = 256;
+
+/// A reference that was looked up. Never its value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Lookup {
+    /// The reference.
+    pub reference: String,
+    /// `cache`, `provider`, `stale`, `local`, `file`; or, where there was no secret to be had, the
+    /// kind of the error.
+    pub from: &'static str,
+    /// How old the value was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub age_s: Option<u64>,
 }
 
 /// What kind of record it is.
@@ -91,6 +119,10 @@ pub enum Kind {
     Outcome,
     /// Nothing was sent.
     Refusal,
+    /// Secrets were handed to an MCP server at its start.
+    Release,
+    /// Providers were asked for what is kept in the cache.
+    Refresh,
     /// An act of the person at the CLI.
     Admin,
     /// Closes a line that a killed writer left unfinished.

@@ -20,9 +20,20 @@ pub struct Child {
 /// The longest pause between two looks at a child that we wait for.
 const PAUSE: Duration = Duration::from_millis(10);
 
-#[expect(clippy::disallowed_methods, reason = "this is the place that starts processes")]
 pub(crate) fn start(start: &Start) -> io::Result<Child> {
+    let mut command = command(start);
+    detach(&mut command, start.session);
+    Ok(Child { inner: command.spawn()?, status: None })
+}
+
+/// What the standard library starts.
+#[expect(clippy::disallowed_methods, reason = "this is the place that starts processes")]
+pub(crate) fn command(start: &Start) -> Command {
     let mut command = Command::new(&start.program);
+    #[cfg(unix)]
+    if let Some(name) = &start.name {
+        std::os::unix::process::CommandExt::arg0(&mut command, name);
+    }
     command
         .args(&start.args)
         .env_clear()
@@ -33,8 +44,7 @@ pub(crate) fn start(start: &Start) -> io::Result<Child> {
     if let Some(dir) = &start.dir {
         command.current_dir(dir);
     }
-    detach(&mut command, start.session);
-    Ok(Child { inner: command.spawn()?, status: None })
+    command
 }
 
 /// A group of its own; with it, if asked for, a session without a terminal.

@@ -5,28 +5,38 @@
 //! descriptors of ours are close-on-exec: that is how the standard library and this workspace open
 //! them. This is the only place that starts processes.
 //!
-//! Later issues add the guard that outlives us (so that grandchildren that left the group end too)
-//! and the pinned start of a file that was checked.
+//! A launched server is no child: [`Start::replace`] puts it in our place. Where the system cannot do
+//! that, [`Start::supervise`] waits for it and ends with it. [`Start::detached`] starts work of our
+//! own that goes on when we are gone.
+//!
+//! The guard that outlives us (so that grandchildren that left the group end too) and the pinned
+//! start of a file that was checked come with the gateway.
 //!
 //! On Windows there are no process groups: [`Child::end`] ends the child itself.
 
 mod child;
+mod detached;
+mod replace;
 mod run;
 mod shield;
 
 use std::ffi::OsString;
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
 pub use child::Child;
+pub use detached::{DETACHED, intermediate};
 pub use run::{Output, RunError, run};
 pub use shield::shield;
 
 /// What to start, and with what.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Start {
     /// The program: a path. A bare name is looked for in the `PATH` of [`env`](Self::env).
     pub program: PathBuf,
+    /// What it is told its own name is, where that is not the path. Only Unix has this.
+    pub name: Option<OsString>,
     /// Its arguments.
     pub args: Vec<OsString>,
     /// Its whole environment.
@@ -64,6 +74,19 @@ pub struct StartError {
     pub program: PathBuf,
     /// What the system said.
     pub source: io::Error,
+}
+
+/// Values of the environment may be secret, and arguments may: only names and counts are shown.
+impl fmt::Debug for Start {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.env.iter().map(|(name, _)| name).collect();
+        f.debug_struct("Start")
+            .field("program", &self.program)
+            .field("args", &self.args.len())
+            .field("env", &names)
+            .field("dir", &self.dir)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Start {

@@ -14,7 +14,7 @@ use std::fmt;
 use aws_lc_rs::digest;
 use time::OffsetDateTime;
 
-use super::{Draft, Kind};
+use super::{Draft, Kind, Lookup, MOST_REFERENCES};
 
 /// The SHA-256 that stands at the end of a line.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -122,6 +122,8 @@ impl Kind {
             Self::Redirect => "redirect",
             Self::Outcome => "outcome",
             Self::Refusal => "refusal",
+            Self::Release => "release",
+            Self::Refresh => "refresh",
             Self::Admin => "admin",
             Self::Torn => "torn",
         }
@@ -156,6 +158,10 @@ impl Line {
             redactions,
             act,
             subject,
+            server,
+            count,
+            stale,
+            references,
         } = draft;
         self.text("kind", Some(kind.as_str()));
         self.text("audit_id", audit_id.as_ref().map(|id| id.0.as_str()));
@@ -175,6 +181,30 @@ impl Line {
         self.number("redactions", *redactions);
         self.text("act", act.as_deref());
         self.text("subject", subject.as_deref());
+        self.text("server", server.as_deref());
+        self.number("count", *count);
+        self.number("stale", *stale);
+        self.lookups(references);
+    }
+
+    fn lookups(&mut self, lookups: &[Lookup]) {
+        if lookups.is_empty() {
+            return;
+        }
+        self.truncated |= lookups.len() > MOST_REFERENCES;
+        self.key("references");
+        self.out.push(b'[');
+        for lookup in lookups.iter().take(MOST_REFERENCES) {
+            // Every member writes its comma before it; the first one of an object has none.
+            let start = self.out.len();
+            self.text("reference", Some(&lookup.reference));
+            self.text("from", Some(lookup.from));
+            self.number("age_s", lookup.age_s);
+            self.out[start] = b'{';
+            self.out.extend_from_slice(b"},");
+        }
+        self.out.pop();
+        self.out.push(b']');
     }
 
     fn key(&mut self, key: &str) {
@@ -293,6 +323,13 @@ mod tests {
             redactions: Some(3),
             act: Some("service.add".into()),
             subject: Some("acme".into()),
+            server: Some("files".into()),
+            count: Some(2),
+            stale: Some(1),
+            references: vec![
+                Lookup { reference: "op://V/I/f".into(), from: "stale", age_s: Some(9) },
+                Lookup { reference: "local://\"x".into(), from: "not_found", age_s: None },
+            ],
         }
     }
 
@@ -310,6 +347,18 @@ mod tests {
             assert_eq!(read.remove(key), Some(expected), "{key}");
         }
         assert_eq!(Value::Object(read), serde_json::to_value(full()).unwrap());
+    }
+
+    #[test]
+    fn a_record_names_at_most_so_many_references_and_says_where_it_left_some_out() {
+        let lookup = Lookup { reference: "op://V/I/f".into(), from: "cache", age_s: Some(1) };
+        for (count, kept) in [(MOST_REFERENCES, false), (MOST_REFERENCES + 1, true)] {
+            let draft = Draft { references: vec![lookup.clone(); count], ..Draft::default() };
+            let (line, _) = write_line(&draft, 1, 0, &Hash::GENESIS);
+            let read: Value = serde_json::from_slice(&line).unwrap();
+            assert_eq!(read["references"].as_array().unwrap().len(), MOST_REFERENCES);
+            assert_eq!(read.get("truncated").is_some(), kept);
+        }
     }
 
     #[test]

@@ -1,10 +1,13 @@
 //! Children as their users see them.
 
 #![cfg(unix)]
+#![expect(clippy::disallowed_methods, reason = "processes that are lost are started here")]
 
 use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::Command;
 use std::time::Duration;
 
+use rustix::fs::{CWD, FileType, Mode};
 use strongroom_process::{RunError, Start, Stream, run};
 
 const LONG: Duration = Duration::from_secs(30);
@@ -84,6 +87,78 @@ fn a_child_that_is_asked_to_end_may_do_so_in_its_own_way() {
 fn what_cannot_be_started_is_named() {
     let error = run(&Start::new("/nonexistent/program"), b"", LONG, 10).unwrap_err();
     assert_eq!(error.to_string(), "`/nonexistent/program` cannot be started");
+}
+
+#[test]
+fn a_program_in_our_place_has_our_id_a_clean_signal_mask_and_nothing_else_of_ours() {
+    let script = "echo $0 $$; grep -E '^(SigBlk|SigIgn)' /proc/self/status; ulimit -c; env";
+    let mut child = stage("replace", script).env("STAGE", "canary").spawn().unwrap();
+    let mut output = String::new();
+    child.stdout.take().unwrap().read_to_string(&mut output).unwrap();
+    assert!(child.wait().unwrap().success());
+    let lines: Vec<_> = output.lines().collect();
+    assert_eq!(lines[0], format!("natural {}", child.id()));
+    assert!(lines.contains(&"PATH=/usr/bin:/bin") && !output.contains("canary"), "{output}");
+    let mask = |name| lines.iter().find_map(|line| line.strip_prefix(name)).unwrap();
+    assert_eq!(u64::from_str_radix(mask("SigBlk:\t"), 16).unwrap(), 0, "{output}");
+    let pipe = 1 << 12;
+    assert_eq!(u64::from_str_radix(mask("SigIgn:\t"), 16).unwrap() & pipe, 0, "{output}");
+    assert!(lines.contains(&"0"), "no core file: {output}");
+}
+
+#[test]
+fn what_cannot_take_our_place_is_named() {
+    let error = Start::new("/nonexistent/program").replace();
+    assert_eq!(error.to_string(), "`/nonexistent/program` cannot be started");
+}
+
+#[test]
+fn the_code_of_a_supervised_program_is_ours() {
+    assert_eq!(shell("exit 7").supervise().unwrap(), 7);
+    assert_eq!(shell("kill -TERM $$").supervise().unwrap(), 128 + 15);
+    assert!(Start::new("/nonexistent/program").supervise().is_err());
+}
+
+#[test]
+fn detached_work_outlives_us_in_a_session_of_its_own_without_a_terminal() {
+    let pipe = std::env::temp_dir().join(format!("detached-{}", std::process::id()));
+    rustix::fs::mknodat(CWD, &pipe, FileType::Fifo, Mode::RWXU, 0).unwrap();
+    // It waits for us to read, which we do when who started it is gone.
+    let script = format!("cat /proc/self/stat > '{}'", pipe.display());
+    let mut child = stage("detached", &script).spawn().unwrap();
+    assert!(child.wait().unwrap().success());
+    let stat = std::fs::read_to_string(&pipe).unwrap();
+    std::fs::remove_file(&pipe).unwrap();
+    let [session, terminal] = [3, 4].map(|place| number(&stat, place));
+    assert_ne!(session, number(&std::fs::read_to_string("/proc/self/stat").unwrap(), 3), "{stat}");
+    assert_ne!(session, number(&stat, 2), "it does not lead its session: {stat}");
+    assert_eq!(terminal, 0, "{stat}");
+}
+
+#[test]
+fn debugging_a_start_shows_no_value() {
+    let start = Start {
+        env: vec![("A".into(), "canary".into())],
+        args: vec!["canary".into()],
+        ..Start::new("/bin/true")
+    };
+    let shown = format!("{start:?}");
+    assert!(shown.contains("\"A\"") && !shown.contains("canary"), "{shown}");
+}
+
+/// A number of `/proc/PID/stat`, counted behind the name.
+fn number(stat: &str, place: usize) -> i64 {
+    let behind = stat.rsplit(')').next().unwrap();
+    behind.split_whitespace().nth(place).unwrap().parse().unwrap()
+}
+
+/// The example of this crate, which does one thing and is gone.
+fn stage(what: &str, script: &str) -> Command {
+    let tests = std::env::current_exe().unwrap();
+    let program = tests.parent().unwrap().with_file_name("examples").join("stage");
+    let mut command = Command::new(program);
+    command.args([what, script]).stdout(std::process::Stdio::piped());
+    command
 }
 
 fn shell(script: &str) -> Start {
