@@ -6,6 +6,7 @@
 //! [`edit`] changes the file and keeps its comments; [`live`] is the catalogue that running brokers
 //! see, which takes up changes at the next call.
 
+pub mod cache;
 pub mod edit;
 pub mod live;
 pub mod near;
@@ -38,7 +39,8 @@ pub const FILE: &str = "strongroom.toml";
 const LARGEST: usize = 1 << 20;
 
 /// The keys of the file itself.
-const ROOT_KEYS: &[&str] = &["machine_key", "headless", "calls_at_once", "services"];
+const ROOT_KEYS: &[&str] =
+    &["machine_key", "headless", "calls_at_once", "cache", "audit", "services"];
 
 /// What the file says, checked.
 #[derive(Debug)]
@@ -47,7 +49,11 @@ pub struct Config {
     pub headless: bool,
     /// Calls of one principal that may run at once.
     pub calls_at_once: usize,
-    /// The services, by name.
+    /// How long secrets are kept.
+    pub cache: cache::Cache,
+    /// What happens to a start that cannot be recorded.
+    pub audit: cache::OnFailure,
+    /// The services, by name; none where they were not asked for.
     pub services: BTreeMap<Name, Arc<Service>>,
 }
 
@@ -99,8 +105,23 @@ impl Config {
         Self::parse_with(file, text, &|path| std::fs::read(path))
     }
 
+    /// Reads all of the file of `home` but the services, which take longer than all else together:
+    /// for what starts servers. A mistake in a service holds nobody up there.
+    pub fn load_without_services(home: &Home) -> Result<Self, LoadError> {
+        let text = read(home)?;
+        Ok(Self::parse_parts(&home.config_file().display().to_string(), &text, None)?)
+    }
+
     /// The same, with `read` in the place of the file system.
     pub fn parse_with(file: &str, text: &str, read: ReadFile<'_>) -> Result<Self, ConfigError> {
+        Self::parse_parts(file, text, Some(read))
+    }
+
+    fn parse_parts(
+        file: &str,
+        text: &str,
+        services_with: Option<ReadFile<'_>>,
+    ) -> Result<Self, ConfigError> {
         let reader = Reader::new(file, text);
         let document = reader.document()?;
         let root = reader.root(&document);
@@ -109,7 +130,9 @@ impl Config {
             machine_key(&key)?;
         }
         let mut services = BTreeMap::new();
-        if let Some(table) = root.table("services")? {
+        if let Some(read) = services_with
+            && let Some(table) = root.table("services")?
+        {
             for (key, section) in table.tables()? {
                 let name: Name = key.text().parse().map_err(|error| key.problem(error))?;
                 services.insert(name.clone(), Arc::new(service::read(name, &section, read)?));
@@ -118,6 +141,8 @@ impl Config {
         Ok(Self {
             headless: root.flag("headless")?.unwrap_or(false),
             calls_at_once: limits::at_once(&root)?,
+            cache: cache::read(&root)?,
+            audit: cache::audit(&root)?,
             services,
         })
     }
