@@ -6,6 +6,7 @@
 //! is no shell, so that nothing in a name or an argument means anything (LM-12, LM-13).
 
 mod batch;
+pub mod dotenv;
 mod environment;
 mod find;
 mod unpinned;
