@@ -15,7 +15,7 @@ mod platform;
 #[path = "file/other.rs"]
 mod platform;
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -171,6 +171,16 @@ impl SecureDir {
         Ok(Guard { _file: file })
     }
 
+    /// The lock on the file `name`, as [`lock`](Self::lock), or `None` where somebody has it.
+    pub fn try_lock(&self, name: &str) -> Result<Option<Guard>, FileError> {
+        let file = self.append(name)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Guard { _file: file })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(source)) => Err(FileError::io(&self.path.join(name), source)),
+        }
+    }
+
     /// Renames the file `from` to `to`, replacing it.
     pub fn rename(&self, from: &str, to: &str) -> Result<(), FileError> {
         let path = self.named(from)?;
@@ -246,6 +256,17 @@ pub fn read(file: &File, path: &Path, max: usize) -> Result<Vec<u8>, FileError> 
 }
 
 impl FileError {
+    /// What it is about.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Missing { path }
+            | Self::Exists { path }
+            | Self::Large { path, .. }
+            | Self::Unsafe { path, .. }
+            | Self::Io { path, .. } => path,
+        }
+    }
+
     /// What to do next.
     pub fn hint(&self) -> Option<String> {
         match self {

@@ -6,6 +6,8 @@ use aws_lc_rs::{hkdf, hmac, rand};
 use strongroom_model::secret::Secret;
 use zeroize::Zeroizing;
 
+use crate::machine::MachineId;
+
 /// Bytes of a key.
 pub const KEY_LEN: usize = 32;
 
@@ -62,6 +64,14 @@ impl Key {
         let key_material = hkdf::Salt::new(hkdf::HKDF_SHA256, salt).extract(secret.expose());
         expand(&key_material, info, &mut *bytes);
         Self(bytes)
+    }
+
+    /// The key of the cache `scope` on the machine `id`: HKDF-SHA256 over the machine secret, with the
+    /// machine id as salt, as for the vault's, and for a purpose of its own. It opens no other
+    /// scope's cache, and nothing of the vault.
+    pub fn of_cache(secret: &Secret, id: &MachineId, scope: &str) -> Self {
+        let info = format!("strongroom cache key 1: {scope}");
+        Self::derive(secret, id.as_str().as_bytes(), info.as_bytes())
     }
 
     /// A key of another purpose that follows from this one.

@@ -2,13 +2,18 @@
 //!
 //! [`resolver`] takes references of any scheme and asks the provider of each scheme once;
 //! [`loaded`] keeps what was resolved, hands services their credentials, and keeps the one matcher
-//! that knows every secret in this process; [`providers`] are those that need no other crate.
+//! that knows every secret in this process; [`providers`] are those that need no other crate;
+//! [`supply`] hands servers their secrets, from the sealed [`cache`] where it can.
 
+pub mod cache;
 pub mod loaded;
 pub mod providers;
 pub mod resolver;
 pub mod settings;
+pub mod supply;
 
+pub use cache::{CacheProblem, Scope};
 pub use loaded::Loaded;
 pub use providers::{EnvProvider, FileProvider};
 pub use resolver::Resolver;
+pub use supply::Supply;
