@@ -1,8 +1,10 @@
 //! A short-lived program and what it printed.
 
+use std::hint::black_box;
 use std::io::{self, Read, Write as _};
 use std::path::PathBuf;
-use std::process::ExitStatus;
+use std::process::{ChildStdin, ExitStatus};
+use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
 
@@ -43,9 +45,12 @@ pub enum RunError {
     },
 }
 
+/// How long what the program left behind may hold its pipes after it and its group have ended.
+const LINGER: Duration = Duration::from_millis(500);
+
 /// Starts a program, writes `input` to it, and collects what it prints, at most `most` bytes of each
 /// stream, until it ends. What it leaves behind in its group is ended; what left the group and keeps
-/// the pipes keeps us waiting, so this is for programs that we know.
+/// the pipes is not waited for.
 pub fn run(
     start: &Start,
     input: &[u8],
@@ -55,28 +60,49 @@ pub fn run(
     let stdin = if input.is_empty() { Stream::Null } else { Stream::Pipe };
     let start = Start { stdin, stdout: Stream::Pipe, stderr: Stream::Pipe, ..start.clone() };
     let mut child = start.start()?;
-    let program = || start.program.clone();
-    let io = |source| RunError::Io { program: program(), source };
+    let io = |source| RunError::Io { program: start.program.clone(), source };
+    let too_slow = || RunError::Timeout { program: start.program.clone(), timeout };
 
-    let (stdin, stdout, stderr) = (child.stdin(), child.stdout(), child.stderr());
-    thread::scope(|scope| {
-        scope.spawn(move || {
-            // A child that does not read its input is not our error: it says so by its status.
-            stdin.map(|mut stdin| stdin.write_all(input))
-        });
-        let stdout = scope.spawn(move || stdout.map(|stream| first(stream, most)));
-        let stderr = scope.spawn(move || stderr.map(|stream| first(stream, most)));
-        // Whatever happens the group is ended, which closes the pipes and lets the readers go.
-        let ended = child.wait_until_ended(timeout);
-        let status = child.end(Duration::ZERO).map_err(io)?;
-        if !ended.map_err(io)? {
-            return Err(RunError::Timeout { program: program(), timeout });
-        }
-        let collected = |reader: thread::ScopedJoinHandle<'_, Option<io::Result<Vec<u8>>>>| {
-            reader.join().ok().flatten().transpose().map(Option::unwrap_or_default).map_err(io)
-        };
-        Ok(Output { status, stdout: collected(stdout)?, stderr: collected(stderr)? })
-    })
+    if let Some(stdin) = child.stdin() {
+        feed(stdin, input.to_vec());
+    }
+    let (stdout, stderr) = (collect(child.stdout(), most), collect(child.stderr(), most));
+    // Whatever happens the group is ended, which closes the pipes and lets the readers go.
+    let ended = child.wait_until_ended(timeout);
+    let status = child.end(Duration::ZERO).map_err(io)?;
+    if !ended.map_err(io)? {
+        return Err(too_slow());
+    }
+    let collected = |stream: Receiver<io::Result<Vec<u8>>>| match stream.recv_timeout(LINGER) {
+        Ok(read) => read.map_err(io),
+        Err(_) => Err(too_slow()),
+    };
+    Ok(Output { status, stdout: collected(stdout)?, stderr: collected(stderr)? })
+}
+
+/// Writes `input` while the child runs. A child that does not read it is not our error: it says so
+/// by its status.
+fn feed(mut stdin: ChildStdin, mut input: Vec<u8>) {
+    thread::spawn(move || {
+        drop(stdin.write_all(&input));
+        drop(stdin);
+        // It may be a password.
+        input.fill(0);
+        black_box(&input);
+    });
+}
+
+fn collect(
+    stream: Option<impl Read + Send + 'static>,
+    most: usize,
+) -> Receiver<io::Result<Vec<u8>>> {
+    let (send, receive) = channel();
+    thread::spawn(move || {
+        let read = stream.map_or_else(|| Ok(Vec::new()), |stream| first(stream, most));
+        // Nobody waits any longer.
+        drop(send.send(read));
+    });
+    receive
 }
 
 /// The first `most` bytes; the rest is read and dropped, so that the child is not held up.

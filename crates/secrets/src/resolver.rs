@@ -81,8 +81,8 @@ fn no_provider(scheme: &str) -> ResolveError {
     ResolveError::NoProvider { scheme: scheme.to_owned() }
 }
 
-/// Waits for every future at the same time. There are as many as schemes: a handful.
-async fn all<T>(mut futures: Vec<BoxFuture<'_, T>>) -> Vec<T> {
+/// Waits for every future at the same time, and gives what each came to, in order.
+pub(crate) async fn all<T>(mut futures: Vec<BoxFuture<'_, T>>) -> Vec<T> {
     let mut done: Vec<Option<T>> = futures.iter().map(|_| None).collect();
     poll_fn(|context| {
         let mut waiting = false;

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
 
 use strongroom_model::ports::{Clock, Purpose, ResolveError};
 use strongroom_model::reference::SecretRef;
@@ -49,6 +50,8 @@ pub struct Settings {
     pub secrets: BTreeMap<String, SecretRef>,
     /// Lists.
     pub words: BTreeMap<String, Vec<String>>,
+    /// How long the provider may take to answer, where that is set.
+    pub timeout: Option<Duration>,
     /// Tables of the same kind, where a provider has several of something: `[providers.cmd.NAME]`.
     pub tables: BTreeMap<String, Settings>,
 }

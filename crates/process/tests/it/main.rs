@@ -57,6 +57,13 @@ fn a_program_that_does_not_end_in_time_is_ended() {
 }
 
 #[test]
+fn what_left_the_group_and_keeps_the_pipes_is_not_waited_for() {
+    let script = "setsid sh -c 'echo $$; exec sleep 600' & sleep 0.1; exit 0";
+    let error = run(&shell(script), b"", LONG, 10).unwrap_err();
+    assert!(matches!(error, RunError::Timeout { .. }), "{error}");
+}
+
+#[test]
 fn ending_a_child_ends_what_it_started_also_when_it_has_ended_itself() {
     // The pipe closes when the last of the group is gone.
     for script in ["sleep 600 & echo ready; wait", "sleep 600 & echo ready"] {

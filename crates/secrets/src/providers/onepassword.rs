@@ -1,0 +1,32 @@
+//! `op://VAULT/ITEM/FIELD`: 1Password, by its command line tool.
+
+mod batch;
+mod cli;
+mod words;
+
+use strongroom_model::ports::Provider;
+
+use super::program::{PASS_ENV, PROGRAM};
+use crate::settings::{Context, Field, Kind, SettingError, Settings};
+
+pub(super) use cli::{TOKEN_FILE, TOKEN_VARIABLE, TOOL};
+
+/// What `[providers.op]` takes.
+pub(super) const FIELDS: &[Field] = &[
+    Field { name: "token", kind: Kind::Secret, about: "the token of a service account" },
+    Field {
+        name: "account",
+        kind: Kind::Text,
+        about: "the account of the desktop app, where there is no token",
+    },
+    PROGRAM,
+    PASS_ENV,
+];
+
+/// The provider that `settings` ask for.
+pub(super) fn new(
+    settings: &Settings,
+    context: &Context,
+) -> Result<Box<dyn Provider>, SettingError> {
+    Ok(Box::new(cli::new(settings, context)?))
+}
