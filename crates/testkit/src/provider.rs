@@ -51,6 +51,62 @@ pub async fn holds_the_contract(provider: &dyn Provider, holdings: &Holdings) {
     }
 }
 
+/// A kind of trouble: a provider that has it, and the kind of error that is then due for every
+/// reference; or why it cannot have it.
+pub enum Can {
+    /// It can.
+    Have(Box<dyn Provider>, &'static str),
+    /// It cannot, for this reason.
+    Not(&'static str),
+}
+
+/// All the ways in which a provider fails as a whole.
+pub struct Troubles {
+    /// A person has to unlock it first.
+    pub locked: Can,
+    /// We may not have what is asked for.
+    pub denied: Can,
+    /// It cannot be reached.
+    pub unreachable: Can,
+    /// It does not answer in time.
+    pub slow: Can,
+    /// It answers something that is no answer.
+    pub garbage: Can,
+    /// It answers 10 MB.
+    pub flood: Can,
+}
+
+/// Asks each provider of `troubles` for `asked`, which would be found but for the trouble. Panics
+/// where one answers anything but the error that is due, or where an error repeats a canary.
+pub async fn fails_closed(troubles: Troubles, asked: &[SecretRef]) {
+    let Troubles { locked, denied, unreachable, slow, garbage, flood } = troubles;
+    for (what, can) in [
+        ("locked", locked),
+        ("denied", denied),
+        ("unreachable", unreachable),
+        ("slow", slow),
+        ("garbage", garbage),
+        ("flood", flood),
+    ] {
+        match can {
+            Can::Not(why) => assert!(!why.is_empty(), "{what}: say why not"),
+            Can::Have(provider, due) => all_fail(what, &*provider, asked, due).await,
+        }
+    }
+}
+
+/// Panics where `provider` answers anything for any of `asked` but an error of the kind `due`.
+pub async fn all_fail(what: &str, provider: &dyn Provider, asked: &[SecretRef], due: &str) {
+    let answers = provider.resolve(asked).await;
+    assert_eq!(answers.len(), asked.len(), "{what}: one answer for each");
+    for (reference, answer) in asked.iter().zip(answers) {
+        let Err(error) = answer else { panic!("{what}: {reference} resolved") };
+        assert_eq!(error.kind(), due, "{what}: {reference}: {error}");
+        let shown = format!("{error} {error:?} {:?}", error.hint());
+        assert!(!shown.contains("canary"), "{what}: {shown}");
+    }
+}
+
 async fn ask(provider: &dyn Provider, reference: &SecretRef) -> Result<String, &'static str> {
     let mut answers = provider.resolve(std::slice::from_ref(reference)).await;
     match answers.pop().expect("one answer for one question") {

@@ -3,6 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a test that fails may say so by a panic")]
 
 mod loaded;
+#[cfg(unix)]
+mod onepassword;
+#[cfg(unix)]
+mod program;
 mod providers;
 mod resolver;
 mod script;
