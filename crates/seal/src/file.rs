@@ -237,6 +237,12 @@ pub fn open_private(path: &Path) -> Result<File, FileError> {
     platform::open_private(path)
 }
 
+/// Opens a file whose content is no secret, or sealed: links are followed, and whoever may read or
+/// write it may, but it must be a regular file: a pipe would keep us waiting.
+pub fn open_regular(path: &Path) -> Result<File, FileError> {
+    platform::open_regular(path)
+}
+
 /// The rest of `file`, at most `max` bytes. The buffer is sized once, so that no copy of a secret is
 /// left behind by growing, and wiped where it is not returned.
 pub fn read(file: &File, path: &Path, max: usize) -> Result<Vec<u8>, FileError> {

@@ -51,6 +51,22 @@ pub enum MachineKeyError {
         /// The file, or the item.
         place: String,
     },
+    /// It is in a keychain that a person must unlock first.
+    #[error("the machine key is at `{place}`, and the keychain is locked")]
+    Locked {
+        /// The item.
+        place: String,
+    },
+    /// It is in a keychain that does not give it now.
+    #[error("the machine key is at `{place}`, and cannot be had: {why}")]
+    Unavailable {
+        /// The item.
+        place: String,
+        /// Why, in our words.
+        why: String,
+        /// What to do about it, in the imperative.
+        fix: String,
+    },
     /// The file may not be used or cannot be read.
     #[error(transparent)]
     File(#[from] FileError),
@@ -64,12 +80,17 @@ impl MachineKeyError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Missing { .. } => Some(
-                "restore the file: what it sealed cannot be opened without it; to begin anew without those keys, `strongroom uninstall --purge` and `strongroom init`"
+                "restore it: what it sealed cannot be opened without it; to begin anew without those keys, `strongroom uninstall --purge` and `strongroom init`"
                     .to_owned(),
             ),
             Self::Malformed { .. } => {
-                Some("restore the file: what it sealed cannot be opened without it".to_owned())
+                Some("restore it: what it sealed cannot be opened without it".to_owned())
             }
+            Self::Locked { .. } => Some(
+                "unlock the keychain (log in to the desktop, or open its settings), and try again"
+                    .to_owned(),
+            ),
+            Self::Unavailable { fix, .. } => Some(fix.clone()),
             Self::File(error) => error.hint(),
             Self::Exists { .. } | Self::Random(_) => None,
         }
@@ -123,13 +144,18 @@ impl MachineSecret for FileSecret {
     }
 
     fn create(&self) -> Result<(), MachineKeyError> {
-        let mut bytes = Zeroizing::new([0; KEY_LEN]);
-        random(&mut *bytes)?;
-        match self.dir.create_new(&self.name, encode(&bytes).as_bytes()) {
+        match self.dir.create_new(&self.name, new_line()?.expose()) {
             Err(FileError::Exists { .. }) => Err(MachineKeyError::Exists { place: self.place() }),
             other => Ok(other?),
         }
     }
+}
+
+/// A new secret in the one form that is accepted, wherever it is kept.
+pub fn new_line() -> Result<Secret, RandomError> {
+    let mut bytes = Zeroizing::new([0; KEY_LEN]);
+    random(&mut *bytes)?;
+    Ok(Secret::new(std::mem::take(&mut *encode(&bytes)).into_bytes()))
 }
 
 fn encode(bytes: &[u8; KEY_LEN]) -> Zeroizing<String> {
@@ -143,7 +169,8 @@ fn encode(bytes: &[u8; KEY_LEN]) -> Zeroizing<String> {
     line
 }
 
-fn decode(line: &[u8]) -> Option<Secret> {
+/// The secret of such a line; `None` for anything else.
+pub fn decode(line: &[u8]) -> Option<Secret> {
     let line = line.strip_suffix(b"\n").filter(|_| line.len() == LINE)?;
     let (body, rest) = line.split_at(PREFIX.len() + ENCODED);
     let rest = rest.strip_prefix(b"_")?;

@@ -5,7 +5,9 @@
 //! that knows every secret in this process; [`providers`] are those that need no other crate;
 //! [`supply`] hands servers their secrets, from the sealed [`cache`] where it can.
 
+pub mod agefile;
 pub mod cache;
+pub mod keychain;
 pub mod loaded;
 pub mod providers;
 pub mod resolver;

@@ -2,11 +2,14 @@
 //!
 //! `local://` is the vault's, which stands on this crate and not the other way round.
 
+mod age;
 mod bw;
 mod cmd;
 mod env;
 mod file;
 mod keepass;
+pub mod keychain;
+pub mod keyutils;
 mod onepassword;
 mod pass;
 mod program;
@@ -74,6 +77,27 @@ const TABLE: &[Row] = &[
         fields: sops::FIELDS,
         build: |settings, context| Ok(Box::new(sops::new(settings, context)?)),
         tool: Some(&sops::TOOL),
+        token_variable: None,
+    },
+    Row {
+        scheme: "keychain",
+        fields: keychain::FIELDS,
+        build: |settings, context| Ok(Box::new(keychain::new(settings, context)?)),
+        tool: None,
+        token_variable: None,
+    },
+    Row {
+        scheme: "keyutils",
+        fields: keyutils::FIELDS,
+        build: |settings, context| Ok(Box::new(keyutils::new(settings, context)?)),
+        tool: None,
+        token_variable: None,
+    },
+    Row {
+        scheme: "age",
+        fields: age::FIELDS,
+        build: |settings, context| Ok(Box::new(age::new(settings, context)?)),
+        tool: None,
         token_variable: None,
     },
     Row {

@@ -8,4 +8,6 @@ pub mod fakes;
 pub mod op;
 pub mod oracle;
 pub mod provider;
+#[cfg(target_os = "linux")]
+pub mod secret_service;
 pub mod upstream;

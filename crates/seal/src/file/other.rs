@@ -67,7 +67,12 @@ impl Dir {
     }
 }
 
+/// Whoever else may read it is a matter of the access list that it has inherited.
 pub(super) fn open_private(path: &Path) -> Result<File, FileError> {
+    open_regular(path)
+}
+
+pub(super) fn open_regular(path: &Path) -> Result<File, FileError> {
     let file = File::open(path).map_err(|source| FileError::io(path, source))?;
     let metadata = file.metadata().map_err(|source| FileError::io(path, source))?;
     if metadata.is_file() { Ok(file) } else { Err(unsafe_file(path, "it is not a regular file")) }

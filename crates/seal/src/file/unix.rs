@@ -103,19 +103,21 @@ impl Dir {
 }
 
 pub(super) fn open_private(path: &Path) -> Result<File, FileError> {
+    let file = open_regular(path)?;
+    let facts = Facts::of(path, &file)?;
+    check_owner(path, &facts, true)?;
+    check_mode(path, &facts, "600")?;
+    Ok(file)
+}
+
+pub(super) fn open_regular(path: &Path) -> Result<File, FileError> {
     let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
     let file = OpenOptions::new()
         .read(true)
         .custom_flags(flags)
         .open(path)
         .map_err(|source| FileError::io(path, source))?;
-    let facts = Facts::of(path, &file)?;
-    if !facts.regular {
-        return Err(not_regular(path));
-    }
-    check_owner(path, &facts, true)?;
-    check_mode(path, &facts, "600")?;
-    Ok(file)
+    if Facts::of(path, &file)?.regular { Ok(file) } else { Err(not_regular(path)) }
 }
 
 /// What must be right about a file or directory.

@@ -95,7 +95,7 @@ fn doctor_finds_what_is_broken_and_says_what_to_type() {
     let table: &[Row] = &[
         ("an open directory", &|s| s.chmod(".config/strongroom", 0o755), "chmod 700 "),
         ("an open key", &|s| s.chmod(KEY, 0o644), "chmod 600 "),
-        ("a lost key", &|s| std::fs::remove_file(s.path(KEY)).unwrap(), "restore the file"),
+        ("a lost key", &|s| std::fs::remove_file(s.path(KEY)).unwrap(), "restore it"),
         (
             "a mistake in the configuration",
             &|s| drop(s.write(CONFIG, "[servces.x]\n")),

@@ -1,0 +1,37 @@
+//! A system whose keychain we do not know.
+
+use std::ffi::OsString;
+
+use strongroom_model::secret::Secret;
+
+use super::{Answers, Item, KeychainError};
+
+#[derive(Clone, Debug)]
+pub(super) struct Place;
+
+impl Place {
+    pub(super) fn new(_: &dyn Fn(&str) -> Option<OsString>) -> Self {
+        Self
+    }
+}
+
+pub(super) fn read(_: &Place, _: &[Item]) -> Result<Answers, KeychainError> {
+    Err(ABSENT)
+}
+
+pub(super) fn write(_: &Place, _: &Item, _: &Secret) -> Result<(), KeychainError> {
+    Err(ABSENT)
+}
+
+pub(super) fn remove(_: &Place, _: &Item) -> Result<(), KeychainError> {
+    Err(ABSENT)
+}
+
+pub(super) fn look(_: &Place) -> Result<(), KeychainError> {
+    Err(ABSENT)
+}
+
+const ABSENT: KeychainError = KeychainError::Absent {
+    why: "the keychain of this system is not known to Strongroom",
+    fix: "store the secret in the vault: `strongroom secrets set NAME`",
+};

@@ -1,0 +1,214 @@
+//! The Secret Service of the session's D-Bus: gnome-keyring, `KWallet`, `KeePassXC`.
+//!
+//! The store of `keyring-core` for it is passed by: it unlocks what it finds, which opens a prompt
+//! and waits, and it takes the bus from this process's environment. Below both is the same library.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use secret_service::blocking::{Collection, Item as Found, SecretService};
+use secret_service::{EncryptionType, Error};
+use strongroom_model::secret::Secret;
+use zbus::blocking::connection::Builder;
+
+use super::{Answers, DEADLINE, Item, KeychainError};
+
+/// The address of the session's bus, where there is one.
+#[derive(Clone, Debug)]
+pub(super) struct Place(Option<String>);
+
+impl Place {
+    pub(super) fn new(variable: &dyn Fn(&str) -> Option<OsString>) -> Self {
+        let set = |name| variable(name).filter(|value| !value.is_empty());
+        let address = set("DBUS_SESSION_BUS_ADDRESS").and_then(|text| text.into_string().ok());
+        // The custom of systems without that variable.
+        let usual = || {
+            let bus = PathBuf::from(set("XDG_RUNTIME_DIR")?).join("bus");
+            Some(format!("unix:path={}", bus.to_str()?))
+        };
+        Self(address.or_else(usual))
+    }
+}
+
+pub(super) fn read(place: &Place, items: &[Item]) -> Result<Answers, KeychainError> {
+    let service = connect(place)?;
+    let value = |item: &Item| match find(&service, item)? {
+        Some(found) => found.get_secret().map(Secret::new).map_err(|error| of_library(&error)),
+        None => Err(KeychainError::NotFound),
+    };
+    Ok(items.iter().map(value).collect())
+}
+
+pub(super) fn write(place: &Place, item: &Item, secret: &Secret) -> Result<(), KeychainError> {
+    let service = connect(place)?;
+    let stored = match find(&service, item)? {
+        Some(found) => found.set_secret(secret.expose(), CONTENT_TYPE),
+        None => {
+            let collection = default_collection(&service)?.ok_or(NO_COLLECTION)?;
+            let label = format!("keyring:{}@{}", item.account, item.service);
+            let attributes = attributes(item);
+            collection
+                .create_item(&label, attributes, secret.expose(), false, CONTENT_TYPE)
+                .map(drop)
+        }
+    };
+    stored.map_err(|error| of_library(&error))
+}
+
+pub(super) fn remove(place: &Place, item: &Item) -> Result<(), KeychainError> {
+    let service = connect(place)?;
+    let found = find(&service, item)?.ok_or(KeychainError::NotFound)?;
+    found.delete().map_err(|error| of_library(&error))
+}
+
+pub(super) fn look(place: &Place) -> Result<(), KeychainError> {
+    default_collection(&connect(place)?)?.map(drop).ok_or(NO_COLLECTION)
+}
+
+fn connect(place: &Place) -> Result<SecretService<'static>, KeychainError> {
+    let address = place.0.as_deref().ok_or(NO_BUS)?;
+    let bus = Builder::address(address)
+        .and_then(|builder| builder.method_timeout(DEADLINE).build())
+        .map_err(|_| NO_BUS)?;
+    SecretService::connect_with_existing(EncryptionType::Dh, bus)
+        .map_err(|error| of_library(&error))
+}
+
+/// The one item of this service and account, unlocked. `None`: nothing is known of one.
+fn find<'a>(
+    service: &'a SecretService<'_>,
+    item: &Item,
+) -> Result<Option<Found<'a>>, KeychainError> {
+    let found = service.search_items(attributes(item)).map_err(|error| of_library(&error))?;
+    let mut unlocked = found.unlocked;
+    match (unlocked.len(), found.locked.len()) {
+        (1, 0) => Ok(unlocked.pop()),
+        (0, 1) => Err(KeychainError::Locked),
+        // A collection that is locked may not even say what it has.
+        (0, 0) => default_collection(service).map(|_| None),
+        _ => Err(KeychainError::Ambiguous),
+    }
+}
+
+/// Where new items go, unlocked.
+fn default_collection<'a>(
+    service: &'a SecretService<'_>,
+) -> Result<Option<Collection<'a>>, KeychainError> {
+    let collection = match service.get_default_collection() {
+        Err(Error::NoResult) => return Ok(None),
+        other => other.map_err(|error| of_library(&error))?,
+    };
+    if collection.is_locked().map_err(|error| of_library(&error))? {
+        return Err(KeychainError::Locked);
+    }
+    Ok(Some(collection))
+}
+
+fn attributes(item: &Item) -> HashMap<&str, &str> {
+    HashMap::from([("service", item.service.as_str()), ("username", item.account.as_str())])
+}
+
+fn of_library(error: &Error) -> KeychainError {
+    match error {
+        Error::Locked => KeychainError::Locked,
+        Error::NoResult => KeychainError::NotFound,
+        Error::Prompt | Error::PromptDisconnected => KeychainError::Denied,
+        Error::Unavailable => NO_SERVICE,
+        Error::Zbus(error) => of_bus(error),
+        Error::ZbusFdo(error) => of_standard(error),
+        Error::Crypto(_) | Error::Zvariant(_) => KeychainError::Failed("its answer does not fit"),
+        _ => KeychainError::Failed("its answer is not understood"),
+    }
+}
+
+fn of_bus(error: &zbus::Error) -> KeychainError {
+    match error {
+        zbus::Error::MethodError(name, ..) => of_name(name.as_str()),
+        zbus::Error::FDO(error) => of_standard(error),
+        zbus::Error::InterfaceNotFound => NO_SERVICE,
+        zbus::Error::InputOutput(error) if error.kind() == std::io::ErrorKind::TimedOut => {
+            KeychainError::Slow
+        }
+        _ => KeychainError::Failed("the connection to it broke"),
+    }
+}
+
+fn of_standard(error: &zbus::fdo::Error) -> KeychainError {
+    match error {
+        zbus::fdo::Error::ZBus(error) => of_bus(error),
+        other => of_name(zbus::DBusError::name(other).as_str()),
+    }
+}
+
+/// What an error of D-Bus or of the Secret Service means, by its name; its text is not looked at.
+fn of_name(name: &str) -> KeychainError {
+    match name {
+        "org.freedesktop.Secret.Error.IsLocked" => KeychainError::Locked,
+        "org.freedesktop.Secret.Error.NoSuchObject" => KeychainError::NotFound,
+        "org.freedesktop.DBus.Error.ServiceUnknown"
+        | "org.freedesktop.DBus.Error.NameHasNoOwner" => NO_SERVICE,
+        "org.freedesktop.DBus.Error.AccessDenied" => KeychainError::Denied,
+        "org.freedesktop.DBus.Error.NoReply" | "org.freedesktop.DBus.Error.Timeout" => {
+            KeychainError::Slow
+        }
+        // It is to be started on demand, and does not start.
+        name if name.starts_with("org.freedesktop.DBus.Error.Spawn.") => NO_SERVICE,
+        _ => KeychainError::Failed("it reported an error"),
+    }
+}
+
+const CONTENT_TYPE: &str = "text/plain";
+
+const NO_BUS: KeychainError = KeychainError::Absent {
+    why: "this session has no D-Bus (`DBUS_SESSION_BUS_ADDRESS`)",
+    fix: "start it in a desktop session, or use `keyutils://`, `file://` or `local://` instead",
+};
+const NO_SERVICE: KeychainError = KeychainError::Absent {
+    why: "no Secret Service answers on the session's D-Bus",
+    fix: "install and start gnome-keyring, KWallet or KeePassXC, or use `keyutils://`, `file://` or `local://` instead",
+};
+const NO_COLLECTION: KeychainError = KeychainError::Absent {
+    why: "the Secret Service has no default collection",
+    fix: "log in to the desktop once, or run `gnome-keyring-daemon --unlock` with a new password on its stdin",
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(variables: &[(&str, &str)]) -> Option<String> {
+        let find = |name: &str| {
+            let found = variables.iter().find(|(key, _)| *key == name);
+            found.map(|(_, value)| OsString::from(value))
+        };
+        Place::new(&find).0
+    }
+
+    #[test]
+    fn the_bus_is_the_one_of_the_environment_that_was_passed_in() {
+        let address = "unix:path=/tmp/bus";
+        let runtime = ("XDG_RUNTIME_DIR", "/run/user/7");
+        let usual = Some("unix:path=/run/user/7/bus".to_owned());
+        assert_eq!(
+            place(&[("DBUS_SESSION_BUS_ADDRESS", address), runtime]),
+            Some(address.to_owned())
+        );
+        assert_eq!(place(&[runtime]), usual);
+        assert_eq!(place(&[("DBUS_SESSION_BUS_ADDRESS", ""), runtime]), usual);
+        assert_eq!(place(&[]), None);
+    }
+
+    #[test]
+    fn errors_are_told_by_their_names() {
+        for (name, expected) in [
+            ("org.freedesktop.Secret.Error.IsLocked", KeychainError::Locked),
+            ("org.freedesktop.DBus.Error.ServiceUnknown", NO_SERVICE),
+            ("org.freedesktop.DBus.Error.Spawn.ChildExited", NO_SERVICE),
+            ("org.freedesktop.DBus.Error.NoReply", KeychainError::Slow),
+            ("org.example.canary", KeychainError::Failed("it reported an error")),
+        ] {
+            assert_eq!(of_name(name), expected, "{name}");
+        }
+    }
+}
