@@ -5,22 +5,29 @@
 //! knows no client by name.
 
 pub mod change;
+pub mod declared;
 pub mod edit;
 pub mod file;
 pub mod survey;
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::sync::LazyLock;
+mod table;
 
-use serde::Deserialize;
+use std::path::{Path, PathBuf};
+
 use serde_json::{Map, Value, json};
 use strongroom_model::secret::Secret;
 
 use crate::paths::{Environment, Os};
+use edit::{Entry, Format, Place, Step};
+use table::Raw;
+
+pub use table::all;
 
 /// The name of our entry in every client's file. Short, since clients prefix tool names with it.
 pub const ENTRY: &str = "strongroom";
+
+/// The variable with which an entry says that Strongroom's home is not where the platform implies.
+pub const HOME: &str = "STRONGROOM_HOME";
 
 /// A client.
 #[derive(Debug)]
@@ -30,36 +37,14 @@ pub struct Client {
     raw: Raw,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Raw {
-    title: String,
-    key: String,
-    #[serde(default)]
-    also: Vec<String>,
-    project: Option<String>,
-    #[serde(default)]
-    stdio: Map<String, Value>,
-    http: Option<Map<String, Value>>,
-    then: String,
-    linux: Places,
-    macos: Places,
-    windows: Places,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Places {
-    files: Vec<String>,
-    detect: Vec<String>,
-}
-
 /// How a client reaches Strongroom.
 pub enum Link<'a> {
     /// It starts this program and talks to it over its standard streams.
     Stdio {
         /// The absolute path of the program.
         command: &'a str,
+        /// Its arguments.
+        args: &'a [&'a str],
         /// The home to use, where it is not the one that the platform implies.
         home: Option<&'a str>,
     },
@@ -97,20 +82,20 @@ pub enum ClientError {
     },
 }
 
-static CLIENTS: LazyLock<Vec<Client>> = LazyLock::new(|| {
-    let table: BTreeMap<String, Raw> =
-        toml::from_str(include_str!("clients.toml")).expect("a test reads the table");
-    table.into_iter().map(|(name, raw)| Client { name, raw }).collect()
-});
-
-/// Every client, by name.
-pub fn all() -> &'static [Client] {
-    &CLIENTS
+/// A server in a client's file.
+#[derive(Clone, Debug)]
+pub struct Server<'a> {
+    /// The name that the client knows it by.
+    pub name: String,
+    /// The way to its entry.
+    pub path: Vec<Step>,
+    /// The entry.
+    pub entry: &'a Value,
 }
 
 /// The client of this name.
 pub fn find(name: &str) -> Option<&'static Client> {
-    CLIENTS.iter().find(|client| client.name == name)
+    all().iter().find(|client| client.name == name)
 }
 
 impl Client {
@@ -119,14 +104,9 @@ impl Client {
         &self.raw.title
     }
 
-    /// The object in its file that holds the servers.
-    pub fn key(&self) -> &str {
-        &self.raw.key
-    }
-
-    /// Other objects that hold servers: paths of keys, where `*` is any key.
-    pub fn also(&self) -> &[String] {
-        &self.raw.also
+    /// The language of its file.
+    pub fn format(&self) -> Format {
+        self.raw.format
     }
 
     /// What a person does for the client to see the change.
@@ -134,12 +114,26 @@ impl Client {
         &self.raw.then
     }
 
+    /// Whether it has a file of its own in a project.
+    pub fn has_project_file(&self) -> bool {
+        self.raw.project.is_some()
+    }
+
     /// The user's configuration file, which need not exist.
     pub fn user_file(&self, environment: &Environment) -> Result<PathBuf, ClientError> {
-        let mut candidates = self.places(environment.os).files.iter();
-        candidates
-            .find_map(|template| expand(template, environment))
-            .ok_or_else(|| ClientError::NoPlace { title: self.raw.title.clone() })
+        let file = self.raw.file(environment);
+        let file = file.ok_or_else(|| ClientError::NoPlace { title: self.raw.title.clone() })?;
+        if file.exists() {
+            return Ok(file);
+        }
+        let other = self.raw.others(environment).into_iter().find(|other| other.exists());
+        Ok(other.unwrap_or(file))
+    }
+
+    /// The user's configuration files that exist.
+    pub fn user_files(&self, environment: &Environment) -> Vec<PathBuf> {
+        let all = self.raw.file(environment).into_iter().chain(self.raw.others(environment));
+        all.filter(|file| file.exists()).collect()
     }
 
     /// The configuration file of the project at `directory`.
@@ -151,52 +145,127 @@ impl Client {
 
     /// The places of which one exists where the client is installed.
     pub fn detect(&self, environment: &Environment) -> Vec<PathBuf> {
-        let places = self.places(environment.os).detect.iter();
-        places.filter_map(|template| expand(template, environment)).collect()
+        self.raw.detect(environment)
     }
 
-    /// The entry that makes the client use Strongroom.
-    pub fn entry(&self, link: &Link<'_>) -> Result<Map<String, Value>, ClientError> {
-        match link {
-            Link::Stdio { command, home } => {
-                let mut entry = self.raw.stdio.clone();
-                entry.insert("command".into(), json!(command));
-                entry.insert("args".into(), json!(["serve", "--as", self.name]));
-                if let Some(home) = home {
-                    entry.insert("env".into(), json!({ "STRONGROOM_HOME": home }));
+    /// Where the entry of the server `name` stands in `document`, or would stand.
+    pub fn place(&self, document: &Value, name: &str) -> Place {
+        let mut path = self.way(document);
+        path.push(self.step(name));
+        Place { format: self.raw.format, path, start: self.raw.start.clone() }
+    }
+
+    /// The same for the entry at `path`.
+    pub fn place_at(&self, path: &[Step]) -> Place {
+        Place { format: self.raw.format, path: path.to_vec(), start: self.raw.start.clone() }
+    }
+
+    /// The entry of the server `name`.
+    pub fn entry_of<'a>(&self, document: &'a Value, name: &str) -> Option<&'a Value> {
+        edit::at(document, &self.place(document, name).path)
+    }
+
+    /// Every server in `document`.
+    pub fn servers<'a>(&self, document: &'a Value) -> Vec<Server<'a>> {
+        let mut ways = vec![self.way(document)];
+        for path in &self.raw.also {
+            let mut found = vec![Vec::new()];
+            for step in path.split('/') {
+                found = found.iter().flat_map(|way| below(document, way, step)).collect();
+            }
+            ways.extend(found);
+        }
+        ways.iter().flat_map(|way| servers_at(document, way)).collect()
+    }
+
+    /// The way to the servers.
+    fn way(&self, document: &Value) -> Vec<Step> {
+        let steps = |keys: &[String]| keys.iter().cloned().map(Step::Key).collect::<Vec<_>>();
+        let way = steps(self.raw.key.keys());
+        let is_there = |way: &[Step]| edit::at(document, way).is_some_and(Value::is_object);
+        match &self.raw.older {
+            Some(older) if !is_there(&way) && is_there(&steps(older.keys())) => steps(older.keys()),
+            _ => way,
+        }
+    }
+
+    fn step(&self, name: &str) -> Step {
+        if self.raw.list { Step::Named(name.to_owned()) } else { Step::Key(name.to_owned()) }
+    }
+
+    /// The entry `name` that makes the client use Strongroom.
+    pub fn entry(&self, name: &str, link: &Link<'_>) -> Result<Entry, ClientError> {
+        let fields = &self.raw.fields;
+        let no_http = || ClientError::NoHttp { title: self.raw.title.clone() };
+        let mut entry = Entry { environment: fields.env.clone(), ..Entry::default() };
+        let other = match link {
+            Link::Stdio { command, args, home } => {
+                entry.fields.clone_from(&self.raw.stdio);
+                if fields.argv {
+                    let words: Vec<&str> = [command].into_iter().chain(*args).copied().collect();
+                    entry.fields.insert(fields.command.clone(), json!(words));
+                } else {
+                    entry.fields.insert(fields.command.clone(), json!(command));
+                    entry.fields.insert(fields.args.clone(), json!(args));
                 }
-                Ok(entry)
+                if let Some(home) = home {
+                    entry.fields.insert(fields.env.clone(), json!({ HOME: home }));
+                }
+                let headers = fields.headers.keys().first().cloned().unwrap_or_default();
+                let own = vec![fields.url.clone(), headers];
+                own.into_iter().chain(self.raw.http.iter().flat_map(Map::keys).cloned()).collect()
             }
             Link::Http { url, token } => {
-                let no_http = || ClientError::NoHttp { title: self.raw.title.clone() };
-                let mut entry = self.raw.http.clone().ok_or_else(no_http)?;
+                entry.fields = self.raw.http.clone().ok_or_else(no_http)?;
                 let token = token.map_or("(a new token)".into(), |token| {
                     String::from_utf8_lossy(token.expose())
                 });
-                entry.insert("url".into(), json!(url));
-                entry.insert("headers".into(), json!({"Authorization": format!("Bearer {token}")}));
-                Ok(entry)
+                let headers = json!({"Authorization": format!("Bearer {token}")});
+                let (first, rest) = fields.headers.keys().split_first().ok_or_else(no_http)?;
+                let headers = rest.iter().rev().fold(headers, |value, key| json!({ key: value }));
+                entry.fields.insert(fields.url.clone(), json!(url));
+                entry.fields.insert(first.clone(), headers);
+                let own = [fields.command.clone(), fields.args.clone()];
+                own.into_iter().chain(self.raw.stdio.keys().cloned()).collect::<Vec<_>>()
             }
+        };
+        if let Some(field) = fields.name.as_deref().or(self.raw.list.then_some("name")) {
+            entry.fields.insert(field.to_owned(), json!(name));
         }
-    }
-
-    fn places(&self, os: Os) -> &Places {
-        match os {
-            Os::Linux => &self.raw.linux,
-            Os::Macos => &self.raw.macos,
-            Os::Windows => &self.raw.windows,
-        }
+        entry.fresh.clone_from(&self.raw.fresh);
+        entry.without = other.into_iter().filter(|key| !entry.fields.contains_key(key)).collect();
+        Ok(entry)
     }
 }
 
-/// `~/...` and `$VARIABLE/...`; `None` where the variable is not set to an absolute path.
-fn expand(template: &str, environment: &Environment) -> Option<PathBuf> {
-    let (base, below) = template.split_once('/').unwrap_or((template, ""));
-    let base = match base.strip_prefix('$') {
-        Some(variable) => environment.get(variable)?,
-        None => environment.user_home().ok()?,
+/// The ways of one more step; `*` is any key.
+fn below(document: &Value, way: &[Step], step: &str) -> Vec<Vec<Step>> {
+    let at = edit::at(document, way).and_then(Value::as_object);
+    let keys = at.into_iter().flat_map(Map::keys);
+    let fitting = keys.filter(|key| step == "*" || step == key.as_str());
+    fitting.map(|key| [way, &[Step::Key(key.clone())]].concat()).collect()
+}
+
+fn servers_at<'a>(document: &'a Value, way: &[Step]) -> Vec<Server<'a>> {
+    let server = |step: Step, name: &str, entry| Server {
+        name: name.to_owned(),
+        path: [way, &[step]].concat(),
+        entry,
     };
-    environment.os.is_absolute(base).then(|| environment.os.join(base, below))
+    match edit::at(document, way) {
+        Some(Value::Object(fields)) => {
+            let fields = fields.iter().filter(|(_, entry)| entry.is_object());
+            fields.map(|(name, entry)| server(Step::Key(name.clone()), name, entry)).collect()
+        }
+        Some(Value::Array(elements)) => {
+            let named = elements.iter().filter_map(|element| {
+                let name = element.get("name").or_else(|| element.get("id"))?.as_str()?;
+                Some(server(Step::Named(name.to_owned()), name, element))
+            });
+            named.collect()
+        }
+        _ => Vec::new(),
+    }
 }
 
 #[cfg(test)]
@@ -211,8 +280,15 @@ mod tests {
     fn every_client_has_a_place_on_every_system() {
         let linux = environment(Os::Linux, &[("HOME", "/home/ann")]);
         let macos = environment(Os::Macos, &[("HOME", "/Users/ann")]);
-        let windows =
-            environment(Os::Windows, &[("USERPROFILE", r"C:\ann"), ("APPDATA", r"C:\ann\Roaming")]);
+        let windows = environment(
+            Os::Windows,
+            &[
+                ("USERPROFILE", r"C:\ann"),
+                ("APPDATA", r"C:\ann\Roaming"),
+                ("LOCALAPPDATA", r"C:\ann\Local"),
+            ],
+        );
+        assert_eq!(all().len(), 25);
         for client in all() {
             for environment in [&linux, &macos, &windows] {
                 let file = client.user_file(environment).unwrap();
@@ -251,41 +327,145 @@ mod tests {
         }
     }
 
+    fn value(entry: Entry) -> Value {
+        let mut fields = entry.fresh;
+        fields.extend(entry.fields);
+        Value::Object(fields)
+    }
+
     #[test]
     fn entries_have_the_shape_that_each_client_reads() {
-        let stdio = Link::Stdio { command: "/bin/strongroom", home: None };
-        let args = |name| json!(["serve", "--as", name]);
+        let stdio = Link::Stdio { command: "/b/strongroom", args: &["run", "x"], home: Some("/h") };
+        let plain = json!({"command": "/b/strongroom", "args": ["run", "x"], "env": {"STRONGROOM_HOME": "/h"}});
+        let with = |more: Value| {
+            let mut entry = plain.clone();
+            entry.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            entry
+        };
+        let home = json!({"STRONGROOM_HOME": "/h"});
         let table = [
-            ("claude-code", json!({"type": "stdio", "command": "/bin/strongroom"})),
-            ("claude-desktop", json!({"command": "/bin/strongroom"})),
-            ("cursor", json!({"command": "/bin/strongroom"})),
-            ("vscode", json!({"type": "stdio", "command": "/bin/strongroom"})),
+            ("amp", plain.clone()),
+            ("antigravity", plain.clone()),
+            ("claude-code", with(json!({"type": "stdio"}))),
+            ("claude-desktop", plain.clone()),
+            ("cline", with(json!({"disabled": false}))),
+            ("codex", plain.clone()),
+            ("continue", with(json!({"name": "x"}))),
+            ("copilot", with(json!({"type": "local", "tools": ["*"]}))),
+            ("crush", with(json!({"type": "stdio"}))),
+            ("cursor", plain.clone()),
+            ("droid", with(json!({"type": "stdio", "disabled": false}))),
+            ("gemini", plain.clone()),
+            (
+                "goose",
+                json!({
+                    "type": "stdio", "name": "x", "cmd": "/b/strongroom", "args": ["run", "x"], "envs": home,
+                    "enabled": true, "timeout": 300, "description": "",
+                }),
+            ),
+            ("kimi", plain.clone()),
+            ("kiro", plain.clone()),
+            ("lmstudio", plain.clone()),
+            (
+                "opencode",
+                json!({"type": "local", "command": ["/b/strongroom", "run", "x"], "environment": home}),
+            ),
+            ("qoder", plain.clone()),
+            ("roo", with(json!({"disabled": false}))),
+            ("sema4", with(json!({"transport": "stdio"}))),
+            ("trae", plain.clone()),
+            ("vibe", with(json!({"name": "x", "transport": "stdio"}))),
+            ("vscode", with(json!({"type": "stdio"}))),
+            ("windsurf", plain.clone()),
+            ("zed", with(json!({"source": "custom", "enabled": true}))),
         ];
-        for (name, mut expected) in table {
-            expected["args"] = args(name);
-            assert_eq!(Value::Object(find(name).unwrap().entry(&stdio).unwrap()), expected);
+        let names: Vec<&str> = table.iter().map(|(name, _)| *name).collect();
+        assert_eq!(names, all().iter().map(|client| client.name.as_str()).collect::<Vec<_>>());
+        for (name, expected) in table {
+            let client = find(name).unwrap();
+            let entry = value(client.entry("x", &stdio).unwrap());
+            assert_eq!(entry, expected, "{name}");
+            let declared = client.declared(&entry);
+            assert_eq!(declared.runs(), Some("x"), "{name}");
+            assert_eq!(declared.env["STRONGROOM_HOME"], "/h", "{name}");
         }
+    }
 
+    #[test]
+    fn remote_entries_have_the_shape_that_each_client_reads() {
         let token = Secret::new(b"sr_canary".to_vec());
-        let http = Link::Http { url: "http://127.0.0.1:1/mcp", token: Some(&token) };
+        let url = "http://127.0.0.1:1/mcp";
+        let link = Link::Http { url, token: Some(&token) };
         let headers = json!({"Authorization": "Bearer sr_canary"});
-        let vscode = find("vscode").unwrap().entry(&http).unwrap();
-        let expected = json!({"type": "http", "url": "http://127.0.0.1:1/mcp", "headers": headers});
-        assert_eq!(Value::Object(vscode), expected);
+        let table = [
+            ("claude-code", json!({"type": "http", "url": url, "headers": headers})),
+            ("vscode", json!({"type": "http", "url": url, "headers": headers})),
+            ("cursor", json!({"url": url, "headers": headers})),
+            ("windsurf", json!({"serverUrl": url, "headers": headers})),
+            ("gemini", json!({"httpUrl": url, "headers": headers})),
+            ("codex", json!({"url": url, "http_headers": headers})),
+            (
+                "continue",
+                json!({
+                    "name": "strongroom", "type": "streamable-http", "url": url,
+                    "requestOptions": {"headers": headers},
+                }),
+            ),
+            (
+                "vibe",
+                json!({
+                    "name": "strongroom", "transport": "streamable-http", "url": url,
+                    "headers": headers,
+                }),
+            ),
+            (
+                "goose",
+                json!({
+                    "name": "strongroom", "type": "streamable_http", "uri": url,
+                    "headers": headers, "enabled": true, "timeout": 300, "description": "",
+                }),
+            ),
+            ("opencode", json!({"type": "remote", "url": url, "headers": headers})),
+        ];
+        for (name, expected) in table {
+            let client = find(name).unwrap();
+            let entry = value(client.entry(ENTRY, &link).unwrap());
+            assert_eq!(entry, expected, "{name}");
+            let declared = client.declared(&entry);
+            assert_eq!(declared.url.as_deref(), Some(url), "{name}");
+            assert_eq!(declared.headers["Authorization"], "Bearer sr_canary", "{name}");
+        }
+        for name in ["claude-desktop", "sema4"] {
+            let error = find(name).unwrap().entry(ENTRY, &link).unwrap_err();
+            assert!(matches!(error, ClientError::NoHttp { .. }), "{name}");
+        }
         let desktop = find("claude-desktop").unwrap();
-        assert_eq!(
-            desktop.entry(&http).unwrap_err(),
-            ClientError::NoHttp { title: "Claude Desktop".into() }
-        );
         assert!(desktop.project_file(Os::Linux, Path::new("/p")).is_err());
         let project = find("cursor").unwrap().project_file(Os::Linux, Path::new("/p")).unwrap();
         assert_eq!(project, Path::new("/p/.cursor/mcp.json"));
     }
 
     #[test]
-    fn a_home_of_its_own_goes_along_into_the_entry() {
-        let link = Link::Stdio { command: "/bin/strongroom", home: Some("/h") };
-        let entry = find("cursor").unwrap().entry(&link).unwrap();
-        assert_eq!(entry["env"], json!({"STRONGROOM_HOME": "/h"}));
+    fn servers_are_found_under_every_kind_of_key() {
+        let server = json!({"command": "x"});
+        let table = [
+            ("amp", json!({"amp.mcpServers": {"a": server}, "amp": {"mcpServers": {"b": {}}}})),
+            ("opencode", json!({"mcp": {"a": server}})),
+            ("opencode", json!({"mcp": {"servers": {"a": server}, "timeout": {}}})),
+            ("vibe", json!({"mcp_servers": [{"name": "a"}, {"nameless": 1}]})),
+            ("continue", json!({"mcpServers": [{"name": "a"}]})),
+            ("claude-code", json!({"projects": {"/p": {"mcpServers": {"a": server}}, "/q": 7}})),
+            ("zed", json!({"context_servers": {"a": server, "b": 7}})),
+        ];
+        for (name, document) in table {
+            let servers = find(name).unwrap().servers(&document);
+            let names: Vec<&str> = servers.iter().map(|server| server.name.as_str()).collect();
+            assert_eq!(names, ["a"], "{name}");
+            assert_eq!(edit::at(&document, &servers[0].path), Some(servers[0].entry));
+        }
+        let place = |document| find("opencode").unwrap().place(&document, "x").path.len();
+        assert_eq!(place(json!({})), 3, "the current version, where there is nothing yet");
+        assert_eq!(place(json!({"mcp": {"a": server}})), 2);
+        assert_eq!(place(json!({"mcp": {"servers": {}}})), 3);
     }
 }

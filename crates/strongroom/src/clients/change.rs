@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
+use serde_json::Value;
 
 use super::edit::{self, EditError};
 use super::file::{ConfigFile, FileError};
-use super::survey::{Connection, connection};
+use super::survey::{Connection, connection, runs};
 use super::{Client, ClientError, ENTRY};
 use crate::commands::shown;
 use crate::environment::Host;
@@ -76,16 +77,39 @@ impl Target {
     /// Where it connects to now, and the bearer token that it uses to do so.
     pub fn connection(&self) -> Result<(Option<Connection>, Option<String>), Failure> {
         let text = ConfigFile::read(&self.path)?.text.unwrap_or_default();
-        let document = edit::read(&text).map_err(|error| self.broken(&error))?;
-        let key = self.client.key();
-        let header = &document[key][ENTRY]["headers"]["Authorization"];
-        let token = header.as_str().and_then(|value| value.strip_prefix("Bearer "));
-        Ok((connection(&document, key), token.map(ToOwned::to_owned)))
+        let document = self.parse(&text)?;
+        let entry = self.client.entry_of(&document, ENTRY);
+        let headers = entry.map(|entry| self.client.declared(entry).headers).unwrap_or_default();
+        let header = headers.get("Authorization");
+        let token = header.and_then(|value| value.strip_prefix("Bearer "));
+        Ok((connection(self.client, &document), token.map(ToOwned::to_owned)))
     }
 
-    /// Removes our entry.
+    /// Whether there is anything of ours in it.
+    pub fn is_ours(&self) -> Result<bool, Failure> {
+        let text = ConfigFile::read(&self.path)?.text.unwrap_or_default();
+        let document = self.parse(&text)?;
+        let servers = self.client.servers(&document);
+        let is_connected = connection(self.client, &document).is_some();
+        Ok(is_connected || !runs(self.client, &servers).is_empty())
+    }
+
+    fn parse(&self, text: &str) -> Result<Value, Failure> {
+        edit::read(self.client.format(), text).map_err(|error| self.broken(&error))
+    }
+
+    /// Removes our entries: that of the broker, and those that run a server through us.
     pub fn remove(&self, host: &Host, dry_run: bool) -> Result<Done, Failure> {
-        let remove = |text: &str| edit::remove(text, self.client.key(), ENTRY);
+        let remove = |text: &str| {
+            let document = edit::read(self.client.format(), text)?;
+            let mut text = edit::remove(text, &self.client.place(&document, ENTRY))?;
+            for server in self.client.servers(&document) {
+                if self.client.declared(server.entry).is_plain_run() {
+                    text = edit::remove(&text, &self.client.place_at(&server.path))?;
+                }
+            }
+            Ok(text)
+        };
         self.change(Action::Disconnect, host, dry_run, false, remove)
     }
 
@@ -165,8 +189,8 @@ fn make_parent(path: &Path) -> Result<(), Failure> {
 
 /// A unified diff, with the secrets of the file hidden: it goes to a terminal or a log.
 fn diff(client: &Client, shown: &str, before: &str, after: &str) -> String {
-    let mask = |text: &str| match edit::read(text) {
-        Ok(document) => scan::mask(text, &document, client.key(), client.also()),
+    let mask = |text: &str| match edit::read(client.format(), text) {
+        Ok(document) => scan::mask(text, &client.servers(&document)),
         Err(_) => text.to_owned(),
     };
     let (before, after) = (mask(before), mask(after));

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::file::ConfigFile;
-use super::{Client, ENTRY, all, edit};
+use super::{Client, ENTRY, Server, all, edit};
 use crate::paths::Environment;
 use crate::scan::{Finding, scan};
 
@@ -25,6 +25,8 @@ pub struct Found {
     pub installed: bool,
     /// How it reaches Strongroom, if it does.
     pub connection: Option<Connection>,
+    /// The servers that it starts through us.
+    pub runs: Vec<String>,
     /// Why its file cannot be read.
     pub problem: Option<String>,
     /// The plaintext secrets in its file, by place.
@@ -60,38 +62,59 @@ pub fn look(client: &'static Client, environment: &Environment) -> Found {
         title: client.title(),
         installed: client.detect(environment).iter().any(|place| place.exists()),
         connection: None,
+        runs: Vec::new(),
         problem: None,
         secrets: Vec::new(),
         file,
     };
-    if let Some(path) = &found.file {
-        match document(path) {
-            Ok(document) => {
-                found.connection = connection(&document, client.key());
-                found.secrets = scan(&document, client.key(), client.also(), ENTRY);
+    for (main, path) in paths(client, environment) {
+        match read(client, &path) {
+            Ok((text, document)) => {
+                let servers = client.servers(&document);
+                if main {
+                    found.connection = connection(client, &document);
+                    found.runs = runs(client, &servers);
+                }
+                found.secrets.extend(scan(&servers, &text, ENTRY));
             }
-            Err(problem) => found.problem = Some(problem),
+            Err(problem) if main => found.problem = Some(problem),
+            Err(_) => {}
         }
     }
     found
 }
 
-/// What the file at `path` says; nothing where there is none.
-fn document(path: &Path) -> Result<Value, String> {
-    let file = ConfigFile::read(path).map_err(|error| error.to_string())?;
-    edit::read(&file.text.unwrap_or_default())
-        .map_err(|error| format!("{}: {error}", path.display()))
+/// The file that we would write, which need not exist, and the others.
+fn paths(client: &Client, environment: &Environment) -> Vec<(bool, PathBuf)> {
+    let main = client.user_file(environment).ok();
+    let others = client.user_files(environment).into_iter();
+    let others = others.filter(|file| main.as_ref() != Some(file)).map(|file| (false, file));
+    main.iter().cloned().map(|file| (true, file)).chain(others).collect()
 }
 
-/// How the servers under `key` reach Strongroom.
-pub fn connection(document: &Value, key: &str) -> Option<Connection> {
-    let entry = document.get(key)?.get(ENTRY)?;
-    let text = |key: &str| entry.get(key).and_then(Value::as_str).map(ToOwned::to_owned);
-    match (text("command"), text("url")) {
+/// The file at `path` and what it says; nothing where there is none.
+fn read(client: &Client, path: &Path) -> Result<(String, Value), String> {
+    let file = ConfigFile::read(path).map_err(|error| error.to_string())?;
+    let text = file.text.unwrap_or_default();
+    let document = edit::read(client.format(), &text)
+        .map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok((text, document))
+}
+
+/// How the client reaches Strongroom.
+pub fn connection(client: &Client, document: &Value) -> Option<Connection> {
+    let declared = client.declared(client.entry_of(document, ENTRY)?);
+    match (declared.program, declared.url) {
         (Some(command), _) => Some(Connection::Stdio { command }),
         (None, Some(url)) => Some(Connection::Http { url }),
         (None, None) => None,
     }
+}
+
+/// The servers that the client starts through us.
+pub fn runs(client: &Client, servers: &[Server<'_>]) -> Vec<String> {
+    let run = |server: &Server<'_>| client.declared(server.entry).runs().map(ToOwned::to_owned);
+    servers.iter().filter_map(run).collect()
 }
 
 #[cfg(test)]

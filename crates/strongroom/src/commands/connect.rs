@@ -68,12 +68,15 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
     let plain = if args.http {
         Link::Http { url: &args.url, token: None }
     } else {
-        Link::Stdio { command: program, home: own_home }
+        Link::Stdio { command: program, args: &["serve", "--as", &client.name], home: own_home }
     };
     // First of all: a client that takes no such entry must not get a token.
-    let entry = client.entry(&plain)?;
+    let entry = client.entry(ENTRY, &plain)?;
     let write = |entry, dry_run| {
-        let set = |text: &str| edit::set(text, client.key(), ENTRY, entry);
+        let set = |text: &str| {
+            let document = edit::read(client.format(), text)?;
+            edit::set(text, &client.place(&document, ENTRY), entry)
+        };
         target.change(Action::Connect, host, dry_run, args.http, set)
     };
     if args.dry_run {
@@ -93,7 +96,7 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
     vault.principals().ensure(&principal)?;
     let done = if args.http {
         let token = present.map_or_else(|| vault.principals().renew(&principal), Ok)?;
-        write(&client.entry(&Link::Http { url: &args.url, token: Some(&token) })?, false)?
+        write(&client.entry(ENTRY, &Link::Http { url: &args.url, token: Some(&token) })?, false)?
     } else {
         write(&entry, false)?
     };
