@@ -114,9 +114,9 @@ impl Client {
         &self.raw.then
     }
 
-    /// Whether it has a file of its own in a project.
-    pub fn has_project_file(&self) -> bool {
-        self.raw.project.is_some()
+    /// What its file in a project is called, relative to the project.
+    pub fn project_name(&self) -> Option<&str> {
+        self.raw.project.as_deref()
     }
 
     /// The user's configuration file, which need not exist.

@@ -14,6 +14,7 @@ pub mod overview;
 pub mod policy;
 pub mod principal;
 pub mod remove;
+pub mod scan;
 pub mod serve;
 pub mod service;
 pub mod show;

@@ -64,6 +64,8 @@ pub struct Entry {
     /// The field with the variables. The user's stay in it, less those of `own_variables` that
     /// `fields` does not name.
     pub environment: String,
+    /// Whether the user's variables go: Strongroom has them.
+    pub takes_over: bool,
 }
 
 /// The variables in an entry that are ours.
@@ -98,6 +100,9 @@ pub enum EditError {
         /// The key: one of ours or the client's, never a value.
         key: String,
     },
+    /// It is nested deeper, or holds more, than a person would write.
+    #[error("there is more in it than a person writes")]
+    TooMuch,
     /// The way it is written, we cannot change it without changing more.
     #[error("it is written in a way that cannot be edited without changing something else")]
     Unsafe,
@@ -124,7 +129,7 @@ pub fn set(text: &str, place: &Place, entry: &Entry) -> Result<String, EditError
         path
     };
     for (key, wanted) in value::ordered(&entry.fields) {
-        if key == entry.environment {
+        if key == entry.environment && !entry.takes_over {
             continue;
         }
         if present.get(key) != Some(wanted) {
@@ -134,7 +139,11 @@ pub fn set(text: &str, place: &Place, entry: &Entry) -> Result<String, EditError
     for key in &entry.without {
         text = delete(&text, place.format, &below(key))?;
     }
-    set_variables(text, place, entry, present)
+    match (entry.takes_over, entry.fields.contains_key(&entry.environment)) {
+        (true, true) => Ok(text),
+        (true, false) => delete(&text, place.format, &below(&entry.environment)),
+        (false, _) => set_variables(text, place, entry, present),
+    }
 }
 
 /// The user's variables stay, less those that we once set.
@@ -149,9 +158,6 @@ fn set_variables(
     let there = present.get(&entry.environment);
     let mut path = place.path.clone();
     path.push(environment());
-    if entry.without.contains(&entry.environment) {
-        return Ok(text);
-    }
     let Some(there) = there.and_then(Value::as_object) else {
         let Some(wanted) = wanted else { return Ok(text) };
         return put(&text, place.format, &path, &Value::Object(wanted.clone()));

@@ -29,10 +29,12 @@ pub enum FileError {
         path: PathBuf,
     },
     /// It is far larger than a configuration is.
-    #[error("{} is larger than 64 MiB", .path.display())]
+    #[error("{} is larger than {} MiB", .path.display(), .most >> 20)]
     TooLarge {
         /// The file.
         path: PathBuf,
+        /// The most, in bytes.
+        most: u64,
     },
     /// It is not text.
     #[error("{} is not UTF-8 text", .path.display())]
@@ -74,6 +76,11 @@ pub struct ConfigFile {
 impl ConfigFile {
     /// Reads the file at `path`, or notes that there is none.
     pub fn read(path: &Path) -> Result<Self, FileError> {
+        Self::read_at_most(path, LARGEST)
+    }
+
+    /// The same, for a file of at most `most` bytes.
+    pub fn read_at_most(path: &Path, most: u64) -> Result<Self, FileError> {
         let io = |source| FileError::Io { path: path.to_owned(), source };
         match fs::symlink_metadata(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -93,9 +100,9 @@ impl ConfigFile {
         }
         let mut bytes = Vec::new();
         let file = File::open(&target).map_err(io)?;
-        file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(io)?;
-        if bytes.len() as u64 > LARGEST {
-            return Err(FileError::TooLarge { path: path.to_owned() });
+        file.take(most + 1).read_to_end(&mut bytes).map_err(io)?;
+        if bytes.len() as u64 > most {
+            return Err(FileError::TooLarge { path: path.to_owned(), most });
         }
         let not_text = |_| FileError::NotText { path: path.to_owned() };
         let text = String::from_utf8(bytes).map_err(not_text)?;

@@ -236,14 +236,19 @@ impl Serialize for List<'_> {
 impl Report for List<'_> {
     fn text(&self, style: Style) -> String {
         let mut rows = vec![["CLIENT", "STATE", "FILE"].map(ToOwned::to_owned).to_vec()];
-        for found in &self.clients {
+        let is_here = |found: &&Found| found.installed || state(found) != "not installed";
+        let here: Vec<&Found> = self.clients.iter().filter(is_here).collect();
+        for found in &here {
             rows.push(vec![found.name.to_owned(), state(found).into(), place(found, self.host)]);
         }
         let free = self.clients.iter().find(|found| found.installed && found.connection.is_none());
         let next = free.map_or(String::new(), |found| {
             format!("\n{} strongroom connect {}\n", style.bold("Next:"), found.name)
         });
-        format!("{}{next}", table(&rows))
+        let others = self.clients.iter().filter(|found| !is_here(found)).map(|found| found.name);
+        let others = others.collect::<Vec<_>>().join(", ");
+        let here = if here.is_empty() { String::new() } else { format!("{}\n", table(&rows)) };
+        format!("{here}Not on this machine: {others}.\n{next}")
     }
 }
 

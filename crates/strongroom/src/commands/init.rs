@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use serde::Serialize;
+use strongroom_model::display::DisplaySafe;
 
 use crate::admin;
 use crate::clients::survey::{Found, survey};
@@ -141,8 +142,11 @@ impl Made<'_> {
     fn secrets(&self, style: Style) -> String {
         let findings = |found: &Found| {
             let row = |finding: &crate::scan::Finding| {
-                let at = format!("{} {}", finding.place, finding.name);
-                vec![format!("  {}", found.name), finding.server.clone(), at, finding.kind.into()]
+                // The file's names come from others (AL-09).
+                let safe = |text: &str| DisplaySafe(text).to_string();
+                let at = safe(&format!("{} {}", finding.place, finding.name));
+                let server = safe(&finding.server);
+                vec![format!("  {}", found.name), server, at, finding.kind.into()]
             };
             found.secrets.iter().map(row).collect::<Vec<_>>()
         };
@@ -153,7 +157,8 @@ impl Made<'_> {
             n => format!("{n} secrets stand in plain text in their configuration"),
         };
         format!(
-            "\n{},\nwhere every program of yours, and every agent with a shell, can read it:\n\n{}",
+            "\n{},\nwhere every program of yours, and every agent with a shell, can read it:\n\n{}\n\
+             `strongroom import --dry-run` shows how they move into the vault.\n",
             style.yellow(&heading),
             table(&rows),
         )

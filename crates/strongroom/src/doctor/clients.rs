@@ -47,12 +47,9 @@ fn look(client: &Found, host: &Host) -> Vec<Finding> {
     if !client.secrets.is_empty() {
         let secrets = count(client.secrets.len(), "secret");
         let found =
-            format!("{secrets} in plain text in its configuration (`strongroom init` lists)");
-        findings.push(Finding::warning(
-            &about,
-            found,
-            "strongroom add NAME for each, and remove it from the file",
-        ));
+            format!("{secrets} in plain text in its configuration (`strongroom scan` lists)");
+        let fix = format!("strongroom import {}", client.name);
+        findings.push(Finding::warning(&about, found, fix));
     }
     findings
 }

@@ -221,7 +221,7 @@ fn table_value(table: &dyn TableLike, depth: usize) -> Result<Value, EditError> 
 
 fn item_value(item: &Item, depth: usize) -> Result<Value, EditError> {
     if depth > DEEPEST {
-        return Err(EditError::Unsafe);
+        return Err(EditError::TooMuch);
     }
     match item {
         Item::None => Ok(Value::Null),
@@ -236,7 +236,7 @@ fn item_value(item: &Item, depth: usize) -> Result<Value, EditError> {
 
 fn to_value(value: &toml_edit::Value, depth: usize) -> Result<Value, EditError> {
     if depth > DEEPEST {
-        return Err(EditError::Unsafe);
+        return Err(EditError::TooMuch);
     }
     Ok(match value {
         toml_edit::Value::String(text) => Value::from(text.value().as_str()),

@@ -153,7 +153,7 @@ impl<'a> Reader<'a> {
     fn node(&mut self, event: Event<'a>, span: &Span, depth: usize) -> Result<Node, EditError> {
         self.left = self.left.saturating_sub(1);
         if depth > DEEPEST || self.left == 0 {
-            return Err(problem(span, "there is more in it than a person writes"));
+            return Err(EditError::TooMuch);
         }
         let start = self.byte(span.start.index());
         let mut end = self.byte(span.end.index());
@@ -253,7 +253,7 @@ fn value(
 ) -> Result<Value, EditError> {
     *left = left.saturating_sub(1);
     if depth > DEEPEST || *left == 0 {
-        return Err(EditError::Unsafe);
+        return Err(EditError::TooMuch);
     }
     match &node.kind {
         Kind::Scalar { text, plain: true, .. } => Ok(plain(text)),
