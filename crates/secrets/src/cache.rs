@@ -148,10 +148,10 @@ impl Cache {
     ) -> Result<(), CacheProblem> {
         let key = self.key()?;
         let went_back = kept.is_from_the_future(now);
-        let changed: BTreeSet<&str> =
+        let replaced: BTreeSet<&str> =
             changes.iter().map(|(reference, _)| reference.as_str()).collect();
         let stays =
-            |entry: &Entry<'_>| !went_back && !spent(entry) && !changed.contains(entry.reference);
+            |entry: &Entry<'_>| !went_back && !spent(entry) && !replaced.contains(entry.reference);
         let old = kept.entries().filter(stays).map(|entry| New {
             reference: entry.reference,
             fetched_at: nanos(entry.fetched_at),
@@ -194,7 +194,8 @@ impl Cache {
         }
     }
 
-    fn key(&self) -> Result<&Key, CacheProblem> {
+    /// The key, without which nothing may be asked for that would be kept (decision 4).
+    pub(crate) fn key(&self) -> Result<&Key, CacheProblem> {
         if self.key.get().is_none() {
             let key = (self.source)().map_err(CacheProblem::NoKey)?;
             // Another thread may have been faster, with the same key.

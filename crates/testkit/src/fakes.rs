@@ -1,5 +1,7 @@
 //! The ports of the model, played by values.
 
+mod counting;
+
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -17,6 +19,8 @@ use strongroom_model::redact::{Labelled, Redactor};
 use strongroom_model::reference::SecretRef;
 use strongroom_model::secret::Secret;
 use strongroom_model::service::{Auth, Catalog, Limits, Origin, Scheme, Service, Slots};
+
+pub use counting::CountingProvider;
 
 /// A clock that stands still until it is told to go on.
 #[derive(Debug, Default)]

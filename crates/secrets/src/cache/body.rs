@@ -201,3 +201,7 @@ impl Reader<'_> {
         self.number().map(u64::from_be_bytes)
     }
 }
+
+#[cfg(test)]
+#[path = "body_tests.rs"]
+mod tests;

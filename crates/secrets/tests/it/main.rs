@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that fails may say so by a panic")]
 
+mod cache;
+mod flight;
 mod loaded;
 #[cfg(unix)]
 mod onepassword;
@@ -10,3 +12,5 @@ mod program;
 mod providers;
 mod resolver;
 mod script;
+mod stock;
+mod supply;
