@@ -29,7 +29,7 @@ pub use entries::FORMER;
 
 /// Resolved secrets, kept.
 pub struct Loaded {
-    resolver: Resolver,
+    resolver: Arc<Resolver>,
     state: Mutex<State>,
     /// The matcher, and the number of the set of secrets that it was built from.
     redactor: RwLock<(u64, Arc<Redactor>)>,
@@ -53,9 +53,9 @@ struct Given {
 
 impl Loaded {
     /// Nothing loaded yet.
-    pub fn new(resolver: Resolver) -> Self {
+    pub fn new(resolver: impl Into<Arc<Resolver>>) -> Self {
         let redactor = RwLock::new((0, Arc::new(Redactor::default())));
-        Self { resolver, state: Mutex::default(), redactor }
+        Self { resolver: resolver.into(), state: Mutex::default(), redactor }
     }
 
     /// What the service was given last, where nothing has changed since.

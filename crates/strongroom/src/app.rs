@@ -9,7 +9,7 @@ use strongroom_model::reference::SecretRef;
 use strongroom_model::secret::Secret;
 use strongroom_proxy::{Broker, Parts, SystemDns};
 use strongroom_seal::SecureDir;
-use strongroom_secrets::{EnvProvider, FileProvider, Loaded, Resolver};
+use strongroom_secrets::{Loaded, Resolver};
 use strongroom_store::audit::FileSink;
 use strongroom_store::{LocalProvider, Vault};
 use tracing::error;
@@ -20,6 +20,7 @@ use crate::environment::Host;
 use crate::failure::Failure;
 use crate::home;
 use crate::paths::Home;
+use crate::providers;
 
 /// A broker and what it stands on.
 pub struct App {
@@ -55,16 +56,20 @@ pub fn build(host: &Host, home: &Home) -> Result<App, Failure> {
     Ok(App { calls: Arc::new(calls), authenticator, vault })
 }
 
-/// Asks every provider that there is; `local://` needs a vault.
-pub fn resolver(host: &Host, vault: Option<Arc<Vault>>) -> Resolver {
-    let environment = host.environment.clone();
-    let lookup = move |name: &str| environment.get(name).map(ToOwned::to_owned);
-    let mut providers: Vec<Box<dyn Provider>> =
-        vec![Box::new(EnvProvider::new(lookup)), Box::new(FileProvider)];
-    if let Some(vault) = vault {
-        providers.push(Box::new(LocalProvider::new(vault)));
+/// Asks every provider that there is, with the settings that it has; `local://` needs a vault.
+pub fn resolver(host: &Host, vault: Option<Arc<Vault>>) -> Arc<Resolver> {
+    match vault {
+        Some(vault) => resolver_with(host, Some(Box::new(LocalProvider::new(vault)))),
+        None => resolver_with(host, None),
     }
-    Resolver::new(providers)
+}
+
+/// The same, with what stands in the place of the vault.
+pub fn resolver_with(host: &Host, local: Option<Box<dyn Provider>>) -> Arc<Resolver> {
+    // A mistake in the file is said by what needs more of it than this.
+    let config = host.home().ok().and_then(|home| Config::load_without_services(&home).ok());
+    let settings = config.map(|config| config.providers.settings).unwrap_or_default();
+    providers::all(host, &settings, local)
 }
 
 /// What `references` resolve to in this process, now.

@@ -10,6 +10,7 @@ pub mod cache;
 pub mod edit;
 pub mod live;
 pub mod near;
+pub mod providers;
 
 mod auth;
 mod limits;
@@ -40,7 +41,7 @@ const LARGEST: usize = 1 << 20;
 
 /// The keys of the file itself.
 const ROOT_KEYS: &[&str] =
-    &["machine_key", "headless", "calls_at_once", "cache", "audit", "services"];
+    &["machine_key", "headless", "calls_at_once", "cache", "audit", "providers", "services"];
 
 /// What the file says, checked.
 #[derive(Debug)]
@@ -53,6 +54,8 @@ pub struct Config {
     pub cache: cache::Cache,
     /// What happens to a start that cannot be recorded.
     pub audit: cache::OnFailure,
+    /// Where secrets come from.
+    pub providers: providers::Providers,
     /// The services, by name; none where they were not asked for.
     pub services: BTreeMap<Name, Arc<Service>>,
 }
@@ -138,10 +141,12 @@ impl Config {
                 services.insert(name.clone(), Arc::new(service::read(name, &section, read)?));
             }
         }
+        let cache = cache::read(&root)?;
         Ok(Self {
             headless: root.flag("headless")?.unwrap_or(false),
             calls_at_once: limits::at_once(&root)?,
-            cache: cache::read(&root)?,
+            providers: providers::read(&root, cache.freshness)?,
+            cache,
             audit: cache::audit(&root)?,
             services,
         })

@@ -22,6 +22,7 @@ pub mod home;
 pub mod keys;
 pub mod output;
 pub mod paths;
+pub mod providers;
 pub mod scan;
 pub mod stored;
 pub mod templates;

@@ -143,7 +143,7 @@ impl<'a> Section<'a> {
     }
 
     /// Every key and value, in the order of the file.
-    fn entries(&self) -> Vec<(Text<'a>, Value<'a>)> {
+    pub(super) fn entries(&self) -> Vec<(Text<'a>, Value<'a>)> {
         let mut entries: Vec<_> = self
             .table
             .iter()

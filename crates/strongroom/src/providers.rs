@@ -1,0 +1,83 @@
+//! The providers of this machine, as the configuration has them.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use strongroom_model::ports::{BoxFuture, Provider, ResolveError};
+use strongroom_model::reference::SecretRef;
+use strongroom_model::secret::Secret;
+use strongroom_secrets::Resolver;
+use strongroom_secrets::providers;
+use strongroom_secrets::settings::{Context, SettingError, Settings, Tokens};
+
+use crate::environment::Host;
+
+/// What every provider is given.
+pub fn context(host: &Host, tokens: Tokens) -> Context {
+    let environment = host.environment.clone();
+    let home = host.environment.user_home().map_or_else(|_| PathBuf::from("/"), PathBuf::from);
+    Context {
+        variable: Arc::new(move |name| environment.get(name).map(ToOwned::to_owned)),
+        home,
+        tokens,
+        clock: Arc::clone(&host.clock),
+    }
+}
+
+/// All providers, with `settings`, and `local` in the place of the vault. Nothing is asked yet.
+///
+/// One whose settings cannot be used says so when it is asked, and holds up no other.
+pub fn all(
+    host: &Host,
+    settings: &BTreeMap<String, Settings>,
+    local: Option<Box<dyn Provider>>,
+) -> Arc<Resolver> {
+    let tokens = Tokens::default();
+    let context = context(host, tokens.clone());
+    let mut settings = settings.clone();
+    let mut broken: Vec<Box<dyn Provider>> = Vec::new();
+    let mut all = loop {
+        match providers::build(&settings, &context) {
+            Ok(all) => break all,
+            // Without settings every provider can be built, so that this ends.
+            Err((scheme, error)) if settings.remove(&scheme).is_some() => {
+                broken.push(Box::new(Broken(unusable(&scheme, &error), scheme)));
+            }
+            Err((scheme, error)) => {
+                broken.push(Box::new(Broken(unusable(&scheme, &error), scheme)));
+                break Vec::new();
+            }
+        }
+    };
+    // Of two with one scheme, the later one counts.
+    all.extend(broken);
+    all.extend(local);
+    let resolver = Arc::new(Resolver::new(all));
+    tokens.use_resolver(&resolver);
+    resolver
+}
+
+/// What a provider answers whose settings cannot be used.
+fn unusable(scheme: &str, error: &SettingError) -> ResolveError {
+    let fix = error.hint.clone();
+    let fix = fix.unwrap_or_else(|| format!("correct `[providers.{scheme}]` in strongroom.toml"));
+    ResolveError::absent(scheme, format!("in its settings, {error}"), fix)
+}
+
+/// A provider whose settings cannot be used.
+struct Broken(ResolveError, String);
+
+impl Provider for Broken {
+    fn scheme(&self) -> &str {
+        &self.1
+    }
+
+    fn resolve<'a>(
+        &'a self,
+        refs: &'a [SecretRef],
+    ) -> BoxFuture<'a, Vec<Result<Secret, ResolveError>>> {
+        let answers = refs.iter().map(|_| Err(self.0.clone())).collect();
+        Box::pin(std::future::ready(answers))
+    }
+}
