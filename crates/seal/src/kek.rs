@@ -120,6 +120,21 @@ mod tests {
         assert!(kek.unwrap("local", "k1", &wrapped).is_ok());
     }
 
+    /// LM-19.
+    #[test]
+    fn the_key_of_a_cache_is_of_its_machine_its_scope_and_its_purpose() {
+        let key = |byte, digit: &str, scope| {
+            let id = MachineId::parse(&digit.repeat(32)).unwrap();
+            Key::of_cache(&Secret::new(vec![byte; 32]), &id, scope)
+        };
+        let this = key(7, "a", "user");
+        assert_eq!(this.bytes(), key(7, "a", "user").bytes());
+        for other in [key(8, "a", "user"), key(7, "b", "user"), key(7, "a", "project-0")] {
+            assert_ne!(this.bytes(), other.bytes());
+        }
+        assert_ne!(this.bytes(), kek(7, "a").key.bytes());
+    }
+
     fn kek(byte: u8, digit: &str) -> MachineKek {
         let id = MachineId::parse(&digit.repeat(32)).unwrap();
         MachineKek::derive(&Secret::new(vec![byte; 32]), &id)

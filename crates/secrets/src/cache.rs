@@ -82,6 +82,9 @@ pub enum CacheProblem {
     /// There would be more in it than is read.
     #[error("the cache would be larger than 64 MiB")]
     Full,
+    /// Another process is at it, and did not end in time.
+    #[error("another process is changing the cache")]
+    Busy,
     /// It cannot be sealed or opened, because there is no key.
     #[error("the cache has no key")]
     NoKey(#[source] NoKey),
@@ -247,6 +250,7 @@ impl CacheProblem {
             Self::Damaged { .. } | Self::Unsafe(_) => "integrity",
             Self::Unreadable(_) => "unreadable",
             Self::Unwritable(_) | Self::Full => "unwritable",
+            Self::Busy => "busy",
             Self::NoKey(_) => "no_key",
         }
     }
@@ -258,7 +262,7 @@ impl CacheProblem {
             Self::Unsafe(error) | Self::Unreadable(error) | Self::Unwritable(error) => {
                 Some(error.path())
             }
-            Self::Full | Self::NoKey(_) => None,
+            Self::Full | Self::Busy | Self::NoKey(_) => None,
         }
     }
 
@@ -282,6 +286,7 @@ impl CacheProblem {
             Self::Full => Some(
                 "take references that are large out of it: `delivery = \"runtime\"`".to_owned(),
             ),
+            Self::Busy => Some("try again in a moment".to_owned()),
             Self::NoKey(error) => error.fix.clone(),
         }
     }

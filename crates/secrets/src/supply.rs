@@ -260,7 +260,7 @@ impl Supply {
     /// Takes `refs` out of the cache; says how many were in it.
     pub fn forget(&self, refs: &[SecretRef]) -> Result<usize, CacheProblem> {
         let Some(dir) = self.existing()? else { return Ok(0) };
-        let _flight = Flight::board_blocking(&dir, self.waits.cold);
+        let _flight = self.board(&dir)?;
         let kept = self.cache.read(&dir)?;
         let changes: Vec<_> = refs
             .iter()
@@ -279,7 +279,7 @@ impl Supply {
     /// Removes the cache and everything about it, whatever state it is in.
     pub fn clear(&self) -> Result<(), CacheProblem> {
         let Some(dir) = self.existing()? else { return Ok(()) };
-        let _flight = Flight::board_blocking(&dir, self.waits.cold);
+        let _flight = self.board(&dir)?;
         for name in [cache::FILE, cache::META, cache::BAD, attempts::FILE] {
             dir.remove(name).map_err(CacheProblem::Unwritable)?;
         }
@@ -293,6 +293,14 @@ impl Supply {
             let mut attempts = Attempts::load(&dir);
             attempts.forget_scheme(scheme);
             attempts.save(&dir);
+        }
+    }
+
+    /// The lock, for a change that must not be lost to whoever is fetching.
+    fn board(&self, dir: &SecureDir) -> Result<Flight, CacheProblem> {
+        match Flight::board_blocking(dir, self.waits.cold) {
+            Flight::Missed => Err(CacheProblem::Busy),
+            flight => Ok(flight),
         }
     }
 

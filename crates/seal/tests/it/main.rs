@@ -149,6 +149,17 @@ fn a_directory_that_is_renamed_is_still_the_one_that_was_opened() {
 }
 
 #[test]
+fn a_lock_that_somebody_has_is_not_waited_for() {
+    let (_home, dir) = dir();
+    let guard = dir.try_lock("lock").unwrap();
+    assert!(guard.is_some());
+    assert!(dir.try_lock("lock").unwrap().is_none());
+    assert!(dir.try_lock("other").unwrap().is_some());
+    drop(guard);
+    assert!(dir.try_lock("lock").unwrap().is_some());
+}
+
+#[test]
 fn a_lock_is_had_by_one_at_a_time() {
     let (_home, dir) = dir();
     let count = std::sync::atomic::AtomicUsize::new(0);

@@ -43,10 +43,21 @@ impl Flight {
         }
     }
 
-    /// The same for who does not run in a runtime: for writes that are over in a moment.
+    /// The same without a runtime, or within one, for writes that are over in a moment.
     pub(super) fn board_blocking(dir: &SecureDir, longest: Duration) -> Self {
-        let wait = async { Self::board(dir, Instant::now() + longest).await };
-        super::block_on(wait).unwrap_or(Self::Alone)
+        let mut left = longest;
+        loop {
+            match dir.try_lock(FILE) {
+                Ok(Some(guard)) => {
+                    return Self::Locked { _guard: guard, waited: left < longest };
+                }
+                Ok(None) if left.is_zero() => return Self::Missed,
+                Ok(None) => {}
+                Err(_) => return Self::Alone,
+            }
+            std::thread::sleep(LONGEST_PAUSE);
+            left = left.saturating_sub(LONGEST_PAUSE);
+        }
     }
 
     pub(super) fn is_locked(&self) -> bool {

@@ -37,9 +37,15 @@ impl Supply {
         let began = self.clock.now();
         let dir = self.directory(&mut refreshed.problem);
         let before = self.reread(dir.as_ref(), &mut refreshed.problem, false);
-        if let Err(CacheProblem::NoKey(why)) = self.cache.key() {
-            refreshed.done = fail(refs, &|reference| why.error(reference));
+        if refs.iter().any(|reference| !is_here(reference))
+            && let Err(CacheProblem::NoKey(why)) = self.cache.key()
+        {
+            let (here, kept) = refs.into_iter().partition(is_here);
+            refreshed.done = fail(kept, &|reference| why.error(reference));
             refreshed.problem = Some(CacheProblem::NoKey(why));
+            refs = here;
+        }
+        if refs.is_empty() {
             return refreshed;
         }
         let flight = match &dir {

@@ -197,7 +197,8 @@ fn a_cache_that_others_could_have_used_is_refused_with_the_fix_and_left_alone() 
         ("put a copy", &|| fs::hard_link(&file, &elsewhere).unwrap()),
         ("move", &|| {
             fs::remove_file(&file).unwrap();
-            rustix::fs::mkfifoat(rustix::fs::CWD, &file, rustix::fs::Mode::RWXU).unwrap();
+            let (fifo, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR);
+            rustix::fs::mknodat(rustix::fs::CWD, &file, fifo, mode, 0).unwrap();
         }),
     ];
     for (fix, spoil) in spoil {

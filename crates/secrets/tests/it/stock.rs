@@ -11,7 +11,7 @@ use strongroom_model::principal::Name;
 use strongroom_model::reference::SecretRef;
 use strongroom_model::secret::Secret;
 use strongroom_model::server::Delivery;
-use strongroom_seal::{Key, MachineId};
+use strongroom_seal::{Guard, Key, MachineId, SecureDir};
 use strongroom_secrets::cache::{KeySource, NoKey};
 use strongroom_secrets::supply::{Answer, Ask, From, Parts, Rules, Taken, Waits};
 use strongroom_secrets::{EnvProvider, Resolver, Scope, Supply};
@@ -123,6 +123,11 @@ impl Stock {
             }),
             waits: self.waits,
         })
+    }
+
+    /// The lock of who asks, which must be there already.
+    pub(crate) fn lock(&self) -> Guard {
+        SecureDir::open(self.dir()).unwrap().try_lock("refresh.lock").unwrap().unwrap()
     }
 
     /// Takes `wanted` in a new process, as it were.

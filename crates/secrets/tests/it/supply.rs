@@ -274,6 +274,78 @@ async fn a_late_refusal_takes_the_secret_out() {
     assert_eq!(short(&taken.answers[0]).0, "denied");
 }
 
+/// Locks are of open files, so that two supplies of one process are like two processes.
+#[tokio::test(start_paused = true)]
+async fn what_one_is_told_while_others_wait_is_their_answer_too() {
+    let (wanted, server) = (refs(&[A]), server());
+    for (error, kind, attempts) in [
+        (None, "canary-a", 1),
+        (Some(refused("not_found")), "not_found", 1),
+        (Some(refused("locked")), "locked", 1),
+        (Some(down()), "unreachable", 3),
+    ] {
+        let stock = Stock::new();
+        stock.op.takes(Duration::from_secs(1));
+        stock.op.fail(error);
+        let (one, two, three) = (stock.supply(), stock.supply(), stock.supply());
+        let question = ask(&wanted, &server);
+        let (one, two, three) =
+            tokio::join!(one.supply(&question), two.supply(&question), three.supply(&question));
+        for taken in [one, two, three] {
+            assert_eq!(short(&taken.answers[0]).0, kind);
+        }
+        assert_eq!(stock.asked(), attempts, "{kind}");
+
+        for how in [How::All, How::Due] {
+            stock.supply().clear_attempts("op");
+            stock.clock.forth(5 * HOUR);
+            let (one, two) = (stock.supply(), stock.supply());
+            let (one, two) = tokio::join!(one.refreshed(&wanted, how), two.refreshed(&wanted, how));
+            for refreshed in [&one, &two] {
+                let told = refreshed.done.first().map(|done| done.outcome.as_ref().err());
+                let told = told.flatten().map(ResolveError::kind);
+                assert_eq!(told, (kind != "canary-a").then_some(kind), "{how:?}");
+            }
+            assert_eq!(one.asked.len() + two.asked.len(), 1, "{how:?} {kind}");
+            assert_eq!(stock.asked(), attempts, "{how:?} {kind}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_longer_for_another_process_than_for_a_provider() {
+    let stock = Stock::new();
+    let (wanted, other, server) = (refs(&[A]), refs(&[B]), server());
+    stock.supply().supply(&ask(&wanted, &server)).await;
+    stock.clock.forth(5 * HOUR);
+    stock.asked();
+    let guard = stock.lock();
+    for (wanted, supplied, longest) in
+        [(&wanted, "canary-a", 1100), (&other, "unreachable", 15_100)]
+    {
+        let start = tokio::time::Instant::now();
+        let taken = stock.supply().supply(&ask(wanted, &server)).await;
+        assert_eq!(short(&taken.answers[0]).0, supplied);
+        assert!(taken.refresh_due);
+        assert!(start.elapsed() < Duration::from_millis(longest), "{:?}", start.elapsed());
+    }
+    assert_eq!(stock.asked(), 0, "only one process asks");
+    drop(guard);
+    assert_eq!(short(&stock.supply().supply(&ask(&other, &server)).await.answers[0]).0, "canary-b");
+}
+
+#[test]
+fn without_locks_everybody_asks_for_itself_and_keeps_it() {
+    let stock = Stock::new();
+    stock.take(&[A]);
+    std::fs::remove_file(stock.file("refresh.lock")).unwrap();
+    std::fs::create_dir(stock.file("refresh.lock")).unwrap();
+    assert_eq!(stock.one(B), ("canary-b".into(), From::Provider));
+    let taken = stock.take(&[A, B]);
+    assert!(taken.answers.iter().all(|answer| answer.from == From::Cache));
+    assert!(taken.problem.is_none());
+}
+
 /// LM-09.
 #[test]
 fn a_clock_that_was_set_back_or_forth_makes_secrets_expire() {
@@ -377,6 +449,18 @@ fn what_is_forgotten_is_asked_for_again() {
 }
 
 #[test]
+fn nothing_is_forgotten_behind_the_back_of_who_is_fetching() {
+    let mut stock = Stock::new();
+    stock.waits.cold = Duration::from_millis(1);
+    stock.take(&[A]);
+    let guard = stock.lock();
+    assert_eq!(stock.supply().forget(&refs(&[A])).unwrap_err().kind(), "busy");
+    assert_eq!(stock.supply().clear().unwrap_err().kind(), "busy");
+    drop(guard);
+    assert_eq!(stock.supply().forget(&refs(&[A])).unwrap(), 1);
+}
+
+#[test]
 fn without_the_machine_key_nothing_is_supplied_that_would_be_kept() {
     use strongroom_secrets::cache::NoKey;
     let stock = Stock::new();
@@ -387,8 +471,9 @@ fn without_the_machine_key_nothing_is_supplied_that_would_be_kept() {
     assert_eq!((error.kind(), error.hint().as_deref()), ("absent", Some("restore it")));
     assert_eq!(short(&taken.answers[1]).0, "canary-here");
     assert_eq!(taken.problem.unwrap().kind(), "no_key");
-    let refreshed = supply.refresh(&refs(&[A]), How::All);
+    let refreshed = supply.refresh(&refs(&[A, "env://HERE"]), How::All);
     assert_eq!(refreshed.done[0].outcome.as_ref().unwrap_err().kind(), "absent");
+    assert!(refreshed.done[1].outcome.is_ok());
     assert_eq!(stock.asked(), 0);
 }
 
