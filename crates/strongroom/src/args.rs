@@ -49,6 +49,7 @@ enum Command {
     Audit(commands::audit::Args),
     Policy(commands::policy::Args),
     Principal(commands::principal::Args),
+    Provider(commands::provider::Args),
     Demo(commands::demo::Args),
     Doctor(commands::doctor::Args),
     Service(commands::service::Args),
@@ -80,6 +81,7 @@ impl Args {
             Some(Command::Audit(args)) => commands::audit::run(&args, host, output),
             Some(Command::Policy(args)) => commands::policy::run(&args, host, output),
             Some(Command::Principal(args)) => commands::principal::run(&args, host, output),
+            Some(Command::Provider(args)) => commands::provider::run(&args, host, output),
         }
     }
 }

@@ -13,6 +13,7 @@ pub mod logs;
 pub mod overview;
 pub mod policy;
 pub mod principal;
+pub mod provider;
 pub mod remove;
 pub mod scan;
 pub mod serve;

@@ -3,6 +3,7 @@
 //! Every part is looked at, also where an earlier one is broken: a person wants the whole list.
 
 mod clients;
+mod providers;
 mod services;
 
 use std::sync::Arc;
@@ -194,6 +195,7 @@ fn config(home: &Home, host: &Host, vault: Option<Arc<Vault>>) -> Vec<Finding> {
             "remove the line `headless = true` where a person uses this machine",
         ));
     }
+    findings.extend(providers::examine(&config, host));
     findings.extend(services::examine(&config, host, vault));
     findings
 }

@@ -8,7 +8,7 @@ use strongroom_model::ports::{BoxFuture, Provider, ResolveError};
 use strongroom_model::reference::SecretRef;
 use strongroom_model::secret::Secret;
 use strongroom_secrets::Resolver;
-use strongroom_secrets::providers;
+use strongroom_secrets::providers::{self, About};
 use strongroom_secrets::settings::{Context, SettingError, Settings, Tokens};
 
 use crate::environment::Host;
@@ -56,6 +56,20 @@ pub fn all(
     let resolver = Arc::new(Resolver::new(all));
     tokens.use_resolver(&resolver);
     resolver
+}
+
+/// What is wrong with the settings of a provider, with what to do about it, as far as it can be seen
+/// without asking.
+pub fn problem_of(
+    about: &About,
+    settings: &Settings,
+    context: &Context,
+) -> Option<(String, Option<String>)> {
+    let only = BTreeMap::from([(about.scheme.to_owned(), settings.clone())]);
+    let error =
+        providers::build(&only, context).err().map(|(scheme, error)| unusable(&scheme, &error));
+    let error = error.or_else(|| providers::program(about, settings, context)?.err())?;
+    Some((error.to_string(), error.hint()))
 }
 
 /// What a provider answers whose settings cannot be used.

@@ -1,9 +1,12 @@
 //! `strongroom init`: the home, made once; and a look around.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::Serialize;
 use strongroom_model::display::DisplaySafe;
+use strongroom_secrets::providers::About;
+use strongroom_secrets::settings::{Settings, Tokens};
 
 use crate::admin;
 use crate::clients::survey::{Found, survey};
@@ -13,6 +16,7 @@ use crate::environment::Host;
 use crate::failure::Failure;
 use crate::home::{self, DEFAULT_PRINCIPAL};
 use crate::output::{Output, Report, Style, table};
+use crate::providers;
 
 /// Make a home for keys, and look for MCP clients
 ///
@@ -47,7 +51,8 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
             .hint("`--machine-key keychain` comes with the keychain provider; use `file`"));
     }
     let home = host.home()?;
-    let config = home::first_config(args.headless);
+    let pinned = pins(host);
+    let config = home::first_config(args.headless) + &sections(&pinned);
     let (vault, made) = home::create(&home, &config, host.clock.clone())?;
     if made.anything() {
         admin::record(host, &home, "home.create", if args.headless { "headless" } else { "home" })?;
@@ -73,8 +78,35 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
         parts,
         clients,
         next,
+        programs: if made.config { pinned } else { BTreeMap::new() },
         host,
     })
+}
+
+/// The programs of providers that are in no directory of the system, but in the `PATH` of the person
+/// who runs this. They are pinned once, with the first configuration: later a token is there, which
+/// another `PATH` must not lead to another program.
+fn pins(host: &Host) -> BTreeMap<&'static str, PathBuf> {
+    let context = providers::context(host, Tokens::default());
+    let pin = |about: About| {
+        let none = Settings::default();
+        strongroom_secrets::providers::program(&about, &none, &context)?.err()?;
+        let path = strongroom_secrets::providers::program_in_path(&about, &context)?;
+        let mut pinned = none;
+        pinned.texts.insert("program".to_owned(), path.to_str()?.to_owned());
+        // One that others could change is no better for being in `PATH`.
+        strongroom_secrets::providers::program(&about, &pinned, &context)?.ok()?;
+        Some((about.scheme, path))
+    };
+    strongroom_secrets::providers::every().filter_map(pin).collect()
+}
+
+fn sections(pins: &BTreeMap<&'static str, PathBuf>) -> String {
+    let section = |(scheme, path): (&&str, &PathBuf)| {
+        let path = toml_edit::Value::from(path.display().to_string());
+        format!("\n# Found in PATH by `strongroom init`.\n[providers.{scheme}]\nprogram = {path}\n")
+    };
+    pins.iter().map(section).collect()
 }
 
 /// The next command for somebody who has `stored` secrets and these clients.
@@ -95,6 +127,9 @@ struct Made<'a> {
     parts: [Part; 4],
     clients: Vec<Found>,
     next: String,
+    /// The programs of providers that were pinned.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    programs: BTreeMap<&'static str, PathBuf>,
     #[serde(skip)]
     host: &'a Host,
 }
@@ -120,6 +155,17 @@ impl Report for Made<'_> {
             vec![format!("  {}", part.what), new.to_owned(), path]
         };
         text.push_str(&table(&self.parts.iter().map(part).collect::<Vec<_>>()));
+
+        if !self.programs.is_empty() {
+            let row = |(scheme, path): (&&str, &PathBuf)| {
+                vec![format!("  {scheme}"), shown(path, &self.host.environment)]
+            };
+            let rows: Vec<_> = self.programs.iter().map(row).collect();
+            text.push_str(
+                "\nPrograms that secrets are asked of, from your PATH; no other will be run:\n\n",
+            );
+            text.push_str(&table(&rows));
+        }
 
         let here = self.clients.iter().filter(|f| f.installed || f.connection.is_some());
         let row = |found: &Found| {

@@ -2,7 +2,7 @@
 //! comments that stand in it.
 
 use strongroom_seal::{Guard, SecureDir};
-use toml_edit::{DocumentMut, Item, Table};
+use toml_edit::{DocumentMut, Item, Table, TableLike};
 
 use super::{Config, FILE, LoadError, read};
 use crate::failure::Failure;
@@ -43,6 +43,19 @@ impl Editor {
     /// The table of a service.
     pub fn service(&mut self, name: &str) -> Option<&mut Item> {
         self.document.get_mut("services")?.get_mut(name)
+    }
+
+    /// The table of a provider, made where there is none.
+    pub fn provider(&mut self, name: &str) -> &mut dyn TableLike {
+        let table = |implicit| {
+            let mut table = Table::new();
+            table.set_implicit(implicit);
+            Item::Table(table)
+        };
+        let all = self.document.entry("providers").or_insert_with(|| table(true));
+        let all = all.as_table_like_mut().expect("the file was checked: it is a table");
+        let one = all.entry(name).or_insert_with(|| table(false));
+        one.as_table_like_mut().expect("the file was checked: it is a table")
     }
 
     /// Puts the table of a service.

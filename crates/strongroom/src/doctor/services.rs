@@ -106,7 +106,8 @@ fn credential(
             let fix = match reference.scheme() {
                 "local" => edit,
                 "env" => format!("set {} where the broker is started", reference.path()),
-                _ => format!("put the secret into {}", reference.path()),
+                "file" => format!("put the secret into {}", reference.path()),
+                _ => error.hint().unwrap_or_else(|| format!("strongroom edit {}", service.name)),
             };
             Some(Finding::problem(&about(service), error.to_string(), Some(fix)))
         }

@@ -10,6 +10,7 @@ mod machine_clients;
 mod machine_demo;
 mod machine_home;
 mod machine_service;
+mod provider;
 mod sandbox;
 mod serve;
 mod services;
