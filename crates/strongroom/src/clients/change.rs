@@ -188,7 +188,7 @@ fn make_parent(path: &Path) -> Result<(), Failure> {
 }
 
 /// A unified diff, with the secrets of the file hidden: it goes to a terminal or a log.
-fn diff(client: &Client, shown: &str, before: &str, after: &str) -> String {
+pub fn diff(client: &Client, shown: &str, before: &str, after: &str) -> String {
     let mask = |text: &str| match edit::read(client.format(), text) {
         Ok(document) => scan::mask(text, &client.servers(&document)),
         Err(_) => text.to_owned(),

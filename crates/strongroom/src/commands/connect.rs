@@ -132,7 +132,8 @@ fn present(
     Ok((present == url && owner.as_ref() == Some(principal)).then_some(token))
 }
 
-fn text(path: &Path) -> Result<&str, Failure> {
+/// A path as the text that a configuration needs.
+pub fn text(path: &Path) -> Result<&str, Failure> {
     path.to_str().ok_or_else(|| {
         Failure::failed("a configuration in JSON cannot name a path that is not UTF-8")
             .hint("install the program under another path")
