@@ -40,8 +40,18 @@ pub const FILE: &str = "strongroom.toml";
 const LARGEST: usize = 1 << 20;
 
 /// The keys of the file itself.
-const ROOT_KEYS: &[&str] =
-    &["machine_key", "headless", "calls_at_once", "cache", "audit", "providers", "services"];
+const ROOT_KEYS: &[&str] = &[
+    "machine_key",
+    "headless",
+    "calls_at_once",
+    "cache",
+    "audit",
+    "providers",
+    "services",
+    "servers",
+    "enable",
+    "disable",
+];
 
 /// What the file says, checked.
 #[derive(Debug)]

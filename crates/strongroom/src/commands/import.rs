@@ -281,7 +281,8 @@ impl Serialize for Answer<'_> {
 impl Report for Answer<'_> {
     fn text(&self, style: Style) -> String {
         let path = |path: &Path| shown(path, &self.host.environment);
-        let mut text = String::new();
+        let nothing = self.plan.is_empty() && !self.plan.left.is_empty();
+        let mut text = if nothing { "Nothing is to be moved.\n".to_owned() } else { String::new() };
         let mut part = |heading: &str, body: &str| {
             if !body.is_empty() {
                 if !text.is_empty() {
@@ -291,7 +292,7 @@ impl Report for Answer<'_> {
             }
         };
         if self.plan.is_empty() {
-            part("Nothing is to be moved.", if self.plan.left.is_empty() { "" } else { "\n" });
+            // There is nothing to show.
         } else if self.dry_run {
             part("This would change:", &format!("\n{}", self.diffs()));
             part("These servers would start with their secrets from the vault:", &self.table());

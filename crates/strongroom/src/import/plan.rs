@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 use strongroom_model::principal::Name;
 use strongroom_store::{SecretUse, Vault};
+use toml_edit::{DocumentMut, Table};
 
 use super::apply::{Batch, FileEdit, Put};
 use super::spec::{Spec, server_name};
@@ -274,13 +275,14 @@ pub fn stored_name(server: &Name, secret: &str) -> String {
     format!("{server}/{secret}")
 }
 
-fn table(name: &Name, spec: &Spec) -> toml_edit::Table {
+fn table(name: &Name, spec: &Spec) -> Table {
     spec.table(&|secret| format!("local://{}", stored_name(name, secret)))
 }
 
 /// Whether the server in `strongroom.toml` says what it would say.
 fn says(present: &Value, name: &Name, spec: &Spec) -> bool {
-    edit::read(Format::Toml, &table(name, spec).to_string()).is_ok_and(|wanted| wanted == *present)
+    let wanted = DocumentMut::from(table(name, spec)).to_string();
+    edit::read(Format::Toml, &wanted).is_ok_and(|wanted| wanted == *present)
 }
 
 /// What the vault has where the secrets of a server would go.

@@ -326,7 +326,8 @@ mod tests {
         let spec = Spec::read(find(client).unwrap(), entry, visible)?;
         Some(spec.map(|spec| {
             assert!(spec.secrets.iter().all(|(_, secret)| !secret.is_empty()));
-            spec.table(&|name| format!("local://s/{name}")).to_string()
+            let table = spec.table(&|name| format!("local://s/{name}"));
+            toml_edit::DocumentMut::from(table).to_string()
         }))
     }
 
