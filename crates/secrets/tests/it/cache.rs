@@ -7,6 +7,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
+use strongroom_model::ports::ResolveError;
 use strongroom_secrets::cache::Damage;
 use strongroom_secrets::supply::{From, How, State};
 use strongroom_secrets::{CacheProblem, Scope};
@@ -286,6 +287,33 @@ fn has_no_room() {
     let refreshed = supply.refresh(&refs(&[C]), How::All);
     assert!(refreshed.done[0].outcome.is_ok());
     assert_eq!(refreshed.problem.unwrap().kind(), "unwritable");
+}
+
+#[test]
+fn what_was_refused_is_not_kept_for_want_of_room() {
+    let stock = Stock::new();
+    stock.vault.put(C, &"x".repeat(100_000));
+    stock.take(&[A, C]);
+    let limit = "trap '' XFSZ; ulimit -f 8";
+    let dir = stock.dir();
+    again::passed(again::start("cache::is_refused_without_room", limit, &[dir.to_str().unwrap()]));
+    assert!(!stock.file("secrets.enc").exists());
+}
+
+#[test]
+#[ignore = "started by another test, with a limit of its own"]
+fn is_refused_without_room() {
+    let dir = PathBuf::from(&again::parameters()[0]);
+    let stock = Stock::new();
+    let supply = || stock.supply_as(7, MACHINE, Scope::user(), &dir);
+    assert_eq!(short(&take(&supply(), &[A]).answers[0]).1, From::Cache);
+    stock.clock.forth(5 * HOUR);
+    let denied = ResolveError::Denied { reference: A.parse().unwrap(), why: "no".into() };
+    stock.op.refuse(A, denied);
+    assert_eq!(short(&take(&supply(), &[A]).answers[0]).0, "denied");
+    stock.op.fail(Some(down()));
+    supply().clear_attempts("op");
+    assert_eq!(short(&take(&supply(), &[A]).answers[0]).0, "unreachable");
 }
 
 /// CR-11: an older file as a whole opens, since nothing outside of it can say that it is old. It is
