@@ -346,6 +346,34 @@ fn what_people_read_about_the_cache_is_no_secret_and_nothing_trusts_it() {
 }
 
 #[test]
+fn what_failed_lately_is_only_held_back_and_junk_holds_nothing() {
+    let (stock, bytes) = filled();
+    let missing = "op://Vault/Item/missing";
+    let attempts = stock.file("attempts.json");
+    for (text, mode, asked) in [(None, 0o600, 0), (None, 0o644, 1), (Some("{"), 0o600, 1)] {
+        drop(fs::remove_file(&attempts));
+        stock.take(&[missing]);
+        stock.asked();
+        if let Some(text) = text {
+            fs::write(&attempts, text).unwrap();
+        }
+        fs::set_permissions(&attempts, Permissions::from_mode(mode)).unwrap();
+        assert_eq!(stock.one(missing).0, "not_found");
+        assert_eq!(stock.asked(), asked, "{text:?} {mode:o}");
+        drop(fs::remove_file(&attempts));
+    }
+    // Whoever writes there that a secret is gone takes nothing out.
+    let forged = format!(
+        r#"{{"references": {{"{A}": {{"at": {}, "kind": "not_found"}}}}}}"#,
+        1_773_570_225_000_u64
+    );
+    fs::write(&attempts, forged).unwrap();
+    fs::set_permissions(&attempts, Permissions::from_mode(0o600)).unwrap();
+    assert_eq!(stock.one(A), ("canary-a".into(), From::Cache));
+    assert_eq!(fs::read(stock.file("secrets.enc")).unwrap(), bytes);
+}
+
+#[test]
 fn no_secret_is_in_any_file_of_the_cache() {
     let (stock, _) = filled();
     stock.take(&["op://Vault/Item/missing"]);
