@@ -10,12 +10,14 @@
 //! - `tools`: the built-in server, one file a tool, over [`Calls`](strongroom_model::ports::Calls).
 //! - [`transport`]: [`stdio`] and [`http`].
 //! - [`launcher`]: what a server is started with; pure.
+//! - [`registry`]: MCP servers from every source.
 //!
 //! Who calls is told by the transport and by nothing in a message: what a client says of itself is
 //! a label in the audit.
 
 pub mod launcher;
 mod protocol;
+pub mod registry;
 mod session;
 mod tools;
 pub mod transport;

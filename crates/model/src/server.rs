@@ -123,6 +123,17 @@ impl Server {
     }
 }
 
+impl Delivery {
+    /// As the configuration writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Cached => "cached",
+            Self::Runtime => "runtime",
+            Self::EnvFile => "env-file",
+        }
+    }
+}
+
 impl Template {
     /// Text in which nothing is a reference.
     pub fn literal(text: impl Into<String>) -> Self {

@@ -7,7 +7,6 @@
 pub mod change;
 pub mod declared;
 pub mod edit;
-pub mod entries;
 pub mod file;
 pub mod survey;
 

@@ -14,7 +14,9 @@ pub mod providers;
 
 mod auth;
 mod limits;
+pub mod project;
 mod reader;
+pub mod servers;
 mod service;
 
 use std::collections::BTreeMap;
@@ -22,6 +24,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use strongroom_gateway::registry::Problem;
 use strongroom_model::principal::Name;
 use strongroom_model::service::Service;
 use strongroom_seal::{FileError, SecureDir};
@@ -29,6 +32,8 @@ use strongroom_seal::{FileError, SecureDir};
 use crate::failure::{Exit, Failure};
 use crate::paths::Home;
 use reader::Reader;
+
+use servers::{Declared, Switches};
 
 pub use auth::{AuthShape, SHAPES, Secrets};
 pub use service::{ALLOW_ALL, ALLOW_ALL_RULE};
@@ -49,6 +54,7 @@ const ROOT_KEYS: &[&str] = &[
     "providers",
     "services",
     "servers",
+    "catalog",
     "enable",
     "disable",
 ];
@@ -68,6 +74,12 @@ pub struct Config {
     pub providers: providers::Providers,
     /// The services, by name; none where they were not asked for.
     pub services: BTreeMap<Name, Arc<Service>>,
+    /// The MCP servers that the file has itself.
+    pub servers: Declared,
+    /// The registry files that it names: absolute paths, or such as begin with `~`.
+    pub catalog_files: Vec<PathBuf>,
+    /// Which servers it switches on and off.
+    pub switches: Switches,
 }
 
 /// A mistake in the file, and its place.
@@ -159,6 +171,9 @@ impl Config {
             cache,
             audit: cache::audit(&root)?,
             services,
+            servers: servers::declared(&root, file, text)?,
+            catalog_files: servers::catalog_files(&root)?,
+            switches: servers::switches(&root)?,
         })
     }
 
@@ -211,6 +226,13 @@ impl ConfigError {
     pub(crate) fn maybe_hint(mut self, hint: Option<impl Into<String>>) -> Self {
         self.hint = hint.map(Into::into).or(self.hint);
         self
+    }
+}
+
+impl From<Problem> for ConfigError {
+    fn from(problem: Problem) -> Self {
+        let Problem { file, line, column, problem, hint } = problem;
+        Self { file, line, column, problem, hint }
     }
 }
 

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::fmt::Display;
 use std::ops::Range;
 
+use strongroom_gateway::registry::{self, Member, Node};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -220,6 +221,11 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// The value as a tree, for the registry.
+    pub(super) fn tree(self) -> Node {
+        tree(self.node)
+    }
+
     fn is_not(self, what: &str) -> ConfigError {
         if self.key.is_empty() {
             self.problem(format!("the value is not {what}"))
@@ -227,6 +233,31 @@ impl<'a> Value<'a> {
             self.problem(format!("`{}` is not {what}", self.key))
         }
     }
+}
+
+/// Keys stand in the order of the file; TOML itself refuses one that stands twice.
+fn tree(node: &Spanned<DeValue<'_>>) -> Node {
+    let value = match node.get_ref() {
+        DeValue::String(text) => registry::Value::Text(text.to_string()),
+        DeValue::Integer(number) => registry::Value::Number(number.as_str().to_owned()),
+        DeValue::Float(number) => registry::Value::Number(number.as_str().to_owned()),
+        DeValue::Boolean(flag) => registry::Value::Flag(*flag),
+        DeValue::Datetime(_) => registry::Value::Other,
+        DeValue::Array(list) => registry::Value::List(list.iter().map(tree).collect()),
+        DeValue::Table(table) => {
+            let mut members: Vec<Member> = table
+                .iter()
+                .map(|(key, value)| Member {
+                    key: key.get_ref().to_string(),
+                    at: key.span().start,
+                    value: tree(value),
+                })
+                .collect();
+            members.sort_by_key(|member| member.at);
+            registry::Value::Table(members)
+        }
+    };
+    Node { at: node.span().start, value }
 }
 
 fn quoted(words: &[&str]) -> String {

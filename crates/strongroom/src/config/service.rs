@@ -195,7 +195,7 @@ fn grammar(section: &Section<'_>) -> Result<Grammar, ConfigError> {
         Some(text) if text.text() == on => Ok(true),
         Some(text) => Err(text.problem(format!("`{key}` is not one of `{off}`, `{on}`"))),
     };
-    let flag = |key| Ok(section.flag(key)?.unwrap_or(false));
+    let flag = |key| Ok::<_, ConfigError>(section.flag(key)?.unwrap_or(false));
     Ok(Grammar {
         encoded_slash: one_of("encoded_slash", "deny", "segment")?,
         path_params: one_of("path_params", "deny", "allow")?,

@@ -162,10 +162,7 @@ impl Scan {
     }
 
     fn unread(&mut self, file: &Path, why: impl Into<String>) {
-        let unread = Unread { file: file.to_owned(), why: why.into() };
-        if !self.unread.contains(&unread) {
-            self.unread.push(unread);
-        }
+        self.unread.push(Unread { file: file.to_owned(), why: why.into() });
     }
 }
 
