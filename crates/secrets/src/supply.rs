@@ -34,8 +34,9 @@ pub use ask::Waits;
 pub use rules::Rules;
 pub use status::{EntryStatus, LastError, SchemeStatus, State, Status};
 
-/// The schemes whose secrets are on this machine already. They are asked for at each start.
-const HERE: [&str; 3] = ["local", "env", "file"];
+/// The schemes whose secrets are on this machine already, in the vault, the environment, a file or the
+/// kernel's memory. They are asked for at each start; what is in memory only stays there.
+const HERE: [&str; 4] = ["local", "env", "file", "keyutils"];
 
 /// What a supply is made of.
 pub struct Parts {
@@ -130,7 +131,7 @@ pub enum From {
     Provider,
     /// The cache, though it has expired, because the provider cannot be reached.
     Stale,
-    /// This machine: a stored secret, a variable, a file.
+    /// This machine: a stored secret, a variable, a file, the kernel.
     Local,
 }
 

@@ -7,6 +7,7 @@
 pub mod change;
 pub mod declared;
 pub mod edit;
+pub mod entries;
 pub mod file;
 pub mod survey;
 

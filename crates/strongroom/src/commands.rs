@@ -7,6 +7,7 @@ pub mod connect;
 pub mod demo;
 pub mod doctor;
 pub mod edit;
+pub mod import;
 pub mod init;
 pub mod list;
 pub mod logs;

@@ -19,6 +19,7 @@ pub mod environment;
 pub mod failure;
 pub mod flags;
 pub mod home;
+pub mod import;
 pub mod keys;
 pub mod output;
 pub mod paths;

@@ -115,3 +115,19 @@ fn jittered(attempts: u32) -> Duration {
     let base = Duration::from_millis(100 << attempts.saturating_sub(1).min(4));
     base + base * u32::from(random) / 255
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_and_are_never_the_same_for_many() {
+        let millis = Duration::from_millis;
+        for (attempts, shortest) in [(1, 100), (2, 200)] {
+            let pauses: Vec<_> = (0..64).map(|_| jittered(attempts)).collect();
+            let all = millis(shortest)..=millis(2 * shortest);
+            assert!(pauses.iter().all(|pause| all.contains(pause)), "{pauses:?}");
+            assert!(pauses.iter().any(|pause| *pause != pauses[0]), "{pauses:?}");
+        }
+    }
+}

@@ -14,7 +14,7 @@ use super::attempts::Attempts;
 use super::flight::Flight;
 use super::{Asked, How, Supply, ask, slow};
 use crate::Resolver;
-use crate::cache::{CacheProblem, Change, Entry, Kept};
+use crate::cache::{CacheProblem, Change, Entry, FILE, Kept};
 
 /// What is asked for.
 pub(super) struct Question {
@@ -172,7 +172,14 @@ impl Supply {
                     *healed = true;
                 }
             }
-            Err(error) => drop(problem.get_or_insert(error)),
+            Err(error) => {
+                // Rather no cache than one that still has what was refused: a file can be removed
+                // where there is no room for another.
+                if changes.iter().any(|(_, change)| matches!(change, Change::Remove)) {
+                    drop(dir.remove(FILE));
+                }
+                problem.get_or_insert(error);
+            }
         }
     }
 }

@@ -7,6 +7,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
+use strongroom_model::ports::ResolveError;
 use strongroom_secrets::cache::Damage;
 use strongroom_secrets::supply::{From, How, State};
 use strongroom_secrets::{CacheProblem, Scope};
@@ -288,6 +289,33 @@ fn has_no_room() {
     assert_eq!(refreshed.problem.unwrap().kind(), "unwritable");
 }
 
+#[test]
+fn what_was_refused_is_not_kept_for_want_of_room() {
+    let stock = Stock::new();
+    stock.vault.put(C, &"x".repeat(100_000));
+    stock.take(&[A, C]);
+    let limit = "trap '' XFSZ; ulimit -f 8";
+    let dir = stock.dir();
+    again::passed(again::start("cache::is_refused_without_room", limit, &[dir.to_str().unwrap()]));
+    assert!(!stock.file("secrets.enc").exists());
+}
+
+#[test]
+#[ignore = "started by another test, with a limit of its own"]
+fn is_refused_without_room() {
+    let dir = PathBuf::from(&again::parameters()[0]);
+    let stock = Stock::new();
+    let supply = || stock.supply_as(7, MACHINE, Scope::user(), &dir);
+    assert_eq!(short(&take(&supply(), &[A]).answers[0]).1, From::Cache);
+    stock.clock.forth(5 * HOUR);
+    let denied = ResolveError::Denied { reference: A.parse().unwrap(), why: "no".into() };
+    stock.op.refuse(A, denied);
+    assert_eq!(short(&take(&supply(), &[A]).answers[0]).0, "denied");
+    stock.op.fail(Some(down()));
+    supply().clear_attempts("op");
+    assert_eq!(short(&take(&supply(), &[A]).answers[0]).0, "unreachable");
+}
+
 /// CR-11: an older file as a whole opens, since nothing outside of it can say that it is old. It is
 /// good for no longer than when it was new.
 #[test]
@@ -314,6 +342,34 @@ fn what_people_read_about_the_cache_is_no_secret_and_nothing_trusts_it() {
     assert_eq!(stock.one(A).1, From::Cache);
     fs::remove_file(stock.file("secrets.meta")).unwrap();
     assert_eq!(stock.one(A).1, From::Cache);
+    assert_eq!(fs::read(stock.file("secrets.enc")).unwrap(), bytes);
+}
+
+#[test]
+fn what_failed_lately_is_only_held_back_and_junk_holds_nothing() {
+    let (stock, bytes) = filled();
+    let missing = "op://Vault/Item/missing";
+    let attempts = stock.file("attempts.json");
+    for (text, mode, asked) in [(None, 0o600, 0), (None, 0o644, 1), (Some("{"), 0o600, 1)] {
+        drop(fs::remove_file(&attempts));
+        stock.take(&[missing]);
+        stock.asked();
+        if let Some(text) = text {
+            fs::write(&attempts, text).unwrap();
+        }
+        fs::set_permissions(&attempts, Permissions::from_mode(mode)).unwrap();
+        assert_eq!(stock.one(missing).0, "not_found");
+        assert_eq!(stock.asked(), asked, "{text:?} {mode:o}");
+        drop(fs::remove_file(&attempts));
+    }
+    // Whoever writes there that a secret is gone takes nothing out.
+    let forged = format!(
+        r#"{{"references": {{"{A}": {{"at": {}, "kind": "not_found"}}}}}}"#,
+        1_773_570_225_000_u64
+    );
+    fs::write(&attempts, forged).unwrap();
+    fs::set_permissions(&attempts, Permissions::from_mode(0o600)).unwrap();
+    assert_eq!(stock.one(A), ("canary-a".into(), From::Cache));
     assert_eq!(fs::read(stock.file("secrets.enc")).unwrap(), bytes);
 }
 

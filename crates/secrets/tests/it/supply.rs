@@ -313,6 +313,36 @@ async fn what_one_is_told_while_others_wait_is_their_answer_too() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn five_cold_servers_at_once_are_one_batch_and_wait_once() {
+    let stock = Stock::new();
+    let latency = Duration::from_millis(500);
+    stock.op.takes(latency);
+    let names: Vec<String> = (0..10).map(|n| format!("op://Vault/Item/{n}")).collect();
+    for name in &names {
+        stock.op.put(name, "canary");
+    }
+    let all: Vec<_> = names.iter().map(|name| name.parse().unwrap()).collect();
+    let also = || all.clone();
+    let supplies = [(); 5].map(|()| stock.supply());
+    let server = server();
+    let questions: Vec<_> =
+        all.chunks(2).map(|two| Ask { also: &also, ..ask(two, &server) }).collect();
+    let start = tokio::time::Instant::now();
+    let taken = tokio::join!(
+        supplies[0].supply(&questions[0]),
+        supplies[1].supply(&questions[1]),
+        supplies[2].supply(&questions[2]),
+        supplies[3].supply(&questions[3]),
+        supplies[4].supply(&questions[4]),
+    );
+    assert!(start.elapsed() <= latency * 6 / 5, "{:?}", start.elapsed());
+    for taken in [taken.0, taken.1, taken.2, taken.3, taken.4] {
+        assert!(taken.answers.iter().all(|answer| short(answer).0 == "canary"));
+    }
+    assert_eq!(stock.op.asked().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn nobody_waits_longer_for_another_process_than_for_a_provider() {
     let stock = Stock::new();
     let (wanted, other, server) = (refs(&[A]), refs(&[B]), server());

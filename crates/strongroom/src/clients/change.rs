@@ -4,8 +4,10 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde_json::Value;
+use strongroom_model::display::DisplaySafe;
 
 use super::edit::{self, EditError};
+use super::entries::Servers;
 use super::file::{ConfigFile, FileError};
 use super::survey::{Connection, connection, runs};
 use super::{Client, ClientError, ENTRY};
@@ -136,6 +138,7 @@ impl Target {
                 changed: before != after,
                 backup: None,
                 diff: None,
+                servers: Servers::default(),
             };
             if dry_run {
                 done.diff = Some(diff(self.client, &done.shown, &before, &after));
@@ -188,7 +191,7 @@ fn make_parent(path: &Path) -> Result<(), Failure> {
 }
 
 /// A unified diff, with the secrets of the file hidden: it goes to a terminal or a log.
-fn diff(client: &Client, shown: &str, before: &str, after: &str) -> String {
+pub fn diff(client: &Client, shown: &str, before: &str, after: &str) -> String {
     let mask = |text: &str| match edit::read(client.format(), text) {
         Ok(document) => scan::mask(text, &client.servers(&document)),
         Err(_) => text.to_owned(),
@@ -211,6 +214,8 @@ pub struct Done {
     pub backup: Option<PathBuf>,
     /// The change, where it was only to be shown.
     pub diff: Option<String>,
+    /// What became of the servers that the client starts through us.
+    pub servers: Servers,
 }
 
 impl Done {
@@ -224,7 +229,7 @@ impl Serialize for Done {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         use serde::ser::SerializeStruct as _;
 
-        let mut fields = serializer.serialize_struct("Done", 7)?;
+        let mut fields = serializer.serialize_struct("Done", 10)?;
         fields.serialize_field("action", &self.action)?;
         fields.serialize_field("client", &self.client.name)?;
         fields.serialize_field("file", &self.file)?;
@@ -232,6 +237,9 @@ impl Serialize for Done {
         fields.serialize_field("dry_run", &self.diff.is_some())?;
         fields.serialize_field("backup", &self.backup)?;
         fields.serialize_field("diff", &self.diff)?;
+        fields.serialize_field("servers", &self.servers.present)?;
+        fields.serialize_field("removed", &self.servers.removed)?;
+        fields.serialize_field("foreign", &self.servers.foreign)?;
         fields.end()
     }
 }
@@ -255,8 +263,14 @@ impl Report for Done {
             || "none: the file is new".to_owned(),
             |name| format!("{} (beside it)", name.to_string_lossy()),
         );
+        let line = |what: &str, names: &[String]| match names {
+            [] => String::new(),
+            names => format!("  {what:<7} {}\n", DisplaySafe(&names.join(", "))),
+        };
+        let servers =
+            line("starts", &self.servers.present) + &line("no more", &self.servers.removed);
         format!(
-            "{title} is {changed}.\n\n  file    {shown}\n  backup  {backup}\n\n{} {}.\n",
+            "{title} is {changed}.\n\n  file    {shown}\n  backup  {backup}\n{servers}\n{} {}.\n",
             style.bold("Next:"),
             self.client.then(),
         )

@@ -71,11 +71,28 @@ impl Client {
         }
     }
 
-    /// The fields of an entry that say what is started, and with what.
-    pub fn start_fields(&self) -> [&str; 3] {
+    /// What the fields of an entry are called; parts of a path are joined by dots.
+    pub fn field_names(&self) -> FieldNames {
         let fields = &self.raw.fields;
-        [&fields.command, &fields.args, &fields.env]
+        FieldNames {
+            command: fields.command.clone(),
+            args: fields.args.clone(),
+            env: fields.env.clone(),
+            url: fields.url.clone(),
+            headers: fields.headers.keys().join("."),
+        }
     }
+}
+
+/// What the fields of a client's entries are called.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "each is named for what it holds")]
+pub struct FieldNames {
+    pub command: String,
+    pub args: String,
+    pub env: String,
+    pub url: String,
+    pub headers: String,
 }
 
 fn strings(value: Option<&Value>) -> Vec<String> {

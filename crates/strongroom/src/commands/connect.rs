@@ -1,32 +1,39 @@
-//! `strongroom connect CLIENT`: one entry in the client's configuration, and the principal that it
-//! stands for. Without a client: which there are.
+//! `strongroom connect CLIENT`: entries in the client's configuration, and the principal that they
+//! stand for. Without a client: which there are.
 
+use std::cell::RefCell;
 use std::path::Path;
 
 use clap::builder::PossibleValuesParser;
 use serde::Serialize;
+use serde_json::Value;
 use strongroom_model::principal::Name;
 use strongroom_model::secret::Secret;
 use strongroom_seal::SecureDir;
 use strongroom_store::Vault;
 
 use crate::clients::change::{Action, Target};
+use crate::clients::edit::{self, Entry, Format};
+use crate::clients::entries::{self, Servers, Wanted};
+use crate::clients::file::ConfigFile;
 use crate::clients::survey::{Connection, Found, survey};
-use crate::clients::{Client, ENTRY, Link, all, edit, find};
+use crate::clients::{Client, ENTRY, Link, all, find};
 use crate::commands::serve::LISTEN;
 use crate::commands::shown;
 use crate::environment::Host;
 use crate::failure::Failure;
 use crate::output::{Output, Report, Style, table};
-use crate::{admin, home};
+use crate::{admin, config, home};
 
 /// Lets one run at a time edit clients' files.
 const LOCK: &str = "clients.lock";
 
 /// Let an MCP client use Strongroom
 ///
-/// Writes one entry into the client's configuration and keeps everything else in the file, comments
-/// included. The file as it was stays beside it as a backup. Without CLIENT: shows the clients.
+/// Writes entries into the client's configuration and keeps everything else in the file, comments
+/// included: one for Strongroom itself, and one for each server that is enabled, which the client
+/// starts by `strongroom run`. An entry of ours whose server is not enabled any more is removed. The
+/// file as it was stays beside it as a backup. Without CLIENT: shows the clients.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   strongroom connect
@@ -49,6 +56,12 @@ pub struct Args {
     /// The address of `serve --http`
     #[arg(long, requires = "http", default_value_t = format!("http://{LISTEN}/mcp"))]
     url: String,
+    /// Write the entry of Strongroom itself, and none for the servers that are enabled
+    #[arg(long, requires = "client")]
+    broker_only: bool,
+    /// Replace entries that have the name of an enabled server
+    #[arg(long, requires = "client", conflicts_with = "broker_only")]
+    replace: bool,
     /// Write the file also where the client does not seem to be installed
     #[arg(long, requires = "client")]
     force: bool,
@@ -72,15 +85,28 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
     };
     // First of all: a client that takes no such entry must not get a token.
     let entry = client.entry(ENTRY, &plain)?;
-    let write = |entry, dry_run| {
-        let set = |text: &str| {
-            let document = edit::read(client.format(), text)?;
-            edit::set(text, &client.place(&document, ENTRY), entry)
+    let servers = if args.broker_only { None } else { Some(enabled(args, host)?) };
+    let write = |entry: &Entry, dry_run| {
+        let wanted = Wanted {
+            broker: entry,
+            servers: servers.as_deref(),
+            program,
+            home: own_home,
+            replace: args.replace,
         };
-        target.change(Action::Connect, host, dry_run, args.http, set)
+        let outcome = RefCell::new(Servers::default());
+        let mut done = target.change(Action::Connect, host, dry_run, args.http, |text| {
+            let (text, servers) = entries::set(client, text, &wanted)?;
+            outcome.replace(servers);
+            Ok(text)
+        })?;
+        done.servers = outcome.into_inner();
+        Ok::<_, Failure>(done)
     };
     if args.dry_run {
-        return output.report(&write(&entry, true)?);
+        let planned = write(&entry, true)?;
+        warn_of_foreign(&planned.servers, client, *output);
+        return output.report(&planned);
     }
 
     let home = host.home()?;
@@ -108,6 +134,7 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
             if args.project { ", and must not be committed" } else { "" },
         ));
     }
+    warn_of_foreign(&done.servers, client, *output);
     output.report(&done)?;
     if args.http {
         output.hint(
@@ -115,6 +142,32 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
         );
     }
     Ok(())
+}
+
+/// The servers that the client is to start: those that the user has enabled, and for a project those
+/// that it enables.
+fn enabled(args: &Args, host: &Host) -> Result<Vec<Name>, Failure> {
+    let read = |path: &Path| {
+        let text = ConfigFile::read(path)?.text.unwrap_or_default();
+        edit::read(Format::Toml, &text).map_err(|error| {
+            Failure::failed(format!("{}: {error}", path.display())).hint("run `strongroom doctor`")
+        })
+    };
+    let user = read(&host.home()?.config_file())?;
+    let project = host.environment.os.join(host.directory.as_os_str(), config::FILE);
+    let project = if args.project { read(&project)? } else { Value::Null };
+    Ok(entries::enabled(&user, &project))
+}
+
+/// An entry of the same name that somebody else wrote stays.
+fn warn_of_foreign(servers: &Servers, client: &Client, output: Output) {
+    for name in &servers.foreign {
+        output.warn(&format!(
+            "{} has an entry `{name}` of its own, which stays: `--replace` makes it start the \
+             server `{name}` of Strongroom",
+            client.title()
+        ));
+    }
 }
 
 /// The token in the file, if it is good for `principal` at `url`.
@@ -132,7 +185,8 @@ fn present(
     Ok((present == url && owner.as_ref() == Some(principal)).then_some(token))
 }
 
-fn text(path: &Path) -> Result<&str, Failure> {
+/// A path as the text that a configuration needs.
+pub fn text(path: &Path) -> Result<&str, Failure> {
     path.to_str().ok_or_else(|| {
         Failure::failed("a configuration in JSON cannot name a path that is not UTF-8")
             .hint("install the program under another path")
@@ -141,7 +195,7 @@ fn text(path: &Path) -> Result<&str, Failure> {
 
 /// Stop an MCP client from using Strongroom
 ///
-/// Removes the entry that `connect` wrote: from the user's configuration, and from that of the
+/// Removes the entries that `connect` wrote, those of servers included: from the user's configuration, and from that of the
 /// project in the current directory. The principal and its history stay.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:
@@ -188,10 +242,10 @@ fn connected(
     let first = Target::locate(client, host, project)?;
     let second = if project { None } else { Target::in_project(client, host) };
     let Some(second) = second else { return Ok(vec![first]) };
-    match second.connection() {
-        Ok((Some(_), _)) if first.connection()?.0.is_some() => Ok(vec![first, second]),
-        Ok((Some(_), _)) => Ok(vec![second]),
-        Ok((None, _)) => Ok(vec![first]),
+    match second.is_ours() {
+        Ok(true) if first.is_ours()? => Ok(vec![first, second]),
+        Ok(true) => Ok(vec![second]),
+        Ok(false) => Ok(vec![first]),
         Err(failure) => {
             let why = failure.error.map_or_else(String::new, |error| error.to_string());
             output.warn(&format!("{why}: an entry of Strongroom in it would be left"));

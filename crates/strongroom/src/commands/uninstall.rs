@@ -94,16 +94,16 @@ fn disconnect(host: &Host, output: Output, done: &mut Done) -> Result<Vec<String
             done.backups.extend(file::backups(path));
         }
         problems.extend(found.problem);
-        if found.connection.is_some() {
+        if found.connection.is_some() || !found.runs.is_empty() {
             let target = Target::locate(client, host, false)?;
             remove(client, &target, found.connection.as_ref(), host, output, done)?;
             done.disconnected.push(found.name);
         }
         let Some(target) = Target::in_project(client, host) else { continue };
         done.backups.extend(file::backups(target.path()));
-        match target.connection() {
-            Ok((None, _)) => {}
-            Ok((connection, _)) => {
+        match target.is_ours().and_then(|ours| Ok((ours, target.connection()?))) {
+            Ok((false, _)) => {}
+            Ok((true, (connection, _))) => {
                 remove(client, &target, connection.as_ref(), host, output, done)?;
                 done.projects.push(target.path().to_owned());
             }

@@ -1,6 +1,8 @@
 //! Changes the file: under a lock, checked before it is written, replaced in one step, with the
 //! comments that stand in it.
 
+mod servers;
+
 use strongroom_seal::{Guard, SecureDir};
 use toml_edit::{DocumentMut, Item, Table, TableLike};
 

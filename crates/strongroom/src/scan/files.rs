@@ -162,7 +162,10 @@ impl Scan {
     }
 
     fn unread(&mut self, file: &Path, why: impl Into<String>) {
-        self.unread.push(Unread { file: file.to_owned(), why: why.into() });
+        let unread = Unread { file: file.to_owned(), why: why.into() };
+        if !self.unread.contains(&unread) {
+            self.unread.push(unread);
+        }
     }
 }
 

@@ -289,3 +289,47 @@ fn a_projects_file_that_is_broken_does_not_keep_the_user_connected() {
         assert!(!sandbox.read(".claude.json").contains(PROGRAM), "{command}");
     }
 }
+
+#[test]
+fn each_enabled_server_is_started_through_us_until_it_is_off() {
+    const CONFIG: &str = ".config/strongroom/strongroom.toml";
+    let sandbox = Sandbox::initialised();
+    let config = sandbox.read(CONFIG);
+    let with = |enable: &str| {
+        let servers = "[servers.time]\ncommand = \"uvx x\"\n[servers.mail]\ncommand = \"y\"\n\
+                       [servers.far]\nurl = \"https://h/mcp\"\n";
+        sandbox.write(CONFIG, &format!("enable = {enable}\n{config}\n{servers}"));
+        sandbox.chmod(CONFIG, 0o600);
+    };
+    let theirs = json!({"command": "z"});
+    sandbox.write(CURSOR, &json!({"mcpServers": {"mail": theirs}}).to_string());
+
+    with("[\"time\", \"mail\", \"far\"]");
+    let connected = sandbox.run("connect cursor --json").ok();
+    assert!(connected.stderr.contains("--replace"), "{connected:?}");
+    assert_eq!(connected.json()["servers"], json!(["time"]));
+    let servers = value(&sandbox, CURSOR)["mcpServers"].clone();
+    assert_eq!(servers["time"], json!({"command": PROGRAM, "args": ["run", "time"]}));
+    assert_eq!((&servers["mail"], servers.get("far")), (&theirs, None));
+    sandbox.run("connect cursor --replace").ok();
+    let servers = value(&sandbox, CURSOR)["mcpServers"].clone();
+    assert_eq!(servers["mail"]["args"], json!(["run", "mail"]));
+
+    with("[\"mail\"]");
+    let connected = sandbox.run("connect cursor --json").ok().json();
+    assert_eq!(connected["removed"], json!(["time"]));
+    sandbox.run("connect kimi --broker-only --force").ok();
+    assert!(!sandbox.read(".kimi/mcp.json").contains("\"run\""));
+
+    // What is left of us is found also where the broker's own entry is gone.
+    let text = sandbox.read(CURSOR).replace("\"strongroom\"", "\"other\"");
+    sandbox.write(CURSOR, &text);
+    sandbox.run("uninstall").ok();
+    assert_eq!(value(&sandbox, CURSOR)["mcpServers"].get("mail"), None);
+
+    with("[\"mail\"]");
+    sandbox.run("connect vscode --project").ok();
+    assert!(sandbox.read(".vscode/mcp.json").contains("\"mail\""));
+    sandbox.run("disconnect vscode").ok();
+    assert_eq!(value(&sandbox, ".vscode/mcp.json"), json!({"servers": {}}));
+}

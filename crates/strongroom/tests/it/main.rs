@@ -5,10 +5,12 @@
 
 mod binary;
 mod clients;
+mod every_client;
 mod killed;
 mod machine_clients;
 mod machine_demo;
 mod machine_home;
+mod machine_import;
 mod machine_service;
 mod provider;
 mod sandbox;

@@ -1,0 +1,316 @@
+//! What an import would do: which servers it adds, which entries it rewrites, what it leaves and why.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde_json::Value;
+use strongroom_model::principal::Name;
+use strongroom_store::{SecretUse, Vault};
+use toml_edit::{DocumentMut, Table};
+
+use super::apply::{Batch, FileEdit, Put};
+use super::spec::{Spec, server_name};
+use crate::clients::declared::Declared;
+use crate::clients::edit::{self, EditError, Format, Step};
+use crate::clients::file::ConfigFile;
+use crate::clients::{Client, ENTRY, Link};
+use crate::failure::Failure;
+
+/// What an import would do.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// The servers, the known ones among them.
+    pub servers: Vec<Planned>,
+    /// The entries that start a server through us from then on.
+    pub rewrites: Vec<Rewrite>,
+    /// What stays as it is.
+    pub left: Vec<Left>,
+}
+
+/// A server of the plan.
+#[derive(Debug)]
+pub struct Planned {
+    /// Its name with us.
+    pub name: Name,
+    /// What it is.
+    pub spec: Spec,
+    /// Whether it is added; else it is there already, just as it would be.
+    pub is_new: bool,
+    declared: Declared,
+}
+
+/// An entry that is rewritten.
+#[derive(Debug)]
+pub struct Rewrite {
+    /// The client.
+    pub client: &'static Client,
+    /// Its file.
+    pub file: PathBuf,
+    /// The server, by its name with us.
+    pub server: Name,
+    /// The server, as the client calls it.
+    entry: String,
+    path: Vec<Step>,
+    present: Value,
+}
+
+/// An entry that keeps its secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Left {
+    /// The client.
+    pub client: String,
+    /// Its file.
+    pub file: PathBuf,
+    /// The server, as the client calls it.
+    pub server: String,
+    /// Why.
+    pub why: String,
+}
+
+/// What there is before.
+pub struct Known<'a> {
+    /// The user's `strongroom.toml`, as a value.
+    pub config: &'a Value,
+    /// Names that something else has.
+    pub taken: &'a dyn Fn(&str) -> bool,
+    /// The vault.
+    pub vault: &'a Vault,
+    /// Whether secrets that others see move, too.
+    pub visible: bool,
+}
+
+/// How an entry starts a server through us.
+#[derive(Clone, Copy)]
+pub struct Through<'a> {
+    /// The absolute path of this program.
+    pub program: &'a str,
+    /// The home to use, where it is not the one that the platform implies.
+    pub home: Option<&'a str>,
+}
+
+impl Plan {
+    /// Adds what the file of a client holds.
+    pub fn add(
+        &mut self,
+        client: &'static Client,
+        file: &Path,
+        known: &Known<'_>,
+    ) -> Result<(), Failure> {
+        let text = ConfigFile::read(file)?.text.unwrap_or_default();
+        let document = match edit::read(client.format(), &text) {
+            Ok(document) => document,
+            Err(error) => {
+                self.left.push(Left {
+                    client: client.name.clone(),
+                    file: file.to_owned(),
+                    server: String::new(),
+                    why: format!("the file cannot be read: {error}"),
+                });
+                return Ok(());
+            }
+        };
+        for server in client.servers(&document) {
+            let declared = client.declared(server.entry);
+            if server.name == ENTRY || declared.runs().is_some() {
+                continue;
+            }
+            let mut left = |why: String| {
+                let (client, server) = (client.name.clone(), server.name.clone());
+                self.left.push(Left { client, file: file.to_owned(), server, why });
+            };
+            let spec = match Spec::read(client, server.entry, known.visible) {
+                None => continue,
+                Some(Err(why)) => {
+                    left(why);
+                    continue;
+                }
+                Some(Ok(spec)) => spec,
+            };
+            let is_remote = spec.is_remote();
+            if is_remote {
+                left(
+                    "it is called by its address: the client needs the secret until the gateway \
+                      takes the call over; the server is imported beside it"
+                        .to_owned(),
+                );
+            }
+            let Some(name) = self.place(&server.name, spec, declared, known)? else { continue };
+            if !is_remote {
+                self.rewrites.push(Rewrite {
+                    client,
+                    file: file.to_owned(),
+                    server: name,
+                    entry: server.name.clone(),
+                    path: server.path.clone(),
+                    present: server.entry.clone(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds the server's name: that of the same server if it is known, else one that is free.
+    fn place(
+        &mut self,
+        title: &str,
+        spec: Spec,
+        declared: Declared,
+        known: &Known<'_>,
+    ) -> Result<Option<Name>, Failure> {
+        const MOST: usize = 1000;
+        for number in 1..MOST {
+            let Some(name) = server_name(title, number).filter(|name| name.as_str() != ENTRY)
+            else {
+                continue;
+            };
+            if let Some(planned) = self.servers.iter().find(|planned| planned.name == name) {
+                if planned.declared == declared {
+                    return Ok(Some(name));
+                }
+                continue;
+            }
+            let present = &known.config["servers"][name.as_str()];
+            let is_there = !present.is_null();
+            let stored = stored(&name, &spec, known.vault)?;
+            let is_same = is_there && stored == Stored::Same && says(present, &name, &spec);
+            if is_same || (!is_there && !(known.taken)(name.as_str()) && stored != Stored::Other) {
+                let is_new = !is_same;
+                self.servers.push(Planned { name: name.clone(), spec, is_new, declared });
+                return Ok(Some(name));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Leaves a server out, with the entries that would start it.
+    pub fn drop_server(&mut self, name: &Name, why: &str) {
+        self.servers.retain(|planned| planned.name != *name);
+        for rewrite in self.rewrites.iter().filter(|rewrite| rewrite.server == *name) {
+            self.left.push(Left {
+                client: rewrite.client.name.clone(),
+                file: rewrite.file.clone(),
+                server: rewrite.entry.clone(),
+                why: why.to_owned(),
+            });
+        }
+        self.rewrites.retain(|rewrite| rewrite.server != *name);
+    }
+
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.rewrites.is_empty() && !self.servers.iter().any(|planned| planned.is_new)
+    }
+
+    /// The files that change, each once, in order.
+    pub fn files(&self) -> Vec<(&'static Client, &Path)> {
+        let mut files: Vec<(&'static Client, &Path)> = Vec::new();
+        for rewrite in &self.rewrites {
+            if !files.iter().any(|(_, file)| *file == rewrite.file) {
+                files.push((rewrite.client, &rewrite.file));
+            }
+        }
+        files
+    }
+
+    /// What `text`, which stands in `file`, becomes. An entry that is another one by now stays.
+    pub fn rewritten(
+        &self,
+        file: &Path,
+        text: &str,
+        through: Through<'_>,
+    ) -> Result<String, EditError> {
+        let mut text = text.to_owned();
+        for rewrite in self.rewrites.iter().filter(|rewrite| rewrite.file == file) {
+            let document = edit::read(rewrite.client.format(), &text)?;
+            if edit::at(&document, &rewrite.path) != Some(&rewrite.present) {
+                continue;
+            }
+            let args = ["run", rewrite.server.as_str()];
+            let link = Link::Stdio { command: through.program, args: &args, home: through.home };
+            // A client always takes a program; only addresses are refused by some.
+            let Ok(mut entry) = rewrite.client.entry(&rewrite.entry, &link) else { continue };
+            entry.takes_over = true;
+            entry.fresh.clear();
+            text = edit::set(&text, &rewrite.client.place_at(&rewrite.path), &entry)?;
+        }
+        Ok(text)
+    }
+
+    /// What is to be done.
+    pub fn batch<'a>(&'a self, through: Through<'a>) -> Batch<'a> {
+        let new = || self.servers.iter().filter(|planned| planned.is_new);
+        let puts = new().flat_map(|planned| {
+            planned.spec.secrets.iter().map(|(name, secret)| Put {
+                name: stored_name(&planned.name, name),
+                server: &planned.name,
+                secret,
+            })
+        });
+        let tables = new().map(|planned| (&planned.name, table(&planned.name, &planned.spec)));
+        let files = self.files().into_iter().map(|(client, file)| FileEdit {
+            path: file.to_owned(),
+            servers: self
+                .rewrites
+                .iter()
+                .filter(|rewrite| rewrite.file == file)
+                .map(|rewrite| rewrite.server.to_string())
+                .collect(),
+            edit: Box::new(move |text| {
+                self.rewritten(file, text, through).map_err(|error| {
+                    Failure::failed(format!("{}: {error}", file.display())).hint(format!(
+                        "change it by hand: the command is `{} run NAME`; then run the import \
+                         again, or `strongroom import --undo`",
+                        through.program
+                    ))
+                })
+            }),
+            format: client.format(),
+        });
+        Batch { puts: puts.collect(), tables: tables.collect(), files: files.collect() }
+    }
+}
+
+/// The name in the vault of a secret of `server`.
+pub fn stored_name(server: &Name, secret: &str) -> String {
+    format!("{server}/{secret}")
+}
+
+fn table(name: &Name, spec: &Spec) -> Table {
+    spec.table(&|secret| format!("local://{}", stored_name(name, secret)))
+}
+
+/// Whether the server in `strongroom.toml` says what it would say.
+fn says(present: &Value, name: &Name, spec: &Spec) -> bool {
+    let wanted = DocumentMut::from(table(name, spec)).to_string();
+    edit::read(Format::Toml, &wanted).is_ok_and(|wanted| wanted == *present)
+}
+
+/// What the vault has where the secrets of a server would go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stored {
+    /// The same secrets, or some of them, for the same server.
+    Same,
+    /// Nothing.
+    Nothing,
+    /// Something else.
+    Other,
+}
+
+fn stored(server: &Name, spec: &Spec, vault: &Vault) -> Result<Stored, Failure> {
+    let mut all = true;
+    for (name, secret) in &spec.secrets {
+        let name = stored_name(server, name);
+        match vault.used_by(&name)? {
+            None => all = false,
+            Some(SecretUse::Launch(owner)) if owner == *server => {
+                let there = vault.get_many(&[name.as_str()])?;
+                let is_same = there.iter().flatten().any(|there| there.ct_eq(secret));
+                if !is_same {
+                    return Ok(Stored::Other);
+                }
+            }
+            Some(_) => return Ok(Stored::Other),
+        }
+    }
+    Ok(if all { Stored::Same } else { Stored::Nothing })
+}
