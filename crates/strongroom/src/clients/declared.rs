@@ -59,8 +59,7 @@ impl Client {
             None if words.is_empty() => (None, Vec::new()),
             None => (Some(words.remove(0)), words),
         };
-        let keys = fields.headers.keys().iter();
-        let headers = keys.fold(Some(entry), |at, key| at?.get(key));
+        let headers = fields.headers.keys().iter().try_fold(entry, |at, key| at.get(key));
         Declared {
             program,
             args,

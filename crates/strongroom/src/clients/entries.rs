@@ -90,10 +90,10 @@ pub fn set(
         match (ours, there) {
             (Some(ours), _) => {
                 done.present.push(ours.name.clone());
-                if client.declared(ours.entry).is_plain_run() {
-                    if let Ok(same) = client.entry(&ours.name, &link) {
-                        text = edit::set(&text, &client.place_at(&ours.path), &same)?;
-                    }
+                if client.declared(ours.entry).is_plain_run()
+                    && let Ok(same) = client.entry(&ours.name, &link)
+                {
+                    text = edit::set(&text, &client.place_at(&ours.path), &same)?;
                 }
                 continue;
             }

@@ -74,7 +74,7 @@ enum From {
 /// Imports.
 pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
     if let Some(From::Env(args)) = &args.from {
-        return env::run(args, host, output);
+        return env::run(args, host, *output);
     }
     if args.to != "local" {
         return Err(Failure::usage("secrets are moved into the vault of this machine only")
@@ -234,7 +234,7 @@ impl Serialize for Answer<'_> {
             secrets: Vec<String>,
         }
         #[derive(Serialize)]
-        struct File<'a> {
+        struct Rewritten<'a> {
             client: &'a str,
             file: &'a Path,
             backup: Option<&'a Path>,
@@ -245,7 +245,7 @@ impl Serialize for Answer<'_> {
         struct Shape<'a> {
             dry_run: bool,
             servers: Vec<Server<'a>>,
-            files: Vec<File<'a>>,
+            files: Vec<Rewritten<'a>>,
             left: &'a [Left],
         }
         let servers = self.plan.servers.iter().map(|planned| Server {
@@ -261,7 +261,7 @@ impl Serialize for Answer<'_> {
         let files = self.files.iter().map(|shown| {
             let target = shown.file.canonicalize().unwrap_or_else(|_| shown.file.clone());
             let changed = self.changed.iter().find(|changed| changed.file == target);
-            File {
+            Rewritten {
                 client: &shown.client.name,
                 file: &shown.file,
                 backup: changed.and_then(|changed| changed.backup.as_deref()),
@@ -288,7 +288,7 @@ impl Report for Answer<'_> {
                 if !text.is_empty() {
                     text.push('\n');
                 }
-                text.push_str(&format!("{}\n{body}", style.bold(heading)));
+                text = format!("{text}{}\n{body}", style.bold(heading));
             }
         };
         if self.plan.is_empty() {
@@ -333,7 +333,7 @@ impl Report for ShownUndo<'_> {
         let mut part = |heading: &str, lines: Vec<String>| {
             if !lines.is_empty() {
                 let lines: Vec<String> = lines.iter().map(|line| format!("  {line}\n")).collect();
-                text.push_str(&format!("{}\n{}", style.bold(heading), lines.concat()));
+                text = format!("{text}{}\n{}", style.bold(heading), lines.concat());
             }
         };
         let heading = |now: &str, would: &str| (if *dry_run { would } else { now }).to_owned();

@@ -118,7 +118,8 @@ impl Report for Answer<'_> {
                 (Some(client), false) => format!(" ({client})"),
                 (None, _) => String::new(),
             };
-            text.push_str(&format!("\n{}{whose}\n", style.bold(&DisplaySafe(&file).to_string())));
+            let file = style.bold(&DisplaySafe(&file).to_string());
+            text = format!("{text}\n{file}{whose}\n");
             text.push_str(&table(&found.secrets.iter().map(row).collect::<Vec<_>>()));
         }
         text

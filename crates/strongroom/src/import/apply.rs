@@ -54,10 +54,13 @@ pub struct FileEdit<'a> {
     /// The servers that it starts through us from then on.
     pub servers: Vec<String>,
     /// The change.
-    pub edit: Box<dyn Fn(&str) -> Result<String, Failure> + 'a>,
+    pub edit: Box<Edit<'a>>,
     /// The language of the file.
     pub format: Format,
 }
+
+/// A change of a text.
+pub type Edit<'a> = dyn Fn(&str) -> Result<String, Failure> + 'a;
 
 /// A file that was changed, and its backup.
 #[derive(Debug, serde::Serialize)]

@@ -6,6 +6,7 @@ use crate::sandbox::Sandbox;
 /// The secret in every file.
 pub(crate) const SECRET: &str = "ghp_canaryA1b2C3d4E5f6G7h8";
 
+#[expect(clippy::too_many_lines, reason = "one line for each client, and its text")]
 /// A client, its file on Linux, and what stands there.
 pub(crate) fn files() -> Vec<(&'static str, &'static str, String)> {
     let code = ".config/Code/User/globalStorage/";

@@ -307,12 +307,13 @@ mod properties {
         prop::collection::vec(field, 1..4).prop_map(move |fields| {
             let mut text = String::new();
             for (at, (kind, scalar, comment)) in fields.into_iter().enumerate() {
-                text.push_str(&match kind {
+                let field = match kind {
                     0 => format!("{blanks}f{at}: {scalar}{comment}\n"),
                     1 => format!("{blanks}f{at}:{comment}\n{blanks}- {scalar}\n{blanks}- z\n"),
                     2 => format!("{blanks}f{at}:{comment}\n{blanks}  g: {scalar}\n\n"),
                     _ => format!("{blanks}f{at}: |\n{blanks}  text\n{blanks}  more\n"),
-                });
+                };
+                text.push_str(&field);
             }
             text
         })
@@ -325,7 +326,7 @@ mod properties {
             |(before, comment, servers, after, crlf)| {
                 let mut text = format!("{before}mcpServers:{comment}\n");
                 for (at, (comment, fields)) in servers.into_iter().enumerate() {
-                    text.push_str(&format!("  s{at}:{comment}\n{fields}"));
+                    text = format!("{text}  s{at}:{comment}\n{fields}");
                 }
                 text.push_str(&after.replace('a', "z"));
                 if crlf { text.replace('\n', "\r\n") } else { text }

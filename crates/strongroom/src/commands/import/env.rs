@@ -41,7 +41,7 @@ pub(super) struct Args {
     dry_run: bool,
 }
 
-pub(super) fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
+pub(super) fn run(args: &Args, host: &Host, output: Output) -> Result<(), Failure> {
     let home = host.home()?;
     let vault = home::open(&home, host.clock.clone())?;
     let config = Config::load(&home)?;
@@ -77,7 +77,7 @@ pub(super) fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failu
         let server = &args.server;
         let what = format!("`{server}` may be started with {}", answer.references.join(", "));
         confirm::at_terminal(&[what], &*host.clock).inspect_err(|_| {
-            admin::record_if_possible(host, output, "server.import.refused", server.as_str());
+            admin::record_if_possible(host, &output, "server.import.refused", server.as_str());
         })?;
     }
     admin::record(host, &home, "server.import", args.server.as_str())?;
