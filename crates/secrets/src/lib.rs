@@ -7,6 +7,7 @@
 
 pub mod agefile;
 pub mod cache;
+mod http;
 pub mod keychain;
 pub mod loaded;
 pub mod providers;

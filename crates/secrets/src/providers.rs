@@ -5,6 +5,7 @@
 mod age;
 mod bw;
 mod cmd;
+mod connect;
 mod env;
 mod file;
 mod keepass;
@@ -14,6 +15,7 @@ mod onepassword;
 mod pass;
 mod program;
 mod sops;
+mod vault;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -99,6 +101,13 @@ const TABLE: &[Row] = &[
         build: |settings, context| Ok(Box::new(age::new(settings, context)?)),
         tool: None,
         token_variable: None,
+    },
+    Row {
+        scheme: "vault",
+        fields: vault::FIELDS,
+        build: |settings, context| Ok(Box::new(vault::new(settings, context)?)),
+        tool: None,
+        token_variable: Some("VAULT_TOKEN"),
     },
     Row {
         scheme: "cmd",

@@ -1,4 +1,4 @@
-//! `op://VAULT/ITEM/FIELD`: 1Password, by its command line tool.
+//! `op://VAULT/ITEM/FIELD`: 1Password, by its command line tool or a Connect server.
 
 mod batch;
 mod cli;
@@ -6,7 +6,9 @@ mod words;
 
 use strongroom_model::ports::Provider;
 
+use super::connect;
 use super::program::{PASS_ENV, PROGRAM};
+use crate::http::CA_FILE;
 use crate::settings::{Context, Field, Kind, SettingError, Settings};
 
 pub(super) use cli::{TOKEN_FILE, TOKEN_VARIABLE, TOOL};
@@ -19,6 +21,9 @@ pub(super) const FIELDS: &[Field] = &[
         kind: Kind::Text,
         about: "the account of the desktop app, where there is no token",
     },
+    connect::HOST,
+    connect::TOKEN,
+    CA_FILE,
     PROGRAM,
     PASS_ENV,
 ];
@@ -28,5 +33,8 @@ pub(super) fn new(
     settings: &Settings,
     context: &Context,
 ) -> Result<Box<dyn Provider>, SettingError> {
+    if connect::is_configured(settings, context) {
+        return Ok(Box::new(connect::new(settings, context)?));
+    }
     Ok(Box::new(cli::new(settings, context)?))
 }
