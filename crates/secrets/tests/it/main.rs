@@ -2,15 +2,23 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that fails may say so by a panic")]
 
+#[cfg(unix)]
+mod bws;
 mod cache;
 mod flight;
+#[cfg(unix)]
+mod keepass;
 mod loaded;
 #[cfg(unix)]
 mod onepassword;
+#[cfg(unix)]
+mod pass;
 #[cfg(unix)]
 mod program;
 mod providers;
 mod resolver;
 mod script;
+#[cfg(unix)]
+mod sops;
 mod stock;
 mod supply;
