@@ -18,8 +18,12 @@ pub enum Opener {
     /// The secret keys.
     Keys(Keys),
     /// The passphrase.
-    Passphrase(SecretString),
+    Passphrase(Passphrase),
 }
+
+/// A passphrase, wiped on drop.
+#[derive(Clone)]
+pub struct Passphrase(SecretString);
 
 /// Secret keys, `AGE-SECRET-KEY-1...`, at least one.
 pub struct Keys(Vec<x25519::Identity>);
@@ -29,7 +33,7 @@ pub enum Readers {
     /// Whoever has the secret key of one of these, at least one.
     Recipients(Vec<x25519::Recipient>),
     /// Whoever knows the passphrase.
-    Passphrase(SecretString),
+    Passphrase(Passphrase),
 }
 
 /// A file cannot be opened or made. Nothing of it is repeated.
@@ -124,7 +128,7 @@ pub fn open(file: &[u8], opener: &Opener, most: usize) -> Result<Secret, AgeErro
             decryptor.decrypt(keys.iter().map(|key| -> &dyn Identity { key }))
         }
         (Opener::Passphrase(passphrase), true) => {
-            let mut identity = scrypt::Identity::new(passphrase.clone());
+            let mut identity = scrypt::Identity::new(passphrase.0.clone());
             identity.set_max_work_factor(MOST_WORK);
             decryptor.decrypt(std::iter::once(&identity as &dyn Identity))
         }
@@ -148,7 +152,7 @@ pub fn seal(content: &Secret, readers: &Readers) -> Result<Vec<u8>, AgeError> {
             recipients.iter().map(|one| -> &dyn Recipient { one }).collect()
         }
         Readers::Passphrase(words) => {
-            let mut recipient = scrypt::Recipient::new(words.clone());
+            let mut recipient = scrypt::Recipient::new(words.0.clone());
             recipient.set_work_factor(WORK);
             passphrase = recipient;
             vec![&passphrase]
@@ -166,19 +170,21 @@ pub fn seal(content: &Secret, readers: &Readers) -> Result<Vec<u8>, AgeError> {
 }
 
 /// A passphrase: the text without its line end.
-pub fn passphrase(text: &Secret) -> Option<SecretString> {
+pub fn passphrase(text: &Secret) -> Option<Passphrase> {
     let text = std::str::from_utf8(text.expose()).ok()?;
     let text = text.strip_suffix('\n').unwrap_or(text);
     let text = text.strip_suffix('\r').unwrap_or(text);
-    (!text.is_empty()).then(|| SecretString::from(text.to_owned()))
+    (!text.is_empty()).then(|| Passphrase(SecretString::from(text.to_owned())))
 }
 
 fn of_age(error: &DecryptError) -> AgeError {
     match error {
         DecryptError::NoMatchingKeys => AgeError::NoKey,
-        DecryptError::KeyDecryptionFailed => AgeError::WrongPassphrase,
+        DecryptError::KeyDecryptionFailed | DecryptError::DecryptionFailed => {
+            AgeError::WrongPassphrase
+        }
         DecryptError::ExcessiveWork { .. } => AgeError::Work,
-        DecryptError::InvalidMac | DecryptError::DecryptionFailed => AgeError::Damaged,
+        DecryptError::InvalidMac => AgeError::Damaged,
         // An unknown format, a bad header, an armour that ends too soon.
         _ => AgeError::NotAge,
     }

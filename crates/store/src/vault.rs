@@ -74,6 +74,17 @@ pub struct Stored {
     pub updated: SystemTime,
 }
 
+/// A secret to be stored.
+#[derive(Clone, Copy, Debug)]
+pub struct New<'a> {
+    /// What stands behind `local://`.
+    pub name: &'a str,
+    /// Who may use it.
+    pub used_by: &'a SecretUse,
+    /// The secret.
+    pub value: &'a Secret,
+}
+
 impl Vault {
     /// Makes a vault in `dir`, where there is none, and opens it.
     pub fn create(
@@ -110,45 +121,25 @@ impl Vault {
 
     /// Stores `value` under `name`, in the place of what was there.
     pub fn put(&self, name: &str, used_by: &SecretUse, value: &Secret) -> Result<(), VaultError> {
-        check_name(name)?;
-        if value.is_empty() || value.len() > LARGEST {
-            return Err(VaultError::Value);
+        self.put_many(&[New { name, used_by, value }], true)
+    }
+
+    /// Stores all of `secrets`, or none of them: in the place of what was there where `replace`;
+    /// otherwise what is there stays.
+    pub fn put_many(&self, secrets: &[New<'_>], replace: bool) -> Result<(), VaultError> {
+        for secret in secrets {
+            check_name(secret.name)?;
+            if secret.value.is_empty() || secret.value.len() > LARGEST {
+                return Err(VaultError::Value);
+            }
         }
         let now = self.now();
         self.write(|transaction, keys, snapshot| {
-            let old = snapshot.rows.get(name);
-            let row = Row {
-                id: old.map_or_else(|| Uuid::new_v4().to_string(), |row| row.id.clone()),
-                used_by: used_by.clone(),
-                kind: KIND.to_owned(),
-                version: old.map_or(1, |row| row.version + 1),
-                format: FORMAT,
-                key_id: keys.key_id.clone(),
-                created: old.map_or(now, |row| row.created),
-                updated: now,
-            };
-            let sealed = sealed_in(keys, snapshot, name, &row, value)?;
-            transaction
-                .prepare_cached(
-                    "INSERT INTO secrets (id, tenant, name, used_by, kind, version, format, key_id, \
-                     sealed, created, updated) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) \
-                     ON CONFLICT (id) DO UPDATE SET used_by = ?4, kind = ?5, version = ?6, \
-                     format = ?7, key_id = ?8, sealed = ?9, updated = ?11",
-                )?
-                .execute(params![
-                    row.id,
-                    TENANT,
-                    name,
-                    row.used_by.to_string(),
-                    row.kind,
-                    row.version,
-                    row.format,
-                    row.key_id,
-                    sealed,
-                    row.created,
-                    row.updated
-                ])?;
-            snapshot.rows.insert(name.to_owned(), row);
+            for secret in secrets {
+                if replace || !snapshot.rows.contains_key(secret.name) {
+                    put(transaction, keys, snapshot, secret, now)?;
+                }
+            }
             Ok(())
         })
     }
@@ -258,6 +249,50 @@ impl Vault {
 fn version(db: &Connection, changes: u32) -> Result<u64, VaultError> {
     let others: u32 = db.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
     Ok(u64::from(others) << 32 | u64::from(changes))
+}
+
+/// Stores one secret, in the place of what was there.
+fn put(
+    transaction: &Transaction<'_>,
+    keys: &Keys,
+    snapshot: &mut Snapshot,
+    new: &New<'_>,
+    now: i64,
+) -> Result<(), VaultError> {
+    let old = snapshot.rows.get(new.name);
+    let row = Row {
+        id: old.map_or_else(|| Uuid::new_v4().to_string(), |row| row.id.clone()),
+        used_by: new.used_by.clone(),
+        kind: KIND.to_owned(),
+        version: old.map_or(1, |row| row.version + 1),
+        format: FORMAT,
+        key_id: keys.key_id.clone(),
+        created: old.map_or(now, |row| row.created),
+        updated: now,
+    };
+    let sealed = sealed_in(keys, snapshot, new.name, &row, new.value)?;
+    transaction
+        .prepare_cached(
+            "INSERT INTO secrets (id, tenant, name, used_by, kind, version, format, key_id, \
+             sealed, created, updated) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) \
+             ON CONFLICT (id) DO UPDATE SET used_by = ?4, kind = ?5, version = ?6, \
+             format = ?7, key_id = ?8, sealed = ?9, updated = ?11",
+        )?
+        .execute(params![
+            row.id,
+            TENANT,
+            new.name,
+            row.used_by.to_string(),
+            row.kind,
+            row.version,
+            row.format,
+            row.key_id,
+            sealed,
+            row.created,
+            row.updated
+        ])?;
+    snapshot.rows.insert(new.name.to_owned(), row);
+    Ok(())
 }
 
 /// One secret. The snapshot knows every name; a row that it knows and that cannot be found or

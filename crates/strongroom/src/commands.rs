@@ -2,6 +2,7 @@
 
 pub mod add;
 pub mod audit;
+pub mod backup;
 pub mod completions;
 pub mod connect;
 pub mod demo;
@@ -16,6 +17,7 @@ pub mod policy;
 pub mod principal;
 pub mod provider;
 pub mod remove;
+pub mod restore;
 pub mod scan;
 pub mod serve;
 pub mod service;

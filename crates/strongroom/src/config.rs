@@ -15,6 +15,7 @@ pub mod providers;
 mod auth;
 mod limits;
 pub mod project;
+mod machine;
 mod reader;
 pub mod servers;
 mod service;
@@ -36,6 +37,7 @@ use reader::Reader;
 use servers::{Declared, Switches};
 
 pub use auth::{AuthShape, SHAPES, Secrets};
+pub use machine::KeySource;
 pub use service::{ALLOW_ALL, ALLOW_ALL_RULE};
 
 /// The file's name in its directory.
@@ -62,6 +64,8 @@ const ROOT_KEYS: &[&str] = &[
 /// What the file says, checked.
 #[derive(Debug)]
 pub struct Config {
+    /// Where the machine key lives.
+    pub machine_key: KeySource,
     /// Whether nobody is at a terminal here: widening needs no confirmation (decision 28).
     pub headless: bool,
     /// Calls of one principal that may run at once.
@@ -151,9 +155,7 @@ impl Config {
         let document = reader.document()?;
         let root = reader.root(&document);
         root.only(ROOT_KEYS)?;
-        if let Some(key) = root.table("machine_key")? {
-            machine_key(&key)?;
-        }
+        let machine_key = machine::read(&root)?;
         let mut services = BTreeMap::new();
         if let Some(read) = services_with
             && let Some(table) = root.table("services")?
@@ -165,6 +167,7 @@ impl Config {
         }
         let cache = cache::read(&root)?;
         Ok(Self {
+            machine_key,
             headless: root.flag("headless")?.unwrap_or(false),
             calls_at_once: limits::at_once(&root)?,
             providers: providers::read(&root, cache.freshness)?,
@@ -198,19 +201,6 @@ fn read(home: &Home) -> Result<String, LoadError> {
         let reader = Reader::new(&file, &text);
         reader.at(text.len(), "the file is not UTF-8").into()
     })
-}
-
-fn machine_key(table: &reader::Section<'_>) -> Result<(), ConfigError> {
-    table.only(&["source"])?;
-    match table.text("source")? {
-        Some(source) if source.text() == "keychain" => Err(source
-            .problem("`source` of the machine key cannot be `keychain` yet")
-            .hint("it comes with the keychain provider; write `source = \"file\"`")),
-        Some(source) if source.text() != "file" => Err(source
-            .problem("`source` is not one of the places for a machine key")
-            .hint("write `source = \"file\"`")),
-        _ => Ok(()),
-    }
 }
 
 impl ConfigError {

@@ -50,15 +50,21 @@ impl From<NotConfirmed> for Failure {
     }
 }
 
-/// Asks the person at the terminal to confirm `changes`.
+/// Asks the person at the terminal to confirm `changes`, which let agents do more.
 pub fn at_terminal(changes: &[String], clock: &dyn Clock) -> Result<(), NotConfirmed> {
+    in_person("This lets agents do more", changes, clock)
+}
+
+/// Asks the person at the terminal to confirm `changes`, with these words over them.
+pub fn in_person(heading: &str, changes: &[String], clock: &dyn Clock) -> Result<(), NotConfirmed> {
     let mut terminal = terminal::open().ok_or(NotConfirmed::Nobody)?;
-    confirm(&mut *terminal, changes, &draw()?, clock)
+    confirm(&mut *terminal, heading, changes, &draw()?, clock)
 }
 
 /// Shows `changes` and `code`, and waits for the code to be typed.
 pub fn confirm(
     person: &mut dyn Person,
+    heading: &str,
     changes: &[String],
     code: &str,
     clock: &dyn Clock,
@@ -66,10 +72,7 @@ pub fn confirm(
     let until = clock.monotonic() + PATIENCE;
     let list: Vec<String> = changes.iter().map(|change| format!("  - {change}\n")).collect();
     let (left, right) = code.split_at(code.len() / 2);
-    person.show(&format!(
-        "\nThis lets agents do more:\n{}\nType {left}-{right} to confirm: ",
-        list.concat()
-    ))?;
+    person.show(&format!("\n{heading}:\n{}\nType {left}-{right} to confirm: ", list.concat()))?;
     for tries_left in (0..TRIES).rev() {
         let within = until.saturating_sub(clock.monotonic());
         let Some(line) = person.answer(within)? else { break };
@@ -186,7 +189,8 @@ mod tests {
     fn ask(lines: &[&'static str]) -> (Result<(), NotConfirmed>, Scripted) {
         let mut person = Scripted { lines: lines.iter().copied().collect(), ..Scripted::default() };
         let changes = ["allows `POST /v1/**`".to_owned()];
-        let done = confirm(&mut person, &changes, "ABCD2345", &FakeClock::default());
+        let done =
+            confirm(&mut person, "This does more", &changes, "ABCD2345", &FakeClock::default());
         (done, person)
     }
 

@@ -14,7 +14,7 @@ use strongroom_store::Vault;
 
 use crate::autostart;
 use crate::commands::shown;
-use crate::config::{Config, LoadError};
+use crate::config::{Config, KeySource, LoadError};
 use crate::environment::Host;
 use crate::home::{self, HomeError};
 use crate::paths::Home;
@@ -129,9 +129,7 @@ fn vault(home: &Home, host: &Host, findings: &mut Vec<Finding>) -> Option<Arc<Va
             return None;
         }
     };
-    // A copy of both opens the vault; SECURITY.md says what that means.
-    findings
-        .push(Finding::fine("machine key", "a file that opens the vault: keep it out of backups"));
+    findings.push(machine_key(home));
     match (vault.list(), vault.principals().list()) {
         (Ok(secrets), Ok(principals)) => {
             let secrets = count(secrets.len(), "secret");
@@ -145,6 +143,26 @@ fn vault(home: &Home, host: &Host, findings: &mut Vec<Finding>) -> Option<Arc<Va
         }
     }
     Some(Arc::new(vault))
+}
+
+/// A copy of the vault and of a key in a file opens it; SECURITY.md says what that means.
+fn machine_key(home: &Home) -> Finding {
+    match KeySource::of(home) {
+        Ok(source @ KeySource::Keychain { .. }) => {
+            let place = home::key_place(home, &source);
+            Finding::fine("machine key", format!("in the keychain: {}", place.display()))
+        }
+        _ => {
+            let better = match home.keychain().look() {
+                Ok(()) => {
+                    "; this session has a keychain, and `init --machine-key keychain` uses it"
+                }
+                Err(_) => "",
+            };
+            let found = format!("a file that opens the vault: keep it out of backups{better}");
+            Finding::fine("machine key", found)
+        }
+    }
 }
 
 fn audit(home: &Home) -> Finding {

@@ -4,6 +4,7 @@
 //! vault is an error and not an occasion to make a new one (decision 4).
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,11 +12,13 @@ use strongroom_model::ports::Clock;
 use strongroom_model::principal::{Name, NameError};
 use strongroom_process::Start;
 use strongroom_seal::{
-    FileError, FileSecret, MachineIdError, MachineKek, MachineKeyError, MachineSecret as _,
-    SecureDir, machine_id,
+    FileError, FileSecret, MachineIdError, MachineKek, MachineKeyError, MachineSecret, SecureDir,
+    machine_id,
 };
+use strongroom_secrets::keychain::KeychainSecret;
 use strongroom_store::{Vault, VaultError};
 
+use crate::config::{ConfigError, KeySource, LoadError};
 use crate::paths::Home;
 
 /// The principal of a stdio session without `--as`.
@@ -46,6 +49,9 @@ pub enum HomeError {
     /// This machine has no id.
     #[error(transparent)]
     MachineId(#[from] MachineIdError),
+    /// Where the machine key is cannot be read.
+    #[error("the configuration, which says where the machine key is, cannot be read")]
+    Source(#[source] Box<LoadError>),
     /// The vault.
     #[error(transparent)]
     Vault(#[from] VaultError),
@@ -63,9 +69,22 @@ impl HomeError {
             Self::File(error) => error.hint(),
             Self::Key(error) => error.hint(),
             Self::MachineId(error) => error.hint().map(ToOwned::to_owned),
+            Self::Source(_) => Some("run `strongroom doctor`".to_owned()),
             Self::Vault(error) => error.hint(),
             Self::Name(_) => None,
         }
+    }
+}
+
+impl From<LoadError> for HomeError {
+    fn from(error: LoadError) -> Self {
+        Self::Source(Box::new(error))
+    }
+}
+
+impl From<ConfigError> for HomeError {
+    fn from(error: ConfigError) -> Self {
+        LoadError::from(error).into()
     }
 }
 
@@ -100,28 +119,34 @@ pub fn create(
     let share = SecureDir::create(&home.share)?;
     let _turn = share.lock("init.lock")?;
 
-    let key_there = share.has(KEY_FILE)?;
+    let config_there = config_dir.has(CONFIG_FILE)?;
     let vault_there = share.has(strongroom_store::vault::FILE)?;
-    let secret = key_file(home)?;
-    if !key_there {
-        if vault_there {
-            let place = home.machine_key_file().display().to_string();
-            return Err(HomeError::KeyLost { source: MachineKeyError::Missing { place } });
+    let source = if config_there { KeySource::of(home)? } else { KeySource::parse("", config)? };
+    let key = machine_secret(home, &source)?;
+    let (secret, key_there) = match key.load() {
+        Err(source @ MachineKeyError::Missing { .. }) if vault_there => {
+            return Err(HomeError::KeyLost { source });
         }
-        secret.create()?;
-        exclude_from_backups(&share);
+        Err(MachineKeyError::Missing { .. }) => {
+            key.create()?;
+            if source == KeySource::File {
+                exclude_from_backups(&share);
+            }
+            (key.load()?, false)
+        }
+        other => (other?, true),
+    };
+    // Where the key is stands in the file before anything is sealed under it.
+    if !config_there {
+        config_dir.create_new(CONFIG_FILE, config.as_bytes())?;
     }
-    let kek = MachineKek::derive(&secret.load()?, &machine_id(&run)?);
+    let kek = MachineKek::derive(&secret, &machine_id(&run)?);
     let vault = if vault_there {
         Vault::open(&share, &kek, clock)?
     } else {
         Vault::create(&share, &kek, clock)?
     };
     vault.principals().ensure(&DEFAULT_PRINCIPAL.parse::<Name>()?)?;
-    let config_there = config_dir.has(CONFIG_FILE)?;
-    if !config_there {
-        config_dir.create_new(CONFIG_FILE, config.as_bytes())?;
-    }
     Ok((vault, Made { config: !config_there, key: !key_there, vault: !vault_there }))
 }
 
@@ -131,7 +156,7 @@ pub fn open(home: &Home, clock: Arc<dyn Clock>) -> Result<Vault, HomeError> {
         Err(FileError::Missing { .. }) => return Err(HomeError::NotMade),
         other => other?,
     };
-    let secret = match key_file(home)?.load() {
+    let secret = match machine_secret(home, &KeySource::of(home)?)?.load() {
         Err(MachineKeyError::Missing { .. }) if !share.has(strongroom_store::vault::FILE)? => {
             return Err(HomeError::NotMade);
         }
@@ -142,13 +167,29 @@ pub fn open(home: &Home, clock: Arc<dyn Clock>) -> Result<Vault, HomeError> {
     Ok(Vault::open(&share, &kek, clock)?)
 }
 
-/// The file that holds the machine secret.
-fn key_file(home: &Home) -> Result<FileSecret, FileError> {
-    Ok(FileSecret::new(SecureDir::open(&home.share)?, KEY_FILE))
+/// The machine secret, where `source` says. No other place is looked at (decision 4).
+pub fn machine_secret(
+    home: &Home,
+    source: &KeySource,
+) -> Result<Box<dyn MachineSecret>, FileError> {
+    Ok(match source {
+        KeySource::File => Box::new(FileSecret::new(SecureDir::open(&home.share)?, KEY_FILE)),
+        KeySource::Keychain { account } => Box::new(KeychainSecret::new(home.keychain(), account)),
+    })
+}
+
+/// Where the machine key is, for people.
+pub fn key_place(home: &Home, source: &KeySource) -> PathBuf {
+    match source {
+        KeySource::File => home.machine_key_file(),
+        KeySource::Keychain { account } => {
+            KeychainSecret::new(home.keychain(), account).place().into()
+        }
+    }
 }
 
 /// The text of a new `strongroom.toml`.
-pub fn first_config(headless: bool) -> String {
+pub fn first_config(headless: bool, key: &KeySource) -> String {
     let headless = if headless {
         "\n# Nobody is at a terminal here: changes that widen what agents may do need no confirmation.\n\
          headless = true\n"
@@ -161,8 +202,7 @@ pub fn first_config(headless: bool) -> String {
          # `strongroom doctor` checks it. No key ever stands here: only where it lives.\n\
          {headless}\
          \n\
-         [machine_key]\n\
-         source = \"file\"\n\
+         {}\
          \n\
          # A service, as `strongroom add github` writes one:\n\
          #\n\
@@ -170,7 +210,8 @@ pub fn first_config(headless: bool) -> String {
          # base_url = \"https://api.github.com\"\n\
          # auth = {{ type = \"bearer\", token = \"local://github/token\" }}\n\
          # allow = [\"GET /**\", \"HEAD /**\"]\n\
-         # deny = [\"* /user/keys/**\"]\n"
+         # deny = [\"* /user/keys/**\"]\n",
+        key.table()
     )
 }
 
@@ -178,6 +219,10 @@ pub fn first_config(headless: bool) -> String {
 fn run(program: &str, arguments: &[&str]) -> io::Result<String> {
     let mut start = Start::new(program);
     start.args = arguments.iter().map(Into::into).collect();
+    if cfg!(windows) {
+        // Programs of the system do not load without it.
+        start.env = vec![("SystemRoot".into(), r"C:\Windows".into())];
+    }
     let output = strongroom_process::run(&start, &[], Duration::from_secs(5), 64 << 10)
         .map_err(io::Error::other)?;
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
@@ -215,7 +260,8 @@ mod tests {
     }
 
     fn make(home: &Home) -> Result<Made, HomeError> {
-        create(home, &first_config(false), Arc::new(SystemClock::new())).map(|(_, made)| made)
+        create(home, &first_config(false, &KeySource::File), Arc::new(SystemClock::new()))
+            .map(|(_, made)| made)
     }
 
     #[test]

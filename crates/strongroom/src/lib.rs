@@ -8,6 +8,7 @@ pub mod admin;
 pub mod app;
 pub mod args;
 pub mod autostart;
+pub mod backup;
 pub mod clients;
 pub mod clock;
 pub mod commands;

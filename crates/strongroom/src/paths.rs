@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
+use strongroom_secrets::keychain::Keychain;
+
 /// An operating system, as far as the places of files are concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Os {
@@ -143,7 +145,17 @@ pub struct Home {
     /// What must not be lost: the vault and its key.
     pub share: PathBuf,
     os: Os,
+    /// Whether somebody chose it, beside the one that everybody has.
+    own: bool,
+    session: Session,
 }
+
+/// The variables that lead to the keychain of the session that we were started in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Session(Vec<(&'static str, OsString)>);
+
+/// By which a Secret Service is found.
+const SESSION: [&str; 2] = ["DBUS_SESSION_BUS_ADDRESS", "XDG_RUNTIME_DIR"];
 
 impl Home {
     /// The home that `environment` stands for.
@@ -151,6 +163,12 @@ impl Home {
     /// `$STRONGROOM_HOME` puts all four under one directory; otherwise each platform's own custom
     /// holds.
     pub fn locate(environment: &Environment) -> Result<Self, PathsError> {
+        let variable = |name| Some((name, environment.get(name)?.to_owned()));
+        let session = Session(SESSION.into_iter().filter_map(variable).collect());
+        Ok(Self { session, ..Self::directories_of(environment)? })
+    }
+
+    fn directories_of(environment: &Environment) -> Result<Self, PathsError> {
         let os = environment.os;
         let of = |base: &OsStr, below: &str| os.join(base, below);
         if environment.get("STRONGROOM_HOME").is_some() {
@@ -168,6 +186,8 @@ impl Home {
                     state: place("XDG_STATE_HOME", ".local/state")?,
                     share: place("XDG_DATA_HOME", ".local/share")?,
                     os,
+                    own: false,
+                    session: Session::default(),
                 })
             }
             Os::Macos => {
@@ -179,6 +199,8 @@ impl Home {
                     state: support.clone(),
                     share: support,
                     os,
+                    own: false,
+                    session: Session::default(),
                 })
             }
             Os::Windows => {
@@ -189,6 +211,8 @@ impl Home {
                     state: local.clone(),
                     share: local,
                     os,
+                    own: false,
+                    session: Session::default(),
                 })
             }
         }
@@ -203,6 +227,8 @@ impl Home {
             state: of("state/strongroom"),
             share: of("share/strongroom"),
             os,
+            own: true,
+            session: Session::default(),
         }
     }
 
@@ -219,6 +245,19 @@ impl Home {
     /// The secret that the machine key is made from.
     pub fn machine_key_file(&self) -> PathBuf {
         self.file(&self.share, "machine.key")
+    }
+
+    /// Whether somebody chose it, so that there may be others beside it.
+    pub fn is_own(&self) -> bool {
+        self.own
+    }
+
+    /// The keychain of the session that we were started in. Nothing is asked yet.
+    pub fn keychain(&self) -> Keychain {
+        Keychain::new(&|name| {
+            let found = self.session.0.iter().find(|(key, _)| *key == name);
+            found.map(|(_, value)| value.clone())
+        })
     }
 
     /// The audit: one file a day.

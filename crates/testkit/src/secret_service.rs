@@ -100,9 +100,12 @@ impl SecretService {
 
     /// Locks the keyring: what it holds needs a person from here on.
     pub fn lock(&self) {
-        let mut tool = self.command("secret-tool");
-        tool.args(["lock", "--collection=login"]);
-        assert!(tool.status().expect("secret-tool starts").success(), "it locks");
+        let mut lock = self.command("gdbus");
+        lock.args(["call", "--session", "--dest=org.freedesktop.secrets"]);
+        lock.args(["--object-path=/org/freedesktop/secrets"]);
+        lock.args(["--method=org.freedesktop.Secret.Service.Lock"]);
+        lock.arg("['/org/freedesktop/secrets/collection/login']").stdout(Stdio::null());
+        assert!(lock.status().expect("gdbus starts").success(), "it locks");
     }
 
     /// Stops the keyring where it stands: it takes questions and never answers.

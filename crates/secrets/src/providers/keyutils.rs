@@ -55,6 +55,8 @@ fn value(reference: &SecretRef) -> Result<Secret, ResolveError> {
 
 #[cfg(target_os = "linux")]
 mod kernel {
+    use std::sync::OnceLock;
+
     use keyring_core::api::CredentialStoreApi as _;
     use keyring_core::{Entry, Error};
     use linux_keyutils_keyring_store::{Cred, Store};
@@ -80,17 +82,18 @@ mod kernel {
         let store = Store::new().map_err(|error| of_library(&error))?;
         let entry =
             store.build(&item.service, &item.account, None).map_err(|error| of_library(&error))?;
-        let description = entry
-            .as_any()
-            .downcast_ref::<Cred>()
-            .and_then(|key| key.session.metadata().ok())
-            .map(|keyring| keyring.get_description().to_owned());
-        // `_uid_ses.1000` is the user's, for those that have none.
-        match description {
-            Some(description) if !description.starts_with("_uid_ses.") => Ok(entry),
-            _ => Err(NO_SESSION),
-        }
+        let has_session = HAS_SESSION.get_or_init(|| {
+            let key = entry.as_any().downcast_ref::<Cred>();
+            let keyring = key.and_then(|key| key.session.metadata().ok());
+            // `_uid_ses.1000` is the user's, for those that have none.
+            keyring.is_some_and(|keyring| !keyring.get_description().starts_with("_uid_ses."))
+        });
+        if *has_session { Ok(entry) } else { Err(NO_SESSION) }
     }
+
+    /// Known from the first question: the library's second one is given a new keyring that is
+    /// nobody else's, and empty.
+    static HAS_SESSION: OnceLock<bool> = OnceLock::new();
 
     fn of_library(error: &Error) -> KeychainError {
         match error {

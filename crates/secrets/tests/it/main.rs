@@ -8,6 +8,11 @@ mod cache;
 mod flight;
 #[cfg(unix)]
 mod keepass;
+mod age;
+mod cache;
+mod flight;
+#[cfg(target_os = "linux")]
+mod keychain;
 mod loaded;
 #[cfg(unix)]
 mod onepassword;

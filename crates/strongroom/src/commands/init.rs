@@ -12,10 +12,12 @@ use crate::admin;
 use crate::clients::survey::{Found, survey};
 use crate::commands::connect::{place, state};
 use crate::commands::shown;
+use crate::config::KeySource;
 use crate::environment::Host;
 use crate::failure::Failure;
 use crate::home::{self, DEFAULT_PRINCIPAL};
 use crate::output::{Output, Report, Style, table};
+use crate::paths::Home;
 use crate::providers;
 
 /// Make a home for keys, and look for MCP clients
@@ -27,9 +29,9 @@ use crate::providers;
 #[command(after_help = "Example:
   strongroom init")]
 pub struct Args {
-    /// Where the machine key is kept
-    #[arg(long, value_name = "SOURCE", value_enum, default_value_t = Source::File)]
-    machine_key: Source,
+    /// Where the machine key is kept: chosen once [default: file]
+    #[arg(long, value_name = "SOURCE", value_enum)]
+    machine_key: Option<Source>,
     /// For machines without a person: changes that widen access need no confirmation
     #[arg(long)]
     headless: bool,
@@ -40,19 +42,16 @@ pub struct Args {
 enum Source {
     /// In a file that only you can read
     File,
-    /// In the system's keychain (not in this version)
+    /// In the system's keychain, so that a copy of your files does not open the vault
     Keychain,
 }
 
 /// Makes the home.
 pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
-    if args.machine_key == Source::Keychain {
-        return Err(Failure::usage("this version keeps the machine key in a file only")
-            .hint("`--machine-key keychain` comes with the keychain provider; use `file`"));
-    }
     let home = host.home()?;
     let pinned = pins(host);
-    let config = home::first_config(args.headless) + &sections(&pinned);
+    let source = source(args.machine_key, &home)?;
+    let config = home::first_config(args.headless, &source) + &sections(&pinned);
     let (vault, made) = home::create(&home, &config, host.clock.clone())?;
     if made.anything() {
         admin::record(host, &home, "home.create", if args.headless { "headless" } else { "home" })?;
@@ -61,7 +60,7 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
     let parts = [
         Part { what: "configuration", path: home.config_file(), new: made.config },
         Part { what: "vault", path: home.vault_file(), new: made.vault },
-        Part { what: "machine key", path: home.machine_key_file(), new: made.key },
+        Part { what: "machine key", path: home::key_place(&home, &source), new: made.key },
         Part { what: "audit", path: home.audit_dir(), new: made.vault },
     ];
     if args.headless && !made.config {
@@ -107,6 +106,36 @@ fn sections(pins: &BTreeMap<&'static str, PathBuf>) -> String {
         format!("\n# Found in PATH by `strongroom init`.\n[providers.{scheme}]\nprogram = {path}\n")
     };
     pins.iter().map(section).collect()
+}
+
+/// Where the key of this home is, or is to be. It is chosen once.
+fn source(asked: Option<Source>, home: &Home) -> Result<KeySource, Failure> {
+    if home.config_file().exists() {
+        let there = KeySource::of(home)?;
+        let same = match asked {
+            None => true,
+            Some(Source::File) => there == KeySource::File,
+            Some(Source::Keychain) => there != KeySource::File,
+        };
+        let moved = "to move it: `strongroom backup`, `strongroom uninstall --purge`, \
+                     `strongroom init --machine-key SOURCE`, `strongroom restore FILE`";
+        return if same {
+            Ok(there)
+        } else {
+            let place = home::key_place(home, &there).display().to_string();
+            Err(Failure::failed(format!("the machine key of this home is at `{place}` already"))
+                .hint(moved))
+        };
+    }
+    Ok(match asked {
+        None | Some(Source::File) => KeySource::File,
+        Some(Source::Keychain) if home.is_own() => {
+            let mut id = [0; 8];
+            strongroom_seal::random(&mut id).map_err(Failure::failed)?;
+            KeySource::keychain_of(&strongroom_seal::hex(&id))
+        }
+        Some(Source::Keychain) => KeySource::keychain(),
+    })
 }
 
 /// The next command for somebody who has `stored` secrets and these clients.

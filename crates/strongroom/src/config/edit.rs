@@ -42,6 +42,11 @@ impl Editor {
         &self.config
     }
 
+    /// The whole file, to be changed.
+    pub fn document(&mut self) -> &mut DocumentMut {
+        &mut self.document
+    }
+
     /// The table of a service.
     pub fn service(&mut self, name: &str) -> Option<&mut Item> {
         self.document.get_mut("services")?.get_mut(name)

@@ -127,8 +127,8 @@ fn what_is_missing_is_named() {
             "auth type `bearer` needs `token`",
         ),
         (
-            "[machine_key]\nsource = \"keychain\"\n",
-            "`source` of the machine key cannot be `keychain` yet",
+            "[machine_key]\nsource = \"keychian\"\n",
+            "`source` is not one of the places for a machine key",
         ),
     ] {
         assert_eq!(parse(text).unwrap_err().problem, problem);
