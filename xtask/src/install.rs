@@ -14,6 +14,15 @@ const PROGRAMS: &[(&str, &[&str], &str)] = &[
     ("python3", &["-c", "import ensurepip, venv"], "python3-venv"),
     ("node", &["--version"], "nodejs"),
     ("npm", &["--version"], "npm"),
+    ("dbus-daemon", &["--version"], "dbus"),
+    ("gdbus", &["help"], "libglib2.0-bin"),
+    ("gnome-keyring-daemon", &["--version"], "gnome-keyring"),
+    ("secret-tool", &["--version"], "libsecret-tools"),
+    ("keyctl", &["--version"], "keyutils"),
+    ("age", &["--version"], "age"),
+    ("pass", &["--version"], "pass"),
+    ("gpg", &["--version"], "gnupg"),
+    ("keepassxc-cli", &["--version"], "keepassxc"),
 ];
 
 /// Installs the programs that are missing, where that is possible, and says so where it is not.

@@ -14,8 +14,8 @@ pub mod providers;
 
 mod auth;
 mod limits;
-pub mod project;
 mod machine;
+pub mod project;
 mod reader;
 pub mod servers;
 mod service;

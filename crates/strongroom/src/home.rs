@@ -178,6 +178,14 @@ pub fn machine_secret(
     })
 }
 
+/// Removes a machine key that is in the keychain; one in a file goes with its directory.
+pub fn forget_key(home: &Home) -> Result<(), HomeError> {
+    if let KeySource::Keychain { account } = KeySource::of(home)? {
+        KeychainSecret::new(home.keychain(), &account).remove()?;
+    }
+    Ok(())
+}
+
 /// Where the machine key is, for people.
 pub fn key_place(home: &Home, source: &KeySource) -> PathBuf {
     match source {

@@ -9,6 +9,8 @@ use super::{Item, Keychain, KeychainError};
 /// The service of every item that is Strongroom's own.
 const SERVICE: &str = "strongroom";
 
+const WITHOUT: &str = "run it in the session that has the keychain: a desktop, or one with `gnome-keyring-daemon --unlock`; for a home that is not made yet there is `strongroom init --machine-key file`";
+
 /// The machine secret in an item of the keychain, in the same form as in a file.
 #[derive(Clone, Debug)]
 pub struct KeychainSecret {
@@ -54,7 +56,11 @@ impl KeychainSecret {
             KeychainError::NotFound => MachineKeyError::Missing { place },
             KeychainError::Locked => MachineKeyError::Locked { place },
             other => {
-                let fix = other.hint().unwrap_or("run the command again").to_owned();
+                let fix = match other {
+                    KeychainError::Absent { .. } => WITHOUT,
+                    _ => other.hint().unwrap_or("run the command again"),
+                };
+                let fix = fix.to_owned();
                 MachineKeyError::Unavailable { place, why: other.to_string(), fix }
             }
         }

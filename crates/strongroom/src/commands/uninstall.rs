@@ -13,7 +13,7 @@ use crate::commands::shown;
 use crate::environment::Host;
 use crate::failure::{Exit, Failure};
 use crate::output::{Output, Report, Style};
-use crate::{admin, autostart};
+use crate::{admin, autostart, home};
 
 /// What a person types to lose everything.
 const WORD: &str = "purge";
@@ -59,6 +59,12 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
     let there: Vec<PathBuf> = there.map(ToOwned::to_owned).collect();
     let own = host.environment.get("STRONGROOM_HOME");
     if args.purge {
+        if !args.dry_run
+            && let Ok(home) = host.home()
+            && home::forget_key(&home).is_err()
+        {
+            output.warn("the machine key cannot be taken out of the keychain: remove the items of `strongroom` there");
+        }
         for directory in &there {
             if !args.dry_run {
                 std::fs::remove_dir_all(directory).map_err(Failure::failed)?;

@@ -51,12 +51,12 @@ fn a_home_of_its_own_is_made_where_the_variable_says() {
 }
 
 #[test]
-fn the_keychain_is_refused_for_now_and_makes_nothing() {
+fn without_a_keychain_the_choice_of_one_makes_nothing() {
     let sandbox = Sandbox::new();
     let refused = sandbox.run("init --machine-key keychain");
-    assert_eq!(refused.code, 2, "{refused:?}");
-    assert!(refused.stderr.contains("comes with the keychain provider"), "{refused:?}");
-    assert!(sandbox.names("").is_empty());
+    assert_eq!(refused.code, 4, "{refused:?}");
+    assert!(refused.stderr.contains("`strongroom init --machine-key file`"), "{refused:?}");
+    assert!(!sandbox.path(CONFIG).exists() && !sandbox.path(KEY).exists());
     sandbox.run("init --machine-key file").ok();
 }
 

@@ -3,6 +3,7 @@
 #![cfg(unix)]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod backup;
 mod binary;
 mod clients;
 mod every_client;
@@ -11,6 +12,8 @@ mod machine_clients;
 mod machine_demo;
 mod machine_home;
 mod machine_import;
+#[cfg(target_os = "linux")]
+mod machine_key;
 mod machine_service;
 mod provider;
 mod sandbox;
