@@ -23,7 +23,6 @@ use strongroom_seal::{FileError, RandomError, random};
 use strongroom_store::{SecretUse, VaultError};
 use tokio::task::JoinError;
 
-use crate::config::KeySource;
 use crate::environment::Host;
 use crate::home::{self, HomeError};
 use crate::paths::{Environment, Home};
@@ -206,7 +205,7 @@ impl Stage {
              allow = [\"GET /**\", \"HEAD /**\"]\n\
              insecure_transport = true\n\
              allow_ips = [\"127.0.0.1/32\"]\n",
-            home::first_config(true, &KeySource::File)
+            home::first_config(true)
         );
         let (vault, _) = home::create(&self.home, &config, Arc::clone(&host.clock))?;
         vault.principals().ensure(&PRINCIPAL.parse::<Name>()?)?;

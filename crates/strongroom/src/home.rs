@@ -196,8 +196,13 @@ pub fn key_place(home: &Home, source: &KeySource) -> PathBuf {
     }
 }
 
+/// The text of a new `strongroom.toml`, with the machine key in a file.
+pub fn first_config(headless: bool) -> String {
+    first_config_with(headless, &KeySource::File)
+}
+
 /// The text of a new `strongroom.toml`.
-pub fn first_config(headless: bool, key: &KeySource) -> String {
+pub fn first_config_with(headless: bool, key: &KeySource) -> String {
     let headless = if headless {
         "\n# Nobody is at a terminal here: changes that widen what agents may do need no confirmation.\n\
          headless = true\n"
@@ -268,8 +273,7 @@ mod tests {
     }
 
     fn make(home: &Home) -> Result<Made, HomeError> {
-        create(home, &first_config(false, &KeySource::File), Arc::new(SystemClock::new()))
-            .map(|(_, made)| made)
+        create(home, &first_config(false), Arc::new(SystemClock::new())).map(|(_, made)| made)
     }
 
     #[test]

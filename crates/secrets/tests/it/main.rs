@@ -3,14 +3,13 @@
 #![expect(clippy::unwrap_used, reason = "a test that fails may say so by a panic")]
 
 #[cfg(unix)]
+mod age;
+#[cfg(unix)]
 mod bws;
 mod cache;
 mod flight;
 #[cfg(unix)]
 mod keepass;
-mod age;
-mod cache;
-mod flight;
 #[cfg(target_os = "linux")]
 mod keychain;
 mod loaded;

@@ -51,7 +51,7 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
     let home = host.home()?;
     let pinned = pins(host);
     let source = source(args.machine_key, &home)?;
-    let config = home::first_config(args.headless, &source) + &sections(&pinned);
+    let config = home::first_config_with(args.headless, &source) + &sections(&pinned);
     let (vault, made) = home::create(&home, &config, host.clock.clone())?;
     if made.anything() {
         admin::record(host, &home, "home.create", if args.headless { "headless" } else { "home" })?;
