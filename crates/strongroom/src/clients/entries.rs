@@ -1,9 +1,6 @@
 //! The entries that `connect` writes: that of Strongroom itself, and one for each enabled server,
 //! which starts it by `strongroom run NAME`.
 
-use std::collections::BTreeSet;
-
-use serde_json::Value;
 use strongroom_model::principal::Name;
 
 use super::edit::{self, EditError, Entry};
@@ -32,26 +29,6 @@ pub struct Servers {
     pub removed: Vec<String>,
     /// Entries that are not ours, and stay.
     pub foreign: Vec<String>,
-}
-
-/// The servers of `user`, a `strongroom.toml`, that are programs and are enabled: by the user, or by
-/// `project`, whose switches count for servers that the user has.
-pub fn enabled(user: &Value, project: &Value) -> Vec<Name> {
-    let names = |file: &Value, key: &str| -> BTreeSet<String> {
-        let words = file.get(key).and_then(Value::as_array).into_iter().flatten();
-        words.filter_map(Value::as_str).map(ToOwned::to_owned).collect()
-    };
-    let on = |file| names(file, "enable");
-    let off = |file| names(file, "disable");
-    let servers = user.get("servers").and_then(Value::as_object).into_iter().flatten();
-    let programs = servers.filter(|(_, server)| server.get("command").is_some());
-    let is_on = |name: &String| {
-        !off(project).contains(name)
-            && (on(project).contains(name)
-                || (on(user).contains(name) && !off(user).contains(name)))
-    };
-    let enabled = programs.map(|(name, _)| name).filter(|name| is_on(name));
-    enabled.filter_map(|name| name.parse().ok()).collect()
 }
 
 /// Makes `text` say what is wanted, and nothing else.
@@ -113,7 +90,7 @@ pub fn set(
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::clients::find;
@@ -138,21 +115,6 @@ mod tests {
 
     fn through_us(name: &str) -> Value {
         json!({"command": "/b/strongroom", "args": ["run", name]})
-    }
-
-    #[test]
-    fn a_server_is_enabled_by_the_user_or_by_the_project() {
-        let server = json!({"command": "x"});
-        let user = json!({
-            "servers": {"a": server, "b": server, "c": server, "d": server, "u": {"url": "https://h"}},
-            "enable": ["a", "b", "u", "unknown"],
-            "disable": ["b", "c"],
-        });
-        let names = |project: Value| -> Vec<String> {
-            enabled(&user, &project).iter().map(ToString::to_string).collect()
-        };
-        assert_eq!(names(Value::Null), ["a"]);
-        assert_eq!(names(json!({"enable": ["c", "x"], "disable": ["a"]})), ["c"]);
     }
 
     #[test]

@@ -6,24 +6,26 @@ use std::path::Path;
 
 use clap::builder::PossibleValuesParser;
 use serde::Serialize;
-use serde_json::Value;
+use strongroom_gateway::registry::{self, Origin};
 use strongroom_model::principal::Name;
 use strongroom_model::secret::Secret;
+use strongroom_model::server::Transport;
 use strongroom_seal::SecureDir;
 use strongroom_store::Vault;
 
 use crate::clients::change::{Action, Target};
-use crate::clients::edit::{self, Entry, Format};
+use crate::clients::edit::Entry;
 use crate::clients::entries::{self, Servers, Wanted};
-use crate::clients::file::ConfigFile;
 use crate::clients::survey::{Connection, Found, survey};
 use crate::clients::{Client, ENTRY, Link, all, find};
 use crate::commands::serve::LISTEN;
 use crate::commands::shown;
+use crate::config::Config;
 use crate::environment::Host;
 use crate::failure::Failure;
 use crate::output::{Output, Report, Style, table};
-use crate::{admin, config, home};
+use crate::servers::Places;
+use crate::{admin, home, servers};
 
 /// Lets one run at a time edit clients' files.
 const LOCK: &str = "clients.lock";
@@ -144,19 +146,30 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The servers that the client is to start: those that the user has enabled, and for a project those
-/// that it enables.
+/// The programs that the client is to start: in a project those that are enabled there, else those
+/// that the user has enabled everywhere.
 fn enabled(args: &Args, host: &Host) -> Result<Vec<Name>, Failure> {
-    let read = |path: &Path| {
-        let text = ConfigFile::read(path)?.text.unwrap_or_default();
-        edit::read(Format::Toml, &text).map_err(|error| {
-            Failure::failed(format!("{}: {error}", path.display())).hint("run `strongroom doctor`")
-        })
+    let home = host.home()?;
+    if !home.config_file().exists() {
+        return Ok(Vec::new());
+    }
+    let config = Config::load(&home)?;
+    let places = Places { directory: &host.directory, registry: None };
+    let catalogue = servers::load(host, &home, &config, places)?.catalogue;
+    let is_everywhere = |entry: &registry::Entry| {
+        matches!(entry.source.origin, Origin::User | Origin::Catalog)
+            && config.switches.enable.contains(&entry.name)
+            && !config.switches.disable.contains(&entry.name)
     };
-    let user = read(&host.home()?.config_file())?;
-    let project = host.environment.os.join(host.directory.as_os_str(), config::FILE);
-    let project = if args.project { read(&project)? } else { Value::Null };
-    Ok(entries::enabled(&user, &project))
+    let is_program = |entry: &registry::Entry| {
+        entry.server().is_ok_and(|server| matches!(server.transport, Transport::Stdio(_)))
+    };
+    let wanted = catalogue.entries.values().filter(|entry| {
+        let is_on =
+            if args.project { entry.on && entry.source.trusted } else { is_everywhere(entry) };
+        is_on && is_program(entry)
+    });
+    Ok(wanted.map(|entry| entry.name.clone()).collect())
 }
 
 /// An entry of the same name that somebody else wrote stays.

@@ -23,7 +23,8 @@ use crate::import::plan::{Known, Left, Plan, Through};
 use crate::import::undo::{Undone, undo};
 use crate::output::{Output, Report, Style, table};
 use crate::paths::Home;
-use crate::{admin, confirm, home};
+use crate::servers::Places;
+use crate::{admin, confirm, home, servers};
 
 mod env;
 
@@ -142,8 +143,11 @@ fn plan(
 ) -> Result<Plan, Failure> {
     let config = ConfigFile::read(&home.config_file())?.text.unwrap_or_default();
     let config = edit::read(Format::Toml, &config).unwrap_or(Value::Null);
+    let places = Places { directory: &host.directory, registry: None };
+    let servers = servers::load(host, home, &Config::load(home)?, places)?.catalogue;
+    let taken = |name: &str| servers.find(name).is_some();
     let known =
-        Known { config: &config, taken: &|_| false, vault, visible: args.allow_visible_secrets };
+        Known { config: &config, taken: &taken, vault, visible: args.allow_visible_secrets };
     let named: Vec<&'static Client> = if args.clients.is_empty() {
         all().iter().collect()
     } else {
@@ -164,6 +168,7 @@ fn plan(
             plan.add(client, &file, &known)?;
         }
     }
+    plan.check();
     Ok(plan)
 }
 

@@ -1,11 +1,12 @@
 //! `strongroom scan`: where secrets stand in plain text, by name and place.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Serialize, Serializer};
 use strongroom_model::display::DisplaySafe;
 
 use crate::commands::shown;
+use crate::config::Config;
 use crate::environment::Host;
 use crate::failure::{Exit, Failure};
 use crate::output::{Output, Report, Style, table};
@@ -67,12 +68,19 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
     }
 }
 
-/// Registry files that the environment names.
+/// Registry files that the environment and `strongroom.toml` name.
 fn registries(host: &Host) -> Vec<PathBuf> {
     let named = host.environment.get("STRONGROOM_REGISTRY").map(PathBuf::from);
     let infra = host.environment.get("DEV_INFRA");
     let infra = infra.map(|directory| host.environment.os.join(directory, "mcp-registry.json"));
-    named.into_iter().chain(infra).collect()
+    let config = host.home().ok().and_then(|home| Config::load(&home).ok());
+    let user = host.environment.user_home().ok().map(Path::new);
+    let at_home = |path: PathBuf| match (path.strip_prefix("~"), user) {
+        (Ok(below), Some(home)) => home.join(below),
+        _ => path,
+    };
+    let files = config.map(|config| config.catalog_files).unwrap_or_default();
+    named.into_iter().chain(infra).chain(files.into_iter().map(at_home)).collect()
 }
 
 struct Answer<'a> {

@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde_json::Value;
+use strongroom_gateway::registry::{Origin, Source};
 use strongroom_model::principal::Name;
 use strongroom_store::{SecretUse, Vault};
-use toml_edit::{DocumentMut, Table};
+use toml_edit::{DocumentMut, Item, Table};
 
 use super::apply::{Batch, FileEdit, Put};
 use super::spec::{Spec, server_name};
@@ -14,6 +15,7 @@ use crate::clients::declared::Declared;
 use crate::clients::edit::{self, EditError, Format, Step};
 use crate::clients::file::ConfigFile;
 use crate::clients::{Client, ENTRY, Link};
+use crate::config::Config;
 use crate::failure::Failure;
 
 /// What an import would do.
@@ -182,8 +184,23 @@ impl Plan {
         Ok(None)
     }
 
+    /// Leaves out what the registry would not take.
+    pub fn check(&mut self) {
+        let refused: Vec<(Name, String)> = self
+            .servers
+            .iter()
+            .filter_map(|planned| {
+                let why = refusal(&planned.name, &planned.spec)?;
+                Some((planned.name.clone(), why))
+            })
+            .collect();
+        for (name, why) in refused {
+            self.drop_server(&name, &why);
+        }
+    }
+
     /// Leaves a server out, with the entries that would start it.
-    pub fn drop_server(&mut self, name: &Name, why: &str) {
+    fn drop_server(&mut self, name: &Name, why: &str) {
         self.servers.retain(|planned| planned.name != *name);
         for rewrite in self.rewrites.iter().filter(|rewrite| rewrite.server == *name) {
             self.left.push(Left {
@@ -277,6 +294,22 @@ pub fn stored_name(server: &Name, secret: &str) -> String {
 
 fn table(name: &Name, spec: &Spec) -> Table {
     spec.table(&|secret| format!("local://{}", stored_name(name, secret)))
+}
+
+/// Why the registry would not take the server, without a value.
+fn refusal(name: &Name, spec: &Spec) -> Option<String> {
+    let mut servers = Table::new();
+    servers.insert(name.as_str(), Item::Table(table(name, spec)));
+    let mut document = DocumentMut::new();
+    document.insert("servers", Item::Table(servers));
+    let config = match Config::parse("strongroom.toml", &document.to_string()) {
+        Ok(config) => config,
+        Err(error) => return Some(error.problem),
+    };
+    let source = Source { origin: Origin::User, path: PathBuf::new(), trusted: true };
+    let entries = config.servers.entries(&source, None);
+    let refused = entries.iter().find_map(|entry| entry.server().err());
+    refused.map(|problem| problem.problem.clone())
 }
 
 /// Whether the server in `strongroom.toml` says what it would say.

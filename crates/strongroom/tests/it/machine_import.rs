@@ -179,12 +179,13 @@ fn what_cannot_move_is_left_and_said() {
     let text = json!({"mcpServers": {
         "arg": {"command": "x", "args": ["--token", SECRET]},
         "input": {"command": "x", "env": {"K": SECRET, "L": "${input:l}"}},
+        "hijack": {"command": "x", "env": {"K": SECRET, "LD_PRELOAD": SECRET}},
         "remote": {"url": "https://h/mcp", "headers": {"Authorization": format!("Bearer {SECRET}")}},
     }})
     .to_string();
     sandbox.write(".cursor/mcp.json", &text);
     let done = sandbox.run("import --json").ok().json();
-    assert_eq!(done["left"].as_array().unwrap().len(), 3, "{done}");
+    assert_eq!(done["left"].as_array().unwrap().len(), 4, "{done}");
     assert_eq!(done["servers"][0]["name"], "remote");
     assert_eq!(sandbox.read(".cursor/mcp.json"), text);
     assert!(
