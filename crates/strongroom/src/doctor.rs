@@ -213,7 +213,7 @@ fn config(home: &Home, host: &Host, vault: Option<Arc<Vault>>) -> Vec<Finding> {
             "remove the line `headless = true` where a person uses this machine",
         ));
     }
-    findings.extend(providers::examine(&config, host));
+    findings.extend(providers::examine(&config, host, home));
     findings.extend(services::examine(&config, host, vault));
     findings
 }

@@ -7,11 +7,14 @@ use std::sync::Arc;
 use strongroom_model::ports::{BoxFuture, Provider, ResolveError};
 use strongroom_model::reference::SecretRef;
 use strongroom_model::secret::Secret;
-use strongroom_secrets::Resolver;
+use strongroom_secrets::cache::NoKey;
 use strongroom_secrets::providers::{self, About};
 use strongroom_secrets::settings::{Context, SettingError, Settings, Tokens};
+use strongroom_secrets::supply::{Parts, Rules, Waits};
+use strongroom_secrets::{Resolver, Scope, Supply};
 
 use crate::environment::Host;
+use crate::paths::Home;
 
 /// What every provider is given.
 pub fn context(host: &Host, tokens: Tokens) -> Context {
@@ -56,6 +59,21 @@ pub fn all(
     let resolver = Arc::new(Resolver::new(all));
     tokens.use_resolver(&resolver);
     resolver
+}
+
+/// What is kept of the failures of providers in the user's cache. There is no key in it, and none is
+/// needed for that.
+pub fn failures(host: &Host, home: &Home) -> Supply {
+    let scope = Scope::user();
+    Supply::new(Parts {
+        dir: scope.directory(&home.cache),
+        scope,
+        key: Box::new(|| Err(NoKey { why: "it is not needed here".to_owned(), fix: None })),
+        rules: Rules::default(),
+        clock: Arc::clone(&host.clock),
+        resolver: Box::new(|| Err(ResolveError::unreachable("local", "nobody is asked here"))),
+        waits: Waits::default(),
+    })
 }
 
 /// What is wrong with the settings of a provider, with what to do about it, as far as it can be seen

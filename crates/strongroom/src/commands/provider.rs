@@ -16,7 +16,7 @@ use crate::config::{Config, near};
 use crate::environment::Host;
 use crate::failure::Failure;
 use crate::output::{Output, Report, Style, table};
-use crate::providers::{context, problem_of};
+use crate::providers::{context, failures, problem_of};
 
 /// See and set up where secrets come from
 ///
@@ -55,12 +55,17 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
 }
 
 fn list(host: &Host, output: &Output) -> Result<(), Failure> {
-    let config = Config::load_without_services(&host.home()?)?;
+    let home = host.home()?;
+    let config = Config::load_without_services(&home)?;
     let context = context(host, Tokens::default());
+    let failed = failures(host, &home).status(&[]).entries;
     let none = Settings::default();
     let row = |about: About| {
         let settings = config.providers.settings.get(about.scheme).unwrap_or(&none);
-        Row::new(&about, settings, &context, host)
+        let of_it = failed.iter().filter(|entry| entry.reference.scheme() == about.scheme);
+        let last = of_it.filter_map(|entry| entry.last_error.as_ref()).max_by_key(|error| error.at);
+        let last_error = last.map(|error| error.kind.clone());
+        Row { last_error, ..Row::new(&about, settings, &context, host) }
     };
     output.report(&Rows(providers::every().map(row).collect()))
 }
@@ -82,6 +87,9 @@ struct Row {
     problem: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     fix: Option<String>,
+    /// The kind of what went wrong last, if nothing has gone well since.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_error: Option<String>,
     #[serde(skip)]
     program_shown: String,
 }
@@ -115,6 +123,7 @@ impl Row {
             token: token(about, settings, context),
             problem,
             fix,
+            last_error: None,
             program_shown,
         }
     }
@@ -136,11 +145,12 @@ fn token(about: &About, settings: &Settings, context: &Context) -> Option<String
 
 impl Report for Rows {
     fn text(&self, style: Style) -> String {
-        let head = ["NAME", "PROGRAM", "TOKEN"].map(|word| style.dim(word)).to_vec();
+        let head = ["NAME", "PROGRAM", "TOKEN", "LAST ERROR"].map(|word| style.dim(word)).to_vec();
         let row = |row: &Row| {
             let name = if row.ready { row.name.to_owned() } else { style.yellow(row.name) };
             let token = row.token.clone().unwrap_or_else(|| "-".to_owned());
-            vec![name, row.program_shown.clone(), token]
+            let last = row.last_error.clone().unwrap_or_else(|| "-".to_owned());
+            vec![name, row.program_shown.clone(), token, last]
         };
         table(&std::iter::once(head).chain(self.0.iter().map(row)).collect::<Vec<_>>())
     }

@@ -1,5 +1,6 @@
 //! The providers that are set up: whether they can be asked, as far as that shows without asking.
 
+use strongroom_model::ports::ResolveError;
 use strongroom_seal::FileError;
 use strongroom_seal::file::open_private;
 use strongroom_secrets::providers::{self, About, ONEPASSWORD_TOKEN_FILE};
@@ -8,9 +9,10 @@ use strongroom_secrets::settings::{Context, Settings, Tokens};
 use super::Finding;
 use crate::config::Config;
 use crate::environment::Host;
-use crate::providers::{context, problem_of};
+use crate::paths::Home;
+use crate::providers::{context, failures, problem_of};
 
-pub(super) fn examine(config: &Config, host: &Host) -> Vec<Finding> {
+pub(super) fn examine(config: &Config, host: &Host, home: &Home) -> Vec<Finding> {
     let context = context(host, Tokens::default());
     let mut findings = Vec::new();
     for about in providers::every() {
@@ -18,6 +20,12 @@ pub(super) fn examine(config: &Config, host: &Host) -> Vec<Finding> {
         findings.push(one(&about, settings, &context));
     }
     findings.extend(token_file(config, &context));
+    let failed = failures(host, home).status(&[]).schemes;
+    for scheme in failed.into_iter().filter(|scheme| scheme.token_rejected) {
+        let name = format!("provider {}", scheme.scheme);
+        let error = ResolveError::TokenRejected { scheme: scheme.scheme };
+        findings.push(Finding::problem(&name, error.to_string(), error.hint()));
+    }
     findings
 }
 

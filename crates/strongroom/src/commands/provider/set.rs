@@ -21,7 +21,7 @@ use crate::config::{Config, near};
 use crate::environment::Host;
 use crate::failure::{Exit, Failure};
 use crate::output::{Output, Report, Style};
-use crate::{admin, confirm, home};
+use crate::{admin, confirm, home, providers};
 
 /// Give a provider its token, or say where its things are
 ///
@@ -115,14 +115,15 @@ pub(super) fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failu
     if let (Some(key), Some(reference)) = (key, &reference) {
         put(table, key, reference.as_str());
     }
-    let config = editor.check()?;
+    editor.check()?;
     admin::record(host, &home, "provider.set", about.scheme)?;
     if let (Some(Token::Value(secret)), Some(reference), Some(vault)) = (&token, &reference, &vault)
     {
         vault.put(reference.path(), &SecretUse::Provider(name(&about)), secret)?;
     }
     editor.save()?;
-    forget_failures(host, &config, about.scheme);
+    // What was refused or not reached with the old settings may do well with the new ones.
+    providers::failures(host, &home).clear_attempts(about.scheme);
     output.report(&Done {
         name: about.scheme,
         token: reference.map(|reference| reference.to_string()),
@@ -130,9 +131,6 @@ pub(super) fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failu
         unset: args.unset.clone(),
     })
 }
-
-/// What was refused or could not be reached with the old settings may do well with the new ones.
-fn forget_failures(_host: &Host, _config: &Config, _scheme: &str) {}
 
 impl Args {
     /// What is to be written beside the token: each key with its value.
