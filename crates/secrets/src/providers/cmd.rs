@@ -75,11 +75,7 @@ impl CmdProvider {
     async fn value(&self, reference: &SecretRef) -> Result<Secret, ResolveError> {
         let name = reference.path();
         let Some(Command { program, args }) = self.0.get(name) else {
-            return Err(ResolveError::absent(
-                "cmd",
-                format!("there is no command `{name}` in the configuration"),
-                format!("write `[providers.cmd.{name}]` with its `command` into strongroom.toml"),
-            ));
+            return Err(ResolveError::NotFound { reference: reference.clone() });
         };
         let args = args.iter().map(Into::into).collect();
         let answered = program.ask(Call { args, ..Call::default() }).await?;

@@ -8,7 +8,7 @@ use strongroom_testkit::provider::{
 
 use crate::program::{World, reference, text};
 
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 
 const STAND_IN: &str = r#"
 echo "$*" >> "$HOME/calls"

@@ -10,7 +10,7 @@ use strongroom_testkit::provider::{
 
 use crate::program::{World, reference};
 
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 
 /// A store with a key that has no passphrase, and one that has.
 struct Store {

@@ -9,7 +9,7 @@ use strongroom_testkit::provider::{
 
 use crate::program::{World, reference};
 
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 
 const STAND_IN: &str = r#"
 [ "$1 $2 $3" = "decrypt --output-type json" ] || exit 100

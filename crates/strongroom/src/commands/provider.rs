@@ -3,6 +3,7 @@
 mod set;
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::Subcommand;
@@ -48,13 +49,13 @@ enum Action {
 /// Lists, shows or sets up.
 pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
     match &args.action {
-        Action::List => list(host, output),
-        Action::Show { name } => show(name, host, output),
-        Action::Set(args) => set::run(args, host, output),
+        Action::List => list(host, *output),
+        Action::Show { name } => show(name, host, *output),
+        Action::Set(args) => set::run(args, host, *output),
     }
 }
 
-fn list(host: &Host, output: &Output) -> Result<(), Failure> {
+fn list(host: &Host, output: Output) -> Result<(), Failure> {
     let home = host.home()?;
     let config = Config::load_without_services(&home)?;
     let context = context(host, Tokens::default());
@@ -172,7 +173,7 @@ fn known(name: &str) -> Result<About, Failure> {
     })
 }
 
-fn show(name: &str, host: &Host, output: &Output) -> Result<(), Failure> {
+fn show(name: &str, host: &Host, output: Output) -> Result<(), Failure> {
     let about = known(name)?;
     let config = Config::load_without_services(&host.home()?)?;
     let settings = config.providers.settings.get(about.scheme).cloned().unwrap_or_default();
@@ -239,11 +240,8 @@ impl Report for Shown {
         };
         let mut text = rows(&self.settings);
         for (name, settings) in &self.commands {
-            text.push_str(&format!(
-                "{}\n{}",
-                style.bold(&format!("{}://{name}", self.name)),
-                rows(settings)
-            ));
+            write!(text, "{}\n{}", style.bold(&format!("{}://{name}", self.name)), rows(settings))
+                .expect("writing to a String cannot fail");
         }
         text
     }

@@ -76,7 +76,7 @@ enum Token {
 }
 
 /// Sets the provider up.
-pub(super) fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
+pub(super) fn run(args: &Args, host: &Host, output: Output) -> Result<(), Failure> {
     let about = known(&args.name)?;
     if about.is_named {
         return Err(Failure::usage("commands are written into strongroom.toml by hand")
@@ -97,7 +97,7 @@ pub(super) fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failu
     let wider = leads_elsewhere(&about, &before, &settings, &args.unset, token.as_ref().and(key));
     if !wider.is_empty() && !config.headless {
         confirm::at_terminal(&wider, &*host.clock).inspect_err(|_| {
-            admin::record_if_possible(host, output, "provider.set.refused", about.scheme);
+            admin::record_if_possible(host, &output, "provider.set.refused", about.scheme);
         })?;
     }
 
