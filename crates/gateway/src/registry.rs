@@ -8,7 +8,7 @@
 //!
 //! - [`words`]: a command line into words, without a shell.
 //! - [`node`]: the tree; [`json`] reads it from JSON.
-//! - [`file`]: `mcp-registry.json`.
+//! - [`file`] reads `mcp-registry.json`.
 //! - [`catalogue`]: what the sources give together.
 //!
 //! Nothing here touches the file system.

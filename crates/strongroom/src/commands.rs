@@ -12,6 +12,7 @@ pub mod import;
 pub mod init;
 pub mod list;
 pub mod logs;
+pub mod mcp;
 pub mod overview;
 pub mod policy;
 pub mod principal;
@@ -22,6 +23,7 @@ pub mod scan;
 pub mod serve;
 pub mod service;
 pub mod show;
+pub mod trust;
 pub mod uninstall;
 
 use std::path::Path;

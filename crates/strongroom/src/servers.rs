@@ -6,8 +6,10 @@
 //! user has trusted (decision 10); a project's switches hold all the same, for servers that the user
 //! knows.
 
+pub mod edit;
 pub mod project;
 pub mod trust;
+pub mod view;
 
 use std::path::{Path, PathBuf};
 

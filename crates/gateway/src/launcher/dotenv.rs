@@ -227,7 +227,7 @@ impl<'a> Scanner<'a> {
         if text.len() > LARGEST {
             return Err(EnvFileError::Large);
         }
-        let line_of = |end: usize| text[..end].iter().filter(|byte| **byte == b'\n').count() + 1;
+        let line_of = |end: usize| text[..end].split(|byte| *byte == b'\n').count();
         if let Err(error) = str::from_utf8(text) {
             return Err(EnvFileError::NotText { line: line_of(error.valid_up_to()) });
         }

@@ -147,7 +147,7 @@ pub fn is_passed(name: &str, system: System) -> bool {
         System::Unix => *known == name,
         System::Windows => known.eq_ignore_ascii_case(name),
     };
-    known.iter().any(|known| same(&known))
+    known.iter().any(same)
         || PROXIES.iter().any(|proxy| proxy.eq_ignore_ascii_case(name))
         || FAMILIES.iter().any(|family| name.starts_with(family))
 }

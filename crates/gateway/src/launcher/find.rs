@@ -25,9 +25,10 @@ pub(super) fn program(
         System::Windows => program.contains(['/', '\\', ':']),
     };
     if is_path {
-        let path = match is_absolute(Path::new(program), place.system) {
-            true => PathBuf::from(program),
-            false => join(directory, program, place.system),
+        let path = if is_absolute(Path::new(program), place.system) {
+            PathBuf::from(program)
+        } else {
+            join(directory, program, place.system)
         };
         return candidates(path.clone(), place.system)
             .into_iter()

@@ -274,9 +274,8 @@ impl Reader<'_> {
         let template = self.template("url", node)?;
         let shown = template.to_string();
         let refuse = |problem: &str| Err(self.text.problem(node.at, format!("`url`: {problem}")));
-        let rest = match shown.split_once("://") {
-            Some(("https" | "http", rest)) => rest,
-            _ => return refuse("it does not begin with `https://` or `http://`"),
+        let Some(("https" | "http", rest)) = shown.split_once("://") else {
+            return refuse("it does not begin with `https://` or `http://`");
         };
         if shown.chars().any(|c| c.is_control() || (c == ' ' && !template.is_secret())) {
             return refuse("it has a blank or a control character in it");

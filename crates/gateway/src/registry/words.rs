@@ -59,7 +59,6 @@ pub fn split(line: &str) -> Result<Vec<String>, WordsError> {
             ' ' | '\t' => {
                 words.extend(word.take());
                 plain = true;
-                continue;
             }
             '\'' => {
                 plain = false;

@@ -1,0 +1,207 @@
+//! `strongroom mcp add`.
+
+use std::path::PathBuf;
+
+use strongroom_gateway::registry::{Entry, Origin, Source};
+use strongroom_model::principal::Name;
+use strongroom_model::server::{Server, Transport};
+use toml_edit::{InlineTable, Item, Table, Value, value};
+
+use crate::config::Config;
+use crate::config::edit::Editor;
+use crate::environment::Host;
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::scan;
+use crate::servers::view::ServerView;
+use crate::servers::{edit, of_problem};
+use crate::{admin, confirm};
+
+/// Add an MCP server to your configuration, and switch it on
+///
+/// Secrets are given by where they live, never by value. Adding a server lets it hold them, so it needs
+/// a person: it shows a code at the terminal, to be typed back.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  strongroom mcp add stitch --secret STITCH_API_KEY=op://Developer/Stitch/api-key \\
+      -- npx @anthropic/stitch-mcp@1.4.2
+  strongroom mcp add files -- npx -y @modelcontextprotocol/server-filesystem@2026.7.10 /srv/docs
+  strongroom mcp add tickets --url https://mcp.example.com/mcp \\
+      --header 'Authorization=Bearer {{local://tickets/token}}'")]
+pub(super) struct Args {
+    /// Its name
+    name: Name,
+    /// The program and its arguments, as words: no shell reads them
+    #[arg(last = true, value_name = "COMMAND", conflicts_with_all = ["command", "url"])]
+    words: Vec<String>,
+    /// The program and its arguments, in one text that is split as a shell would
+    #[arg(long, value_name = "TEXT", conflicts_with = "url")]
+    command: Option<String>,
+    /// The address of a remote server
+    #[arg(long)]
+    url: Option<String>,
+    /// A variable, and where its secret lives (repeatable)
+    #[arg(long, value_name = "NAME=REF", conflicts_with = "url")]
+    secret: Vec<String>,
+    /// A variable that is not secret (repeatable)
+    #[arg(long, value_name = "NAME=VALUE", conflicts_with = "url")]
+    env: Vec<String>,
+    /// A header, with `{{REF}}` where a secret goes (repeatable)
+    #[arg(long, value_name = "NAME=VALUE", requires = "url")]
+    header: Vec<String>,
+    /// A variable of yours that it gets too (repeatable)
+    #[arg(long, value_name = "NAME", conflicts_with = "url")]
+    pass_env: Vec<String>,
+    /// What it is
+    #[arg(long)]
+    description: Option<String>,
+    /// How its secrets reach it: `cached`, `runtime` or `env-file`
+    #[arg(long)]
+    delivery: Option<String>,
+    /// How long its secrets are good: `30m`, `4h`
+    #[arg(long)]
+    ttl: Option<String>,
+    /// Where it starts
+    #[arg(long, value_name = "DIR", conflicts_with = "url")]
+    cwd: Option<PathBuf>,
+    /// Let references stand where other programs see their secrets: in arguments and addresses
+    #[arg(long)]
+    allow_visible_secrets: bool,
+    /// Put it in the place of one that is there
+    #[arg(long)]
+    replace: bool,
+    /// Leave it switched off
+    #[arg(long)]
+    off: bool,
+}
+
+/// Adds the server.
+pub(super) fn run(args: &Args, host: &Host, output: Output) -> Result<(), Failure> {
+    let home = host.home()?;
+    let table = args.table()?;
+    // Checked before the person is asked, and while nobody waits for the lock.
+    let mut preview = Editor::open(&home)?;
+    let (entry, headless) = apply(args, &mut preview, table.clone())?;
+    drop(preview);
+    let server = entry.server().map_err(of_problem)?;
+    if !headless {
+        confirm::at_terminal(&widens(server), &*host.clock).inspect_err(|_| {
+            admin::record_if_possible(host, &output, "server.add.refused", args.name.as_str());
+        })?;
+    }
+    let mut editor = Editor::open(&home)?;
+    apply(args, &mut editor, table)?;
+    admin::record(host, &home, "server.add", args.name.as_str())?;
+    editor.save()?;
+    let view = ServerView::new(host, &entry);
+    if let Some(warning) = &view.warning {
+        output.warn(warning);
+        output.hint(&format!("run `strongroom mcp pin {}`", args.name));
+    }
+    output.report(&view)
+}
+
+/// Writes the server into the document, and reads it back as everybody will.
+fn apply(args: &Args, editor: &mut Editor, table: Table) -> Result<(Entry, bool), Failure> {
+    if editor.config().servers.has(&args.name) && !args.replace {
+        return Err(Failure::failed(format!("there is a server `{}` already", args.name))
+            .hint("choose another name, or put it in its place with `--replace`"));
+    }
+    edit::put(editor.document(), &args.name, table);
+    if !args.off {
+        edit::switch(editor.document(), &args.name, true);
+    }
+    let config: Config = editor.check()?;
+    let source =
+        Source { origin: Origin::User, path: PathBuf::from("strongroom.toml"), trusted: true };
+    let mut entries = config.servers.entries(&source, None).into_iter();
+    let entry = entries.find(|entry| entry.name == args.name);
+    let mut entry = entry.ok_or_else(|| Failure::failed("the server was not written"))?;
+    entry.on = !args.off;
+    entry.server().map_err(|problem| {
+        // The place would be one in a file that is not written.
+        Failure::failed(problem.problem.clone()).maybe_hint(problem.hint.clone())
+    })?;
+    Ok((entry, config.headless))
+}
+
+/// What adding it lets happen, for the person who is asked.
+pub fn widens(server: &Server) -> Vec<String> {
+    let mut changes = match &server.transport {
+        Transport::Stdio(stdio) => {
+            let words = std::iter::once(stdio.program.clone())
+                .chain(stdio.args.iter().map(ToString::to_string));
+            let line: Vec<String> = words.collect();
+            vec![format!("starts `{}` as you", line.join(" "))]
+        }
+        Transport::Http { url, .. } => vec![format!("sends to {url}")],
+    };
+    for reference in server.references() {
+        changes.push(format!("gives it the secret at {reference}"));
+    }
+    changes
+}
+
+impl Args {
+    /// The table as it stands in the file.
+    fn table(&self) -> Result<Table, Failure> {
+        let mut table = Table::new();
+        if let Some(url) = &self.url {
+            table["url"] = value(url);
+        } else if let Some(command) = &self.command {
+            table["command"] = value(command);
+        } else if self.words.is_empty() {
+            return Err(Failure::usage("a command or an address is missing").hint(format!(
+                "write how it is started behind `--`: `strongroom mcp add {} -- npx some-server`",
+                self.name
+            )));
+        } else {
+            table["command"] = Item::Value(edit::list(self.words.iter().map(String::as_str)));
+        }
+        for (key, pairs) in
+            [("secrets", &self.secret), ("env", &self.env), ("headers", &self.header)]
+        {
+            if !pairs.is_empty() {
+                table[key] = Item::Value(Value::InlineTable(inline(key, pairs)?));
+            }
+        }
+        if !self.pass_env.is_empty() {
+            table["pass_env"] = Item::Value(edit::list(self.pass_env.iter().map(String::as_str)));
+        }
+        for (key, text) in
+            [("description", &self.description), ("delivery", &self.delivery), ("ttl", &self.ttl)]
+        {
+            if let Some(text) = text {
+                table[key] = value(text);
+            }
+        }
+        if let Some(cwd) = &self.cwd {
+            table["cwd"] = value(cwd.display().to_string());
+        }
+        if self.allow_visible_secrets {
+            table["allow_visible_secrets"] = value(true);
+        }
+        Ok(table)
+    }
+}
+
+/// `NAME=VALUE` pairs as a table. A value that is a secret itself is refused: it would stand in the
+/// file, and stands in the shell's history already.
+fn inline(key: &str, pairs: &[String]) -> Result<InlineTable, Failure> {
+    let mut table = InlineTable::new();
+    for pair in pairs {
+        let (name, text) = pair
+            .split_once('=')
+            .ok_or_else(|| Failure::usage(format!("`{key}` is given as `NAME=VALUE`")))?;
+        if key != "secrets" && scan::variable(name, text).is_some() {
+            return Err(Failure::failed(format!(
+                "a value under `{key}` looks like a secret itself"
+            ))
+            .hint("store it with `strongroom secrets set`, and give it by `--secret NAME=REF`"));
+        }
+        if table.insert(name, text.into()).is_some() {
+            return Err(Failure::usage(format!("a name stands twice under `{key}`")));
+        }
+    }
+    Ok(table)
+}
