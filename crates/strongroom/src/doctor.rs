@@ -147,22 +147,16 @@ fn vault(home: &Home, host: &Host, findings: &mut Vec<Finding>) -> Option<Arc<Va
 
 /// A copy of the vault and of a key in a file opens it; SECURITY.md says what that means.
 fn machine_key(home: &Home) -> Finding {
-    match KeySource::of(home) {
-        Ok(source @ KeySource::Keychain { .. }) => {
-            let place = home::key_place(home, &source);
-            Finding::fine("machine key", format!("in the keychain: {}", place.display()))
-        }
-        _ => {
-            let better = match home.keychain().look() {
-                Ok(()) => {
-                    "; this session has a keychain, and `init --machine-key keychain` uses it"
-                }
-                Err(_) => "",
-            };
-            let found = format!("a file that opens the vault: keep it out of backups{better}");
-            Finding::fine("machine key", found)
-        }
+    if let Ok(source @ KeySource::Keychain { .. }) = KeySource::of(home) {
+        let place = home::key_place(home, &source);
+        return Finding::fine("machine key", format!("in the keychain: {}", place.display()));
     }
+    let better = match home.keychain().look() {
+        Ok(()) => "; this session has a keychain, which `init --machine-key keychain` uses",
+        Err(_) => "",
+    };
+    let found = format!("a file that opens the vault: keep it out of backups{better}");
+    Finding::fine("machine key", found)
 }
 
 fn audit(home: &Home) -> Finding {

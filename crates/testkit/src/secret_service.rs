@@ -1,6 +1,8 @@
 //! A true Secret Service of a test's own: gnome-keyring on a private D-Bus, in folders that nobody
 //! else has. Both end with the value.
 
+#![expect(clippy::disallowed_methods, reason = "a test starts what it needs and ends it itself")]
+
 use std::fs::{self, Permissions};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::PermissionsExt as _;

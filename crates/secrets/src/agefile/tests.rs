@@ -62,18 +62,21 @@ fn every_file_of_the_c2sp_test_kit_is_answered_as_it_says() {
         }
         count += 1;
         let vector = Vector::read(&std::fs::read(&path).unwrap());
-        let answer = vector.openers().iter().fold(Err(AgeError::NoKey), |before, opener| {
-            before.or_else(|_| open(&vector.file, opener, 32 << 20))
-        });
+        let mut answer = Err(AgeError::NoKey);
+        for opener in vector.openers() {
+            if answer.is_err() {
+                answer = open(&vector.file, &opener, 32 << 20);
+            }
+        }
         match (vector.expect.as_str(), answer) {
             ("success", Ok(content)) => {
                 let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, content.expose());
                 assert_eq!(strongroom_seal::hex(hash.as_ref()), vector.payload, "{name}");
             }
-            ("no match", Err(AgeError::NoKey | AgeError::WrongPassphrase)) => {}
-            ("HMAC failure" | "payload failure", Err(AgeError::Damaged)) => {}
+            ("no match", Err(AgeError::NoKey | AgeError::WrongPassphrase))
+            | ("HMAC failure" | "payload failure", Err(AgeError::Damaged)) => {}
             ("header failure" | "armor failure" | "payload failure", Err(error)) => {
-                assert_ne!(error, AgeError::Large, "{name}")
+                assert_ne!(error, AgeError::Large, "{name}");
             }
             ("header failure", Ok(_)) if LEGACY.contains(&name.as_str()) => {}
             (expect, answer) => panic!("{name}: {expect}, and it was {:?}", answer.err()),

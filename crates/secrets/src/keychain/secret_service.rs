@@ -42,16 +42,14 @@ pub(super) fn read(place: &Place, items: &[Item]) -> Result<Answers, KeychainErr
 
 pub(super) fn write(place: &Place, item: &Item, secret: &Secret) -> Result<(), KeychainError> {
     let service = connect(place)?;
-    let stored = match find(&service, item)? {
-        Some(found) => found.set_secret(secret.expose(), CONTENT_TYPE),
-        None => {
-            let collection = default_collection(&service)?.ok_or(NO_COLLECTION)?;
-            let label = format!("keyring:{}@{}", item.account, item.service);
-            let attributes = attributes(item);
-            collection
-                .create_item(&label, attributes, secret.expose(), false, CONTENT_TYPE)
-                .map(drop)
-        }
+    let stored = if let Some(found) = find(&service, item)? {
+        found.set_secret(secret.expose(), CONTENT_TYPE)
+    } else {
+        let collection = default_collection(&service)?.ok_or(NO_COLLECTION)?;
+        let label = format!("keyring:{}@{}", item.account, item.service);
+        let new =
+            collection.create_item(&label, attributes(item), secret.expose(), false, CONTENT_TYPE);
+        new.map(drop)
     };
     stored.map_err(|error| of_library(&error))
 }

@@ -42,14 +42,14 @@ impl Provider for KeychainProvider {
                 return Vec::new();
             }
             let answer = |(answer, reference): (Result<Secret, KeychainError>, &SecretRef)| {
-                let secret = answer.map_err(|error| of_keychain(error, SCHEME, reference))?;
+                let secret = answer.map_err(|error| of_keychain(&error, SCHEME, reference))?;
                 usable(secret, reference)
             };
             match self.keychain.ask(refs.iter().map(item).collect()).await {
                 Ok(answers) => answers.into_iter().zip(refs).map(answer).collect(),
                 Err(error) => refs
                     .iter()
-                    .map(|reference| Err(of_keychain(error.clone(), SCHEME, reference)))
+                    .map(|reference| Err(of_keychain(&error, SCHEME, reference)))
                     .collect(),
             }
         })
@@ -63,13 +63,13 @@ pub(super) fn item(reference: &SecretRef) -> Item {
 }
 
 pub(super) fn of_keychain(
-    error: KeychainError,
+    error: &KeychainError,
     scheme: &str,
     reference: &SecretRef,
 ) -> ResolveError {
     let reference = || reference.clone();
     match error {
-        KeychainError::Absent { why, fix } => ResolveError::absent(scheme, why, fix),
+        KeychainError::Absent { why, fix } => ResolveError::absent(scheme, *why, *fix),
         KeychainError::Locked => ResolveError::Locked { scheme: scheme.to_owned() },
         KeychainError::NotFound => ResolveError::NotFound { reference: reference() },
         KeychainError::Ambiguous => ResolveError::Unusable {

@@ -49,7 +49,7 @@ impl Provider for KeyutilsProvider {
 
 fn value(reference: &SecretRef) -> Result<Secret, ResolveError> {
     let secret =
-        kernel::read(&item(reference)).map_err(|error| of_keychain(error, SCHEME, reference))?;
+        kernel::read(&item(reference)).map_err(|error| of_keychain(&error, SCHEME, reference))?;
     usable(secret, reference)
 }
 

@@ -1,5 +1,7 @@
 //! `age://` with files of the `age` command, and ours with the `age` command.
 
+#![expect(clippy::disallowed_methods, reason = "the age command is the other side of the test")]
+
 use std::fs::{self, Permissions};
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;

@@ -1,5 +1,7 @@
 //! `keychain://` against a true gnome-keyring, and `keyutils://` against the kernel.
 
+#![expect(clippy::disallowed_methods, reason = "keyctl says what the kernel has")]
+
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::PathBuf;

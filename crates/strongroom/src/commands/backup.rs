@@ -72,18 +72,14 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
     let (document, stored) = backup::document(&vault, text, host.clock.now())?;
     let sealed = agefile::seal(&document, &readers).map_err(Failure::failed)?;
     let made = Made { file: place.clone(), to, secrets: &stored, host };
-    match place {
-        Some(path) => {
-            backup::write(&path, &sealed, args.overwrite)?;
-            output.report(&made)
-        }
-        None => {
-            let mut stdout = io::stdout().lock();
-            stdout.write_all(&sealed).and_then(|()| stdout.flush()).map_err(Failure::failed)?;
-            output.say(made.text(Style::PLAIN).trim_end());
-            Ok(())
-        }
+    if let Some(path) = place {
+        backup::write(&path, &sealed, args.overwrite)?;
+        return output.report(&made);
     }
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(&sealed).and_then(|()| stdout.flush()).map_err(Failure::failed)?;
+    output.say(made.text(Style::PLAIN).trim_end());
+    Ok(())
 }
 
 /// Asks a person at the terminal; with neither, the answer is no.

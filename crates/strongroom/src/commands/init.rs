@@ -184,6 +184,9 @@ impl Report for Made<'_> {
             vec![format!("  {}", part.what), new.to_owned(), path]
         };
         text.push_str(&table(&self.parts.iter().map(part).collect::<Vec<_>>()));
+        text.push_str(
+            "\nFor the day that this disk is lost: `strongroom backup` keeps a sealed copy.\n",
+        );
 
         if !self.programs.is_empty() {
             let row = |(scheme, path): (&&str, &PathBuf)| {

@@ -289,12 +289,11 @@ impl Report for Plan {
         };
         let mut text = format!("{}\n", style.bold(title));
         for change in changes {
-            text.push_str(&format!("  {change}\n"));
+            text += &["  ", &change, "\n"].concat();
         }
         if kept > 0 {
-            text.push_str(&format!(
-                "{kept} kept as they are here (`--replace` takes the backup's)\n"
-            ));
+            let kept = kept.to_string();
+            text += &[&kept, " kept as they are here (`--replace` takes the backup's)\n"].concat();
         }
         text
     }

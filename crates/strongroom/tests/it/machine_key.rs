@@ -1,5 +1,7 @@
 //! Decision 4: the machine key in the keychain, with a true one.
 
+#![expect(clippy::disallowed_methods, reason = "a thief copies with cp")]
+
 use std::fs;
 
 use strongroom_testkit::secret_service::SecretService;
