@@ -9,6 +9,7 @@ pub mod apply;
 pub mod journal;
 pub mod plan;
 pub mod spec;
+pub mod store;
 pub mod undo;
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ use crate::failure::{Exit, Failure};
 use crate::import::apply::{Changed, apply, unfinished};
 use crate::import::journal::Journal;
 use crate::import::plan::{Known, Left, Plan, Through};
+use crate::import::store::Store;
 use crate::import::undo::{Undone, undo};
 use crate::output::{Output, Report, Style, table};
 use crate::paths::Home;
@@ -51,8 +52,8 @@ pub struct Args {
     #[arg(value_parser = PossibleValuesParser::new(all().iter().map(|c| c.name.as_str())))]
     clients: Vec<String>,
     /// Where the secrets go
-    #[arg(long, value_name = "SCHEME", default_value = "local")]
-    to: String,
+    #[arg(long, value_name = "SCHEME", value_enum, default_value_t = To::Local)]
+    to: To,
     /// Change the files of the project in the current directory and not the user's
     #[arg(long)]
     project: bool,
@@ -67,6 +68,15 @@ pub struct Args {
     undo: bool,
 }
 
+/// Where the secrets go.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum To {
+    /// Into the vault of this machine, for their server alone
+    Local,
+    /// Into the system's keychain, which every program of yours can ask
+    Keychain,
+}
+
 #[derive(Debug, clap::Subcommand)]
 enum From {
     Env(env::Args),
@@ -76,10 +86,6 @@ enum From {
 pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
     if let Some(From::Env(args)) = &args.from {
         return env::run(args, host, *output);
-    }
-    if args.to != "local" {
-        return Err(Failure::usage("secrets are moved into the vault of this machine only")
-            .hint("leave out `--to`: `local` is where they go"));
     }
     let home = host.home()?;
     let vault = home::open(&home, host.clock.clone())?;
@@ -96,7 +102,11 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
         home: host.environment.get("STRONGROOM_HOME").map(Path::new).map(text).transpose()?,
     };
     let config = Config::load(&home)?;
-    let plan = plan(args, host, &home, &vault)?;
+    let store = match args.to {
+        To::Local => Store::Local(&vault),
+        To::Keychain => Store::Keychain(home.keychain()),
+    };
+    let plan = plan(args, host, &home, &store)?;
     let journal = Journal::read(&SecureDir::open(&home.state)?)?;
     if unfinished(&journal).is_some() {
         output.say("An import was interrupted before: this one goes on with it.");
@@ -109,6 +119,7 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
     let mut answer = Answer {
         files: files.collect(),
         plan: &plan,
+        store: &store,
         changed: Vec::new(),
         dry_run: args.dry_run,
         host,
@@ -124,7 +135,7 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
             admin::record_if_possible(host, output, "server.import.refused", "clients");
         })?;
     }
-    answer.changed = apply(&plan.batch(through), host, &home, &vault, &mut |_| Ok(()))?;
+    answer.changed = apply(&plan.batch(through, &store), host, &home, &mut |_| Ok(()))?;
     output.report(&answer)?;
     if !answer.changed.is_empty() {
         output.hint(
@@ -135,19 +146,14 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
     Ok(())
 }
 
-fn plan(
-    args: &Args,
-    host: &Host,
-    home: &Home,
-    vault: &strongroom_store::Vault,
-) -> Result<Plan, Failure> {
+fn plan(args: &Args, host: &Host, home: &Home, store: &Store<'_>) -> Result<Plan, Failure> {
     let config = ConfigFile::read(&home.config_file())?.text.unwrap_or_default();
     let config = edit::read(Format::Toml, &config).unwrap_or(Value::Null);
     let places = Places { directory: &host.directory, registry: None };
     let servers = servers::load(host, home, &Config::load(home)?, places)?.catalogue;
     let taken = |name: &str| servers.find(name).is_some();
     let known =
-        Known { config: &config, taken: &taken, vault, visible: args.allow_visible_secrets };
+        Known { config: &config, taken: &taken, store, visible: args.allow_visible_secrets };
     let named: Vec<&'static Client> = if args.clients.is_empty() {
         all().iter().collect()
     } else {
@@ -168,7 +174,7 @@ fn plan(
             plan.add(client, &file, &known)?;
         }
     }
-    plan.check();
+    plan.check(store);
     Ok(plan)
 }
 
@@ -194,6 +200,7 @@ struct Shown {
 
 struct Answer<'a> {
     plan: &'a Plan,
+    store: &'a Store<'a>,
     files: Vec<Shown>,
     changed: Vec<Changed>,
     dry_run: bool,
@@ -211,7 +218,7 @@ impl Answer<'_> {
         let lines = new.map(|planned| {
             let names = planned.spec.secrets.iter();
             let names: Vec<String> =
-                names.map(|(name, _)| format!("local://{}/{name}", planned.name)).collect();
+                names.map(|(name, _)| self.store.reference(&planned.name, name)).collect();
             let name = &planned.name;
             format!("`strongroom run {name}` gives {} to the server `{name}`", names.join(", "))
         });
@@ -222,7 +229,7 @@ impl Answer<'_> {
         let rows = self.plan.servers.iter().map(|planned| {
             let secrets = planned.spec.secrets.iter();
             let secrets: Vec<String> =
-                secrets.map(|(name, _)| format!("local://{}/{name}", planned.name)).collect();
+                secrets.map(|(name, _)| self.store.reference(&planned.name, name)).collect();
             let state = if planned.is_new { "" } else { "there already" };
             vec![format!("  {}", planned.name), secrets.join(", "), state.to_owned()]
         });
@@ -260,7 +267,7 @@ impl Serialize for Answer<'_> {
                 .spec
                 .secrets
                 .iter()
-                .map(|(name, _)| format!("local://{}/{name}", planned.name))
+                .map(|(name, _)| self.store.reference(&planned.name, name))
                 .collect(),
         });
         let files = self.files.iter().map(|shown| {
@@ -354,13 +361,10 @@ impl Report for ShownUndo<'_> {
         part(&heading("Servers removed:", "Servers that would be removed:"), servers.clone());
         part(
             &heading("Secrets removed from the vault:", "Secrets that would be removed:"),
-            secrets.iter().map(|name| format!("local://{name}")).collect(),
+            secrets.clone(),
         );
         part("These servers stay, since a file still starts them:", kept.clone());
-        part(
-            "These secrets stay, since they were changed since:",
-            newer.iter().map(|name| format!("local://{name}")).collect(),
-        );
+        part("These secrets stay, since they may be newer:", newer.clone());
         if text.is_empty() { "There was nothing left to take back.\n".to_owned() } else { text }
     }
 }

@@ -9,10 +9,10 @@ use std::path::PathBuf;
 use strongroom_model::principal::Name;
 use strongroom_model::secret::Secret;
 use strongroom_seal::SecureDir;
-use strongroom_store::{SecretUse, Vault};
 use toml_edit::Table;
 
 use super::journal::{ChangedFile, Import, Journal, hash};
+use super::store::Store;
 use crate::admin;
 use crate::clients::edit::Format;
 use crate::clients::file::{ConfigFile, FileError};
@@ -29,6 +29,8 @@ const ATTEMPTS: u32 = 5;
 
 /// What an import does.
 pub struct Batch<'a> {
+    /// Where the secrets go.
+    pub store: &'a Store<'a>,
     /// The secrets that it stores.
     pub puts: Vec<Put<'a>>,
     /// The servers that it adds.
@@ -79,7 +81,6 @@ pub fn apply(
     batch: &Batch<'_>,
     host: &Host,
     home: &Home,
-    vault: &Vault,
     stop: Stop<'_>,
 ) -> Result<Vec<Changed>, Failure> {
     let state = SecureDir::open(&home.state)?;
@@ -87,7 +88,7 @@ pub fn apply(
     let mut journal = Journal::read(&state)?;
     let import = journal.open();
     for put in &batch.puts {
-        import.note_secret(&put.name, put.server.as_str(), None);
+        import.note_secret(batch.store.scheme(), &put.name, put.server.as_str(), None);
     }
     for (name, _) in &batch.tables {
         import.note_server(name.as_str());
@@ -99,12 +100,12 @@ pub fn apply(
 
     stop("vault")?;
     for put in &batch.puts {
-        vault.put(&put.name, &SecretUse::Launch(put.server.clone()), put.secret)?;
+        batch.store.put(put.server, &put.name, put.secret)?;
     }
-    let stored = vault.list()?;
+    let versions = batch.store.versions()?;
     for put in &batch.puts {
-        let version = stored.iter().find(|s| s.name == put.name).map(|s| s.version);
-        journal.open().note_secret(&put.name, put.server.as_str(), version);
+        let version = versions.get(&put.name).copied();
+        journal.open().note_secret(batch.store.scheme(), &put.name, put.server.as_str(), version);
     }
     journal.write(&state)?;
 

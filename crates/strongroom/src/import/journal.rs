@@ -40,7 +40,9 @@ pub struct Import {
 /// A secret that an import stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredSecret {
-    /// Its name in the vault.
+    /// The scheme of its reference.
+    pub scheme: String,
+    /// Its name there.
     pub name: String,
     /// The server that may use it.
     pub server: String,
@@ -108,10 +110,12 @@ impl Import {
     }
 
     /// Notes a secret, once.
-    pub fn note_secret(&mut self, name: &str, server: &str, version: Option<u64>) {
-        match self.secrets.iter_mut().find(|secret| secret.name == name) {
+    pub fn note_secret(&mut self, scheme: &str, name: &str, server: &str, version: Option<u64>) {
+        let mut known = self.secrets.iter_mut();
+        match known.find(|secret| secret.scheme == scheme && secret.name == name) {
             Some(secret) => secret.version = version.or(secret.version),
             None => self.secrets.push(StoredSecret {
+                scheme: scheme.to_owned(),
                 name: name.to_owned(),
                 server: server.to_owned(),
                 version,

@@ -6,11 +6,11 @@ use serde::Serialize;
 use serde_json::Value;
 use strongroom_gateway::registry::{Origin, Source};
 use strongroom_model::principal::Name;
-use strongroom_store::{SecretUse, Vault};
 use toml_edit::{DocumentMut, Item, Table};
 
 use super::apply::{Batch, FileEdit, Put};
 use super::spec::{Spec, server_name};
+use super::store::{Place, Store};
 use crate::clients::declared::Declared;
 use crate::clients::edit::{self, EditError, Format, Step};
 use crate::clients::file::ConfigFile;
@@ -75,8 +75,8 @@ pub struct Known<'a> {
     pub config: &'a Value,
     /// Names that something else has.
     pub taken: &'a dyn Fn(&str) -> bool,
-    /// The vault.
-    pub vault: &'a Vault,
+    /// Where secrets go.
+    pub store: &'a Store<'a>,
     /// Whether secrets that others see move, too.
     pub visible: bool,
 }
@@ -173,9 +173,10 @@ impl Plan {
             }
             let present = &known.config["servers"][name.as_str()];
             let is_there = !present.is_null();
-            let stored = stored(&name, &spec, known.vault)?;
-            let is_same = is_there && stored == Stored::Same && says(present, &name, &spec);
-            if is_same || (!is_there && !(known.taken)(name.as_str()) && stored != Stored::Other) {
+            let stored = stored(&name, &spec, known.store)?;
+            let is_same =
+                is_there && stored == Place::Same && says(present, &name, &spec, known.store);
+            if is_same || (!is_there && !(known.taken)(name.as_str()) && stored != Place::Other) {
                 let is_new = !is_same;
                 self.servers.push(Planned { name: name.clone(), spec, is_new, declared });
                 return Ok(Some(name));
@@ -185,12 +186,12 @@ impl Plan {
     }
 
     /// Leaves out what the registry would not take.
-    pub fn check(&mut self) {
+    pub fn check(&mut self, store: &Store<'_>) {
         let refused: Vec<(Name, String)> = self
             .servers
             .iter()
             .filter_map(|planned| {
-                let why = refusal(&planned.name, &planned.spec)?;
+                let why = refusal(&planned.name, &planned.spec, store)?;
                 Some((planned.name.clone(), why))
             })
             .collect();
@@ -254,16 +255,17 @@ impl Plan {
     }
 
     /// What is to be done.
-    pub fn batch<'a>(&'a self, through: Through<'a>) -> Batch<'a> {
+    pub fn batch<'a>(&'a self, through: Through<'a>, store: &'a Store<'a>) -> Batch<'a> {
         let new = || self.servers.iter().filter(|planned| planned.is_new);
         let puts = new().flat_map(|planned| {
             planned.spec.secrets.iter().map(|(name, secret)| Put {
-                name: stored_name(&planned.name, name),
+                name: store.name(&planned.name, name),
                 server: &planned.name,
                 secret,
             })
         });
-        let tables = new().map(|planned| (&planned.name, table(&planned.name, &planned.spec)));
+        let tables =
+            new().map(|planned| (&planned.name, table(&planned.name, &planned.spec, store)));
         let files = self.files().into_iter().map(|(client, file)| FileEdit {
             path: file.to_owned(),
             servers: self
@@ -283,23 +285,18 @@ impl Plan {
             }),
             format: client.format(),
         });
-        Batch { puts: puts.collect(), tables: tables.collect(), files: files.collect() }
+        Batch { store, puts: puts.collect(), tables: tables.collect(), files: files.collect() }
     }
 }
 
-/// The name in the vault of a secret of `server`.
-pub fn stored_name(server: &Name, secret: &str) -> String {
-    format!("{server}/{secret}")
-}
-
-fn table(name: &Name, spec: &Spec) -> Table {
-    spec.table(&|secret| format!("local://{}", stored_name(name, secret)))
+fn table(name: &Name, spec: &Spec, store: &Store<'_>) -> Table {
+    spec.table(&|secret| store.reference(name, secret))
 }
 
 /// Why the registry would not take the server, without a value.
-fn refusal(name: &Name, spec: &Spec) -> Option<String> {
+fn refusal(name: &Name, spec: &Spec, store: &Store<'_>) -> Option<String> {
     let mut servers = Table::new();
-    servers.insert(name.as_str(), Item::Table(table(name, spec)));
+    servers.insert(name.as_str(), Item::Table(table(name, spec, store)));
     let mut document = DocumentMut::new();
     document.insert("servers", Item::Table(servers));
     let config = match Config::parse("strongroom.toml", &document.to_string()) {
@@ -313,37 +310,20 @@ fn refusal(name: &Name, spec: &Spec) -> Option<String> {
 }
 
 /// Whether the server in `strongroom.toml` says what it would say.
-fn says(present: &Value, name: &Name, spec: &Spec) -> bool {
-    let wanted = DocumentMut::from(table(name, spec)).to_string();
+fn says(present: &Value, name: &Name, spec: &Spec, store: &Store<'_>) -> bool {
+    let wanted = DocumentMut::from(table(name, spec, store)).to_string();
     edit::read(Format::Toml, &wanted).is_ok_and(|wanted| wanted == *present)
 }
 
-/// What the vault has where the secrets of a server would go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stored {
-    /// The same secrets, or some of them, for the same server.
-    Same,
-    /// Nothing.
-    Nothing,
-    /// Something else.
-    Other,
-}
-
-fn stored(server: &Name, spec: &Spec, vault: &Vault) -> Result<Stored, Failure> {
-    let mut all = true;
+/// What is at the places of a server's secrets: something else, if that is at any of them.
+fn stored(server: &Name, spec: &Spec, store: &Store<'_>) -> Result<Place, Failure> {
+    let mut all = Place::Same;
     for (name, secret) in &spec.secrets {
-        let name = stored_name(server, name);
-        match vault.used_by(&name)? {
-            None => all = false,
-            Some(SecretUse::Launch(owner)) if owner == *server => {
-                let there = vault.get_many(&[name.as_str()])?;
-                let is_same = there.iter().flatten().any(|there| there.ct_eq(secret));
-                if !is_same {
-                    return Ok(Stored::Other);
-                }
-            }
-            Some(_) => return Ok(Stored::Other),
+        match store.look(server, &store.name(server, name), secret)? {
+            Place::Same => {}
+            Place::Free => all = Place::Free,
+            Place::Other => return Ok(Place::Other),
         }
     }
-    Ok(if all { Stored::Same } else { Stored::Nothing })
+    Ok(all)
 }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::apply::apply;
 use super::journal::Journal;
 use super::plan::{Known, Plan, Through};
+use super::store::Store;
 use super::undo::undo;
 use crate::clients::edit::{self, Format};
 use crate::clients::find;
@@ -56,16 +57,17 @@ fn check(killed_at: usize, takes_back: bool) {
         std::fs::write(path, &text).unwrap();
     }
     let read = |file: &str| std::fs::read_to_string(directory.path().join(file)).unwrap();
+    let store = Store::Local(&vault);
     let import = |killed_at: usize| {
         let config = std::fs::read_to_string(home.config_file()).unwrap();
         let config = edit::read(Format::Toml, &config).unwrap_or(Value::Null);
-        let known = Known { config: &config, taken: &|_| false, vault: &vault, visible: false };
+        let known = Known { config: &config, taken: &|_| false, store: &store, visible: false };
         let mut plan = Plan::default();
         for (client, file) in files {
             plan.add(find(client).unwrap(), &directory.path().join(file), &known).unwrap();
         }
         let mut steps = 0;
-        apply(&plan.batch(THROUGH), &host, &home, &vault, &mut |_| {
+        apply(&plan.batch(THROUGH, &store), &host, &home, &mut |_| {
             steps += 1;
             if steps > killed_at { Err(Failure::failed("killed")) } else { Ok(()) }
         })

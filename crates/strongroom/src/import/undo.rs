@@ -29,11 +29,11 @@ pub struct Undone {
     pub changed: Vec<(PathBuf, Option<PathBuf>)>,
     /// The servers that are gone from `strongroom.toml`.
     pub servers: Vec<String>,
-    /// The secrets that are gone from the vault.
+    /// The secrets that are gone from the vault, by their references.
     pub secrets: Vec<String>,
     /// The servers that stay, since a file still starts them.
     pub kept: Vec<String>,
-    /// The secrets that stay, since they were changed since.
+    /// The secrets that stay: they were changed since, or nobody can say that they were not.
     pub newer: Vec<String>,
 }
 
@@ -148,6 +148,11 @@ fn remove_secrets(
 ) -> Result<(), Failure> {
     let stored = vault.list()?;
     for secret in import.secrets.iter().filter(|secret| !still.contains(&secret.server)) {
+        // A keychain does not say whether an item is still what we stored: it stays.
+        if secret.scheme != "local" {
+            undone.newer.push(format!("{}://{}", secret.scheme, secret.name));
+            continue;
+        }
         let Some(present) = stored.iter().find(|present| present.name == secret.name) else {
             continue;
         };
@@ -157,9 +162,9 @@ fn remove_secrets(
             if !undone.dry_run {
                 vault.remove(&secret.name)?;
             }
-            undone.secrets.push(secret.name.clone());
+            undone.secrets.push(format!("local://{}", secret.name));
         } else {
-            undone.newer.push(secret.name.clone());
+            undone.newer.push(format!("local://{}", secret.name));
         }
     }
     Ok(())

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::{Value, json};
+use strongroom_testkit::secret_service::SecretService;
 
 use crate::every_client::{SECRET, everybody, files};
 use crate::sandbox::{PROGRAM, Sandbox};
@@ -119,7 +120,7 @@ fn an_import_moves_every_secret_and_its_undoing_gives_every_byte_back() {
 
     let undone = sandbox.run("import --undo --json").ok().json();
     assert_eq!(undone["restored"].as_array().unwrap().len(), 25);
-    assert_eq!(undone["secrets"], json!(["github/GH_TOKEN"]));
+    assert_eq!(undone["secrets"], json!(["local://github/GH_TOKEN"]));
     for (client, file, before) in files() {
         assert_eq!(sandbox.read(file), before, "{client}");
     }
@@ -228,4 +229,35 @@ fn a_file_of_variables_gives_its_secrets_to_one_server() {
     assert_eq!(sandbox.run("import env .env --for shop").code, 1, "nothing is left to move");
     sandbox.run("import --undo").ok();
     assert_eq!(sandbox.read(".env"), text);
+}
+
+#[test]
+fn secrets_go_into_the_keychain_where_that_is_chosen() {
+    let service = SecretService::start();
+    let mut sandbox = Sandbox::new();
+    for (name, value) in service.variables() {
+        sandbox = sandbox.with(name, value);
+    }
+    sandbox.run("init --headless").ok();
+    let text = files().into_iter().find(|(client, ..)| *client == "cursor").unwrap().2;
+    sandbox.write(".cursor/mcp.json", &text);
+    let done = sandbox.run("import --to keychain --json").ok().json();
+    let reference = "keychain://strongroom-github/GH_TOKEN";
+    assert_eq!(done["servers"][0]["secrets"], json!([reference]));
+    let attributes = ["service", "strongroom-github", "username", "GH_TOKEN"];
+    assert_eq!(service.lookup(&attributes).as_deref(), Some(SECRET));
+    assert!(sandbox.read(CONFIG).contains(reference));
+    let undone = sandbox.run("import --undo --json").ok().json();
+    assert_eq!(undone["newer"], json!([reference]), "nobody can say whose value it is by now");
+    assert_eq!(sandbox.read(".cursor/mcp.json"), text);
+}
+
+#[test]
+fn without_a_keychain_nothing_leaves_a_file() {
+    let sandbox = Sandbox::headless();
+    let text = files().into_iter().find(|(client, ..)| *client == "cursor").unwrap().2;
+    sandbox.write(".cursor/mcp.json", &text);
+    let refused = sandbox.run("import --to keychain");
+    assert_eq!(refused.code, 4, "{refused:?}");
+    assert_eq!(sandbox.read(".cursor/mcp.json"), text);
 }

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use serde::Serialize;
 use strongroom_model::principal::Name;
 use strongroom_model::secret::Secret;
-use strongroom_store::{SecretUse, Vault};
 
 use super::nothing;
 use crate::clients::edit::Format;
@@ -15,7 +14,7 @@ use crate::config::Config;
 use crate::environment::Host;
 use crate::failure::Failure;
 use crate::import::apply::{Batch, FileEdit, Put, apply};
-use crate::import::plan::stored_name;
+use crate::import::store::{Place, Store};
 use crate::output::{Output, Report, Style};
 use crate::scan::{dotenv, variable};
 use crate::{admin, confirm, home};
@@ -58,9 +57,10 @@ pub(super) fn run(args: &Args, host: &Host, output: Output) -> Result<(), Failur
     if moving.is_empty() {
         return Err(nothing(&path).hint("`--all` moves every value"));
     }
-    check_free(&vault, &args.server, &moving)?;
+    let store = Store::Local(&vault);
+    check_free(&store, &args.server, &moving)?;
     let names: Vec<String> =
-        moving.iter().map(|(name, _)| stored_name(&args.server, name)).collect();
+        moving.iter().map(|(name, _)| store.name(&args.server, name)).collect();
     let mut answer = Moved {
         file: path.clone(),
         server: args.server.to_string(),
@@ -93,8 +93,9 @@ pub(super) fn run(args: &Args, host: &Host, output: Output) -> Result<(), Failur
         edit: Box::new(move |text| Ok(without(text, &variables))),
         format: Format::default(),
     };
-    let batch = Batch { puts: puts.collect(), tables: Vec::new(), files: vec![edit] };
-    let changed = apply(&batch, host, &home, &vault, &mut |_| Ok(()))?;
+    let batch =
+        Batch { store: &store, puts: puts.collect(), tables: Vec::new(), files: vec![edit] };
+    let changed = apply(&batch, host, &home, &mut |_| Ok(()))?;
     answer.backup = changed.into_iter().find_map(|changed| changed.backup);
     output.report(&answer)
 }
@@ -106,19 +107,16 @@ fn moves(found: &dotenv::Variable<'_>, all: bool) -> bool {
 }
 
 /// Refuses where the vault has something else at one of the names.
-fn check_free(vault: &Vault, server: &Name, moving: &[(String, Secret)]) -> Result<(), Failure> {
+fn check_free(
+    store: &Store<'_>,
+    server: &Name,
+    moving: &[(String, Secret)],
+) -> Result<(), Failure> {
     for (variable, secret) in moving {
-        let name = stored_name(server, variable);
-        let is_ours = match vault.used_by(&name)? {
-            None => continue,
-            Some(used_by) => used_by == SecretUse::Launch(server.clone()),
-        };
-        let there = vault.get_many(&[name.as_str()])?;
-        if !is_ours || !there.iter().flatten().any(|there| there.ct_eq(secret)) {
-            return Err(Failure::failed(format!(
-                "`local://{name}` is there already, and is not this"
-            ))
-            .hint("choose another name by `--for`"));
+        if store.look(server, &store.name(server, variable), secret)? == Place::Other {
+            let there = store.reference(server, variable);
+            return Err(Failure::failed(format!("`{there}` is there already, and is not this"))
+                .hint("choose another name by `--for`"));
         }
     }
     Ok(())
