@@ -11,6 +11,7 @@ pub mod file;
 pub mod kek;
 pub mod key;
 pub mod machine;
+pub mod sign;
 
 pub use envelope::{IntegrityError, Place, SealError, open, seal};
 pub use file::{FileError, Guard, SecureDir};

@@ -348,11 +348,6 @@ impl Base {
         self.0.authority()
     }
 
-    /// The host.
-    pub(crate) fn host(&self) -> &str {
-        self.0.host_str().unwrap_or_default()
-    }
-
     /// The address as it is.
     pub(crate) fn url(&self) -> Url {
         self.0.clone()

@@ -3,11 +3,15 @@
 //! `local://` is the vault's, which stands on this crate and not the other way round.
 
 mod age;
+mod azure;
 mod bw;
 mod cmd;
 mod connect;
+mod doppler;
 mod env;
 mod file;
+mod gcp;
+mod infisical;
 mod keepass;
 pub mod keychain;
 pub mod keyutils;
@@ -108,6 +112,34 @@ const TABLE: &[Row] = &[
         build: |settings, context| Ok(Box::new(vault::new(settings, context)?)),
         tool: None,
         token_variable: Some("VAULT_TOKEN"),
+    },
+    Row {
+        scheme: "gcp-sm",
+        fields: gcp::FIELDS,
+        build: |settings, context| Ok(Box::new(gcp::new(settings, context)?)),
+        tool: None,
+        token_variable: None,
+    },
+    Row {
+        scheme: "azure-kv",
+        fields: azure::FIELDS,
+        build: |settings, context| Ok(Box::new(azure::new(settings, context)?)),
+        tool: None,
+        token_variable: Some("AZURE_CLIENT_SECRET"),
+    },
+    Row {
+        scheme: "doppler",
+        fields: doppler::FIELDS,
+        build: |settings, context| Ok(Box::new(doppler::new(settings, context)?)),
+        tool: None,
+        token_variable: Some("DOPPLER_TOKEN"),
+    },
+    Row {
+        scheme: "infisical",
+        fields: infisical::FIELDS,
+        build: |settings, context| Ok(Box::new(infisical::new(settings, context)?)),
+        tool: None,
+        token_variable: Some("INFISICAL_UNIVERSAL_AUTH_CLIENT_SECRET"),
     },
     Row {
         scheme: "cmd",

@@ -8,7 +8,7 @@ use strongroom_model::reference::SecretRef;
 use strongroom_model::secret::Secret;
 
 use super::{Failure, Pass};
-use crate::settings::Context;
+use crate::settings::{Context, Settings};
 
 /// Where something secret that a provider needs comes from.
 ///
@@ -24,6 +24,16 @@ pub(crate) enum Token {
 }
 
 impl Token {
+    /// What `key` of the settings refers to, or else one of `variables`.
+    pub(crate) fn setting(
+        settings: &Settings,
+        key: &str,
+        variables: &'static [&'static str],
+    ) -> Self {
+        let reference = settings.secret(key).cloned();
+        reference.map_or(Self::Variable(variables), Self::Reference)
+    }
+
     /// The secret, if there is one.
     pub(crate) async fn get(
         &self,
