@@ -1,5 +1,5 @@
 //! YAML, by splicing lines: a parser says where everything stands, and only our own lines come and
-//! go. No library that writes YAML keeps every comment and every blank of a file, and this does.
+//! go. Nothing is written from a tree, so that no comment and no blank of the others can move.
 
 mod tree;
 
