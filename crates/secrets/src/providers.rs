@@ -215,6 +215,9 @@ pub fn program(
     settings: &Settings,
     context: &Context,
 ) -> Option<Result<PathBuf, ResolveError>> {
+    if about.scheme == "op" && connect::is_configured(settings, context) {
+        return None;
+    }
     let configured = settings.text(program::PROGRAM.name).map(PathBuf::from);
     let found =
         program::locate(about.tool?, configured.as_deref(), &context.home, &*context.variable);

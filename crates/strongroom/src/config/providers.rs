@@ -284,6 +284,29 @@ mod tests {
     }
 
     #[test]
+    fn the_schema_knows_every_setting_of_every_provider() {
+        let schema = include_str!("../../../../docs/reference/strongroom.schema.json");
+        let schema: serde_json::Value = serde_json::from_str(schema).unwrap();
+        let mut unknown = Vec::new();
+        for about in providers::every() {
+            let section = &schema["properties"]["providers"]["properties"][about.scheme];
+            let section = if about.is_named { &section["additionalProperties"] } else { section };
+            for field in about.fields {
+                let written = &section["properties"][field.name];
+                let fits = match field.kind {
+                    Kind::Secret => written["$ref"] == "#/$defs/reference",
+                    Kind::Words => written["type"] == "array",
+                    Kind::Text | Kind::Path | Kind::Url => written["type"] == "string",
+                };
+                if !fits {
+                    unknown.push(format!("{}.{}: {:?}", about.scheme, field.name, field.kind));
+                }
+            }
+        }
+        assert_eq!(unknown, Vec::<String>::new());
+    }
+
+    #[test]
     fn a_token_is_never_looked_for_in_a_circle() {
         for text in [
             "[providers.op]\ntoken = \"op://v/i/f\"",
