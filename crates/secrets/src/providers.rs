@@ -3,6 +3,7 @@
 //! `local://` is the vault's, which stands on this crate and not the other way round.
 
 mod age;
+mod aws;
 mod azure;
 mod bw;
 mod cmd;
@@ -112,6 +113,20 @@ const TABLE: &[Row] = &[
         build: |settings, context| Ok(Box::new(vault::new(settings, context)?)),
         tool: None,
         token_variable: Some("VAULT_TOKEN"),
+    },
+    Row {
+        scheme: "aws-sm",
+        fields: aws::FIELDS,
+        build: |settings, context| Ok(Box::new(aws::secrets(settings, context)?)),
+        tool: None,
+        token_variable: Some("AWS_SECRET_ACCESS_KEY"),
+    },
+    Row {
+        scheme: "aws-ssm",
+        fields: aws::FIELDS,
+        build: |settings, context| Ok(Box::new(aws::parameters(settings, context)?)),
+        tool: None,
+        token_variable: Some("AWS_SECRET_ACCESS_KEY"),
     },
     Row {
         scheme: "gcp-sm",

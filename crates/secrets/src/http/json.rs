@@ -27,6 +27,11 @@ impl Body {
         Self(bytes)
     }
 
+    /// The bytes of a secret that was found inside of an answer.
+    pub(crate) fn of(secret: &Secret) -> Self {
+        Self(Zeroizing::new(secret.expose().to_vec()))
+    }
+
     /// What the documentation of the API promises.
     pub(crate) fn read<'a, T: Deserialize<'a>>(&'a self) -> Result<T, Failure> {
         serde_json::from_slice(&self.0)

@@ -205,7 +205,7 @@ impl Google {
         }
         };
         let key = self.account().await?;
-        let key = Body::new(Zeroizing::new(key.expose().to_vec()));
+        let key = Body::of(&key);
         let account: Account<'_> = key
             .read()
             .map_err(|_| wrong("its credentials are not the key of a service account"))?;
