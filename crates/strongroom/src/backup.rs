@@ -1,11 +1,11 @@
 //! What a backup holds: JSON inside an age file, described in `docs/reference/backup.md`.
 //!
-//! It holds the vault's secrets with their uses, and the text of `strongroom.toml`. It does not hold
-//! what belongs to one machine: the machine key, principals (their tokens are kept as hashes only),
-//! the audit, the cache, and which project files are trusted.
+//! It holds the vault's secrets with their uses, the text of `strongroom.toml`, and which project
+//! files are trusted. It does not hold what belongs to one machine: the machine key, principals
+//! (their tokens are kept as hashes only), the audit and the cache.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -26,8 +26,7 @@ const FORMAT: &str = "strongroom-backup";
 const VERSION: u64 = 1;
 
 /// What is left out, for people.
-pub const NOT_IN_IT: &str = "the machine key, principals and their tokens, the audit, the cache, \
-                             and which project files are trusted";
+pub const NOT_IN_IT: &str = "the machine key, principals and their tokens, the audit, the cache";
 
 /// What a backup held.
 pub struct Content {
@@ -37,6 +36,8 @@ pub struct Content {
     pub secrets: Vec<Restored>,
     /// The text of `strongroom.toml`.
     pub config: String,
+    /// The hashes of trusted files, by path.
+    pub trust: BTreeMap<String, String>,
 }
 
 /// A secret of a backup.
@@ -83,6 +84,8 @@ struct Document<'a> {
     created: String,
     secrets: Vec<Entry<'a>>,
     config: String,
+    #[serde(default)]
+    trust: BTreeMap<String, String>,
 }
 
 /// A secret: as text where it is one, otherwise in base64.
@@ -104,6 +107,7 @@ struct Entry<'a> {
 pub fn document(
     vault: &Vault,
     config: String,
+    trust: BTreeMap<String, String>,
     now: std::time::SystemTime,
 ) -> Result<(Secret, Vec<Stored>), Failure> {
     let stored = vault.list()?;
@@ -123,9 +127,11 @@ pub fn document(
         created: timestamp(now),
         secrets: entries.collect(),
         config,
+        trust,
     };
     // Sized once, so that no copy of a secret is left behind by growing.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(size + 2 * document.config.len() + 4096));
+    let mut bytes =
+        Zeroizing::new(Vec::with_capacity(size + 2 * document.config.len() + (64 << 10)));
     serde_json::to_writer_pretty(&mut *bytes, &document).map_err(Failure::failed)?;
     bytes.push(b'\n');
     if bytes.len() > LARGEST {
@@ -159,16 +165,18 @@ pub fn read(document: &Secret) -> Result<Content, BackupError> {
     if head.version != VERSION {
         return Err(BackupError::Version(head.version));
     }
-    let document: Document<'_> = serde_json::from_slice(bytes).map_err(|_| BackupError::Other)?;
+    let mut document: Document<'_> =
+        serde_json::from_slice(bytes).map_err(|_| BackupError::Other)?;
     let mut names = BTreeSet::new();
     let mut secrets = Vec::with_capacity(document.secrets.len());
-    for (number, entry) in document.secrets.into_iter().enumerate() {
+    for (number, entry) in std::mem::take(&mut document.secrets).into_iter().enumerate() {
         if !names.insert(entry.name.to_string()) {
             return Err(BackupError::Twice);
         }
         secrets.push(restored(entry).ok_or(BackupError::Secret(number + 1))?);
     }
-    Ok(Content { created: document.created, secrets, config: document.config })
+    let Document { created, config, trust, .. } = document;
+    Ok(Content { created, secrets, config, trust })
 }
 
 fn restored(entry: Entry<'_>) -> Option<Restored> {

@@ -15,6 +15,7 @@ use crate::confirm::{self, NotConfirmed};
 use crate::environment::Host;
 use crate::failure::{Exit, Failure};
 use crate::output::{Output, Report, Style};
+use crate::servers::trust::Record;
 use crate::{admin, backup, home};
 
 /// Keep a copy of every stored secret and the configuration, sealed with age
@@ -55,6 +56,7 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
     let config = Config::load(&home)?;
     let text = std::fs::read_to_string(home.config_file()).map_err(Failure::failed)?;
     let vault = home::open(&home, Arc::clone(&host.clock))?;
+    let trust = Record::read(&home)?.files;
     let readers = args.readers(host)?;
     let to = match &readers {
         Readers::Recipients(keys) if keys.len() == 1 => "1 recipient".to_owned(),
@@ -69,7 +71,7 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
         })?;
     }
     admin::record(host, &home, "backup.create", &to)?;
-    let (document, stored) = backup::document(&vault, text, host.clock.now())?;
+    let (document, stored) = backup::document(&vault, text, trust, host.clock.now())?;
     let sealed = agefile::seal(&document, &readers).map_err(Failure::failed)?;
     let made = Made { file: place.clone(), to, secrets: &stored, host };
     if let Some(path) = place {

@@ -22,6 +22,7 @@ use crate::config::edit::Editor;
 use crate::environment::Host;
 use crate::failure::Failure;
 use crate::output::{Output, Report, Style};
+use crate::servers::trust::Record;
 use crate::{admin, home};
 
 /// Bring back the secrets and the configuration of a backup
@@ -73,6 +74,7 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
 
     let mut plan = Plan { created: content.created.clone(), ..Plan::default() };
     plan.secrets(&vault, &content, args.replace)?;
+    plan.trust(&Record::read(&home)?, &content, args.replace);
     let mut editor = Editor::open(&home)?;
     let headless = editor.config().headless;
     plan.settings(editor.document(), &config, args.replace);
@@ -100,6 +102,15 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
     vault.put_many(&new, args.replace)?;
     if !plan.settings.is_empty() {
         editor.save()?;
+    }
+    if !content.trust.is_empty() {
+        Record::change(&home, |record| {
+            for (file, hash) in &content.trust {
+                if args.replace || !record.files.contains_key(file) {
+                    record.files.insert(file.clone(), hash.clone());
+                }
+            }
+        })?;
     }
     output.report(&plan)
 }
@@ -191,6 +202,8 @@ struct Plan {
     uses: BTreeMap<String, String>,
     /// Of the configuration: `services.github`.
     settings: BTreeMap<String, Fate>,
+    /// Files of projects.
+    trust: BTreeMap<String, Fate>,
 }
 
 impl Plan {
@@ -201,6 +214,15 @@ impl Plan {
             self.uses.insert(one.name.clone(), one.used_by.to_string());
         }
         Ok(())
+    }
+
+    fn trust(&mut self, here: &Record, content: &Content, replace: bool) {
+        for (file, hash) in &content.trust {
+            let there = here.files.get(file);
+            if there != Some(hash) {
+                self.trust.insert(file.clone(), fate(there.is_some(), replace));
+            }
+        }
     }
 
     /// Merges `from` into `into`, table by table and entry by entry.
@@ -248,7 +270,10 @@ impl Plan {
 
     /// Whether nothing would change.
     fn is_empty(&self) -> bool {
-        self.secrets.values().chain(self.settings.values()).all(|fate| *fate == Fate::Kept)
+        [&self.secrets, &self.settings, &self.trust]
+            .into_iter()
+            .flat_map(BTreeMap::values)
+            .all(|fate| *fate == Fate::Kept)
     }
 
     /// For the person who is asked.
@@ -262,8 +287,13 @@ impl Plan {
             .settings
             .iter()
             .map(|(name, fate)| (fate, format!("{} `{name}` in strongroom.toml", verb(fate))));
+        let trust = self
+            .trust
+            .iter()
+            .map(|(file, fate)| (fate, format!("{} the trust in `{file}`", verb(fate))));
         secrets
             .chain(settings)
+            .chain(trust)
             .filter(|(fate, _)| **fate != Fate::Kept)
             .map(|(_, line)| line)
             .collect()
@@ -281,7 +311,7 @@ fn fate(there: bool, replace: bool) -> Fate {
 impl Report for Plan {
     fn text(&self, style: Style) -> String {
         let changes = self.changes();
-        let kept = self.secrets.len() + self.settings.len() - changes.len();
+        let kept = self.secrets.len() + self.settings.len() + self.trust.len() - changes.len();
         let title = match (changes.is_empty(), self.dry_run) {
             (true, _) => "Everything in the backup is here already; nothing was changed.",
             (false, true) => "Nothing was changed. The backup would bring back:",

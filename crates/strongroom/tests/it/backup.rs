@@ -12,6 +12,8 @@ use crate::sandbox::{PROGRAM, Ran, Sandbox};
 
 const SERVICE: &str = "add tickets --base-url https://t.example/v1 --auth bearer --key-stdin";
 
+const TRUST: &str = ".local/share/strongroom/trust.json";
+
 /// A home with a service and its key, and an age key of its own.
 struct Kept {
     home: Sandbox,
@@ -22,6 +24,8 @@ impl Kept {
     fn new() -> Self {
         let home = Sandbox::headless();
         home.feed(&SERVICE.split(' ').collect::<Vec<_>>(), "canary-tickets-key\n").ok();
+        home.write(TRUST, "{\"files\": {\"/p/servers.json\": \"00\"}}");
+        home.chmod(TRUST, 0o600);
         let made = Command::new("age-keygen").arg("-o").arg(home.path("key.txt")).output();
         let said = String::from_utf8(made.unwrap().stderr).unwrap();
         let recipient = said.trim().strip_prefix("Public key: ").unwrap().to_owned();
@@ -72,6 +76,8 @@ fn a_backup_is_an_age_file_and_brings_everything_back() {
     assert_eq!(document["secrets"][0]["used_by"], "service:tickets");
     assert!(document["config"].as_str().unwrap().contains("[services.tickets]"));
 
+    assert_eq!(document["trust"]["/p/servers.json"], "00");
+
     // A file that the age command has made is restored like ours.
     closed(&kept.home, &kept.recipient, &document.to_string(), "c.age");
     for file in ["b.age", "c.age"] {
@@ -80,6 +86,7 @@ fn a_backup_is_an_age_file_and_brings_everything_back() {
         assert!(!format!("{ran:?}").contains("canary"), "{ran:?}");
         ran.ok();
         other.run("show tickets").ok();
+        assert!(other.read(TRUST).contains("/p/servers.json"));
         other.run(&format!("backup again.age --recipient {}", kept.recipient)).ok();
         let again = opened(&other, "again.age");
         assert_eq!(again["secrets"][0]["text"], "canary-tickets-key");
