@@ -141,26 +141,10 @@ impl Servers {
         visible: bool,
     ) -> Result<&'a Server, Failure> {
         if !entry.source.trusted {
-            return Err(self.untrusted(host, entry));
+            return Err(untrusted(host, entry));
         }
         let server = if visible { entry.server_with_visible_secrets() } else { entry.server() };
         server.map_err(of_problem)
-    }
-
-    /// Why an entry that nobody has trusted is not used.
-    fn untrusted(&self, host: &Host, entry: &Entry) -> Failure {
-        let file = shown(&entry.source.path, &host.environment);
-        Failure::new(
-            Exit::Denied,
-            format!(
-                "the server `{}` is from `{file}`, whose text you have not trusted",
-                entry.name
-            ),
-        )
-        .hint(format!(
-            "look at it, then run `strongroom trust {}`",
-            quoted(&entry.source.path.display().to_string())
-        ))
     }
 
     /// Every reference of the servers that are on and kept in the cache, each once.
@@ -184,6 +168,19 @@ impl Servers {
     pub fn enabled(&self) -> impl Iterator<Item = &Server> {
         self.catalogue.enabled().filter_map(|entry| entry.server().ok())
     }
+}
+
+/// Why an entry that nobody has trusted is not used.
+fn untrusted(host: &Host, entry: &Entry) -> Failure {
+    let file = shown(&entry.source.path, &host.environment);
+    Failure::new(
+        Exit::Denied,
+        format!("the server `{}` is from `{file}`, whose text you have not trusted", entry.name),
+    )
+    .hint(format!(
+        "look at it, then run `strongroom trust {}`",
+        quoted(&entry.source.path.display().to_string())
+    ))
 }
 
 /// The registries that the command line or the environment names, and whether the person asked for

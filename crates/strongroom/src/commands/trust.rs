@@ -44,7 +44,8 @@ pub struct Args {
 #[derive(Serialize)]
 struct Trusted {
     file: String,
-    trusted: bool,
+    #[serde(rename = "trusted")]
+    holds: bool,
     changed: bool,
     servers: Vec<String>,
 }
@@ -85,19 +86,14 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
         admin::record_if_possible(host, output, "trust.remove", &shown);
         let mut changed = false;
         Record::change(&home, |record| changed = record.files.remove(&key).is_some())?;
-        return output.report(&Trusted {
-            file: shown,
-            trusted: false,
-            changed,
-            servers: Vec::new(),
-        });
+        return output.report(&Trusted { file: shown, holds: false, changed, servers: Vec::new() });
     }
 
     let text = read(&path, &shown)?;
     let entries = entries(&path, &shown, &text)?;
     let servers = entries.iter().map(|entry| entry.name.to_string()).collect();
     if Trust::new(&home).holds(&path, &text)? {
-        return output.report(&Trusted { file: shown, trusted: true, changed: false, servers });
+        return output.report(&Trusted { file: shown, holds: true, changed: false, servers });
     }
     if !config.headless {
         let changes = changes(&entries)?;
@@ -110,7 +106,7 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
     admin::record(host, &home, "trust.add", &shown)?;
     // What was shown is what is trusted: the hash is that of the text that was read.
     Record::change(&home, |record| drop(record.files.insert(key, trust::hash(&text))))?;
-    output.report(&Trusted { file: shown, trusted: true, changed: true, servers })
+    output.report(&Trusted { file: shown, holds: true, changed: true, servers })
 }
 
 /// The servers of the file, whatever kind of file it is.
@@ -170,7 +166,7 @@ fn rows(record: &Record) -> Vec<Row> {
 impl Report for Trusted {
     fn text(&self, _: Style) -> String {
         let file = DisplaySafe(&self.file);
-        match (self.trusted, self.changed) {
+        match (self.holds, self.changed) {
             (true, true) => format!("{file} is trusted, as long as its text stays as it is\n"),
             (true, false) => format!("{file} is trusted already\n"),
             (false, true) => format!("{file} is not trusted any more\n"),

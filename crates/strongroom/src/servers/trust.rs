@@ -41,12 +41,11 @@ impl Trust {
 
     /// Whether the file at `path` is trusted with this text.
     pub fn holds(&self, path: &Path, text: &str) -> Result<bool, Failure> {
-        let record = match self.record.get() {
-            Some(record) => record,
-            None => {
-                let read = Record::read(&self.home)?;
-                self.record.get_or_init(|| read)
-            }
+        let record = if let Some(record) = self.record.get() {
+            record
+        } else {
+            let read = Record::read(&self.home)?;
+            self.record.get_or_init(|| read)
         };
         let known = key(path).and_then(|key| record.files.get(&key));
         Ok(known.is_some_and(|known| *known == hash(text)))

@@ -162,7 +162,7 @@ impl Report for ServerView {
             text.push_str("\nIts file is not trusted: it is not started.\n");
         }
         for line in self.problem.iter().chain(&self.warning) {
-            text.push_str(&format!("\n{}\n", safe(line)));
+            text.extend(["\n", &safe(line), "\n"]);
         }
         text
     }
