@@ -7,8 +7,9 @@
 //! in it does not take the others with it.
 //!
 //! - [`words`]: a command line into words, without a shell.
-//! - [`node`]: the tree; [`json`] reads it from JSON.
+//! - [`node`]: the tree; [`json`] and [`yaml`] read it.
 //! - [`file`] reads `mcp-registry.json`.
+//! - [`import`]: catalogues and configurations of others into servers that a person looks at.
 //! - [`catalogue`]: what the sources give together.
 //!
 //! Nothing here touches the file system.
@@ -16,10 +17,12 @@
 mod build;
 pub mod catalogue;
 pub mod file;
+pub mod import;
 pub mod json;
 mod near;
 pub mod node;
 pub mod words;
+pub mod yaml;
 
 use std::path::Path;
 use std::sync::Arc;
