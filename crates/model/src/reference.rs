@@ -81,13 +81,21 @@ const LONGEST: usize = 1024;
 impl RefError {
     /// What to write instead.
     pub fn hint(self) -> Option<String> {
-        let shapes = SCHEMES.map(|(_, shape)| format!("`{shape}`"));
         match self {
             Self::Scheme(Some(near)) => {
                 let shape = SCHEMES.iter().find(|(scheme, _)| *scheme == near)?.1;
                 Some(format!("did you mean `{shape}`?"))
             }
-            Self::Form | Self::Scheme(None) => Some(format!("write one of {}", shapes.join(", "))),
+            Self::Form | Self::Scheme(None) => {
+                let common = ["local", "op", "keychain", "vault", "file"];
+                let shapes = SCHEMES.iter().filter(|(scheme, _)| common.contains(scheme));
+                let shapes: Vec<_> = shapes.map(|(_, shape)| format!("`{shape}`")).collect();
+                Some(format!(
+                    "write where the secret lives: {}, or one of the other {} schemes",
+                    shapes.join(", "),
+                    SCHEMES.len() - common.len()
+                ))
+            }
             Self::Empty | Self::Dots | Self::Character | Self::Long | Self::Shape(_) => None,
         }
     }

@@ -47,7 +47,10 @@ pub fn machine_id(
         MachineId::from_ioreg(run("/usr/sbin/ioreg", &["-rd1", "-c", "IOPlatformExpertDevice"]))
     } else if cfg!(windows) {
         let key = r"HKLM\SOFTWARE\Microsoft\Cryptography";
-        MachineId::from_registry(run(r"C:\Windows\System32\reg.exe", &["query", key, "/v", "MachineGuid"]))
+        MachineId::from_registry(run(
+            r"C:\Windows\System32\reg.exe",
+            &["query", key, "/v", "MachineGuid"],
+        ))
     } else {
         MachineId::from_files(&["/etc/machine-id", "/var/lib/dbus/machine-id"])
     }

@@ -95,8 +95,8 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
     if Trust::new(&home).holds(&path, &text)? {
         return output.report(&Trusted { file: shown, holds: true, changed: false, servers });
     }
+    let changes = changes(&entries)?;
     if !config.headless {
-        let changes = changes(&entries)?;
         confirm::at_terminal(&changes, &*host.clock).inspect_err(|_| {
             admin::record_if_possible(host, output, "trust.refused", &shown);
         })?;

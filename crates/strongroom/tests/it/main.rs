@@ -16,6 +16,7 @@ mod machine_import;
 mod machine_key;
 mod machine_service;
 mod provider;
+mod registry;
 mod sandbox;
 mod serve;
 mod services;
