@@ -12,8 +12,8 @@ use strongroom_model::ports::Clock;
 use strongroom_model::principal::{Name, NameError};
 use strongroom_process::Start;
 use strongroom_seal::{
-    FileError, FileSecret, MachineIdError, MachineKek, MachineKeyError, MachineSecret, SecureDir,
-    machine_id,
+    FileError, FileSecret, Key, MachineIdError, MachineKek, MachineKeyError, MachineSecret,
+    SecureDir, machine_id,
 };
 use strongroom_secrets::keychain::KeychainSecret;
 use strongroom_store::{Vault, VaultError};
@@ -194,6 +194,16 @@ pub fn key_place(home: &Home, source: &KeySource) -> PathBuf {
             KeychainSecret::new(home.keychain(), account).place().into()
         }
     }
+}
+
+/// The key of the cache `scope`, from the machine secret where `source` says.
+pub fn cache_key(home: &Home, source: &KeySource, scope: &str) -> Result<Key, HomeError> {
+    let secret = match machine_secret(home, source) {
+        Ok(secret) => secret.load(),
+        Err(FileError::Missing { .. }) => return Err(HomeError::NotMade),
+        Err(error) => return Err(error.into()),
+    };
+    Ok(Key::of_cache(&secret?, &machine_id(&run)?, scope))
 }
 
 /// The text of a new `strongroom.toml`, with the machine key in a file.
