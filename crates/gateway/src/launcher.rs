@@ -169,6 +169,17 @@ pub fn plan<'a>(
     Ok(Plan { program, name: server.program.clone().into(), args, env, cwd })
 }
 
+/// The value of the variable `name`, for a file of variables.
+pub fn value<'a>(
+    template: &Template,
+    secrets: &dyn Fn(&SecretRef) -> Option<&'a Secret>,
+    name: &str,
+    system: System,
+) -> Result<Secret, PlanError> {
+    let value = text(template, secrets, &|| format!("the variable `{name}`"), system)?;
+    Ok(Secret::new(value.into_encoded_bytes()))
+}
+
 /// The text of `template`, with every reference in it replaced by its secret.
 ///
 /// Invariant: this is where plaintext enters a child's environment, and the only place.

@@ -4,6 +4,7 @@
 //! an argument that was not understood may be a pasted secret, so only option names are repeated.
 
 use std::ffi::OsString;
+use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory as _, Parser, Subcommand};
@@ -48,6 +49,8 @@ enum Command {
     Serve(commands::serve::Args),
     Mcp(commands::mcp::Args),
     Trust(commands::trust::Args),
+    Run(commands::run::Args),
+    Env(commands::env::Args),
     Logs(commands::logs::Args),
     Audit(commands::audit::Args),
     Policy(commands::policy::Args),
@@ -64,8 +67,9 @@ enum Command {
 
 impl Args {
     /// Runs the command.
-    pub fn run(self, host: &Host, output: &Output) -> Result<(), Failure> {
+    pub fn run(self, host: &Host, output: &Output) -> Result<ExitCode, Failure> {
         match self.command {
+            Some(Command::Run(args)) => return commands::run::run(&args, host, output),
             None => commands::overview::run(host, output),
             Some(Command::Init(args)) => commands::init::run(&args, host, output),
             Some(Command::Connect(args)) => commands::connect::run(&args, host, output),
@@ -91,8 +95,10 @@ impl Args {
             Some(Command::Audit(args)) => commands::audit::run(&args, host, output),
             Some(Command::Policy(args)) => commands::policy::run(&args, host, output),
             Some(Command::Principal(args)) => commands::principal::run(&args, host, output),
+            Some(Command::Env(args)) => commands::env::run(&args, host, output),
             Some(Command::Provider(args)) => commands::provider::run(&args, host, output),
         }
+        .map(|()| ExitCode::SUCCESS)
     }
 }
 

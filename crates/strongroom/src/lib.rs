@@ -16,6 +16,7 @@ pub mod config;
 pub mod confirm;
 pub mod demo;
 pub mod doctor;
+pub mod envfile;
 pub mod environment;
 pub mod failure;
 pub mod flags;
@@ -37,24 +38,38 @@ pub mod widening;
 use std::process::ExitCode;
 
 use environment::Host;
+use failure::Failure;
 use output::Output;
+use strongroom_process::Start;
 
 /// Runs the command that `host` was started with; says how it ended.
 pub fn run(host: &Host) -> ExitCode {
-    let (output, done) = match args::parse(&host.arguments) {
+    let again = |args| Start {
+        args,
+        env: host.environment.to_vec(),
+        dir: Some(host.directory.clone()),
+        ..Start::new(&host.program)
+    };
+    if let Some(code) = strongroom_process::intermediate(&host.arguments, again) {
+        return code;
+    }
+    // What starts servers starts often: the whole grammar takes longer to build than a start.
+    if let Some(args) = commands::run::Args::plain(&host.arguments) {
+        let output = Output::new(host, false);
+        return ended(commands::run::run(&args, host, &output), output);
+    }
+    match args::parse(&host.arguments) {
         Ok(args) => {
             let output = Output::new(host, args.json);
-            let done = args.run(host, &output);
-            (output, done)
+            ended(args.run(host, &output), output)
         }
         Err(stopped) => {
             let output = Output::new(host, args::wants_json(&host.arguments));
-            let done = stopped.finish(&output);
-            (output, done)
+            ended(stopped.finish(&output).map(|()| ExitCode::SUCCESS), output)
         }
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => output.fail(&failure).into(),
     }
+}
+
+fn ended(done: Result<ExitCode, Failure>, output: Output) -> ExitCode {
+    done.unwrap_or_else(|failure| output.fail(&failure).into())
 }

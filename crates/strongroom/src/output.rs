@@ -23,6 +23,7 @@ pub trait Report: Serialize {
 #[derive(Clone, Copy, Debug)]
 pub struct Output {
     json: bool,
+    quiet: bool,
     stdout: Style,
     stderr: Style,
 }
@@ -34,9 +35,16 @@ impl Output {
             && host.environment.get("TERM").is_none_or(|term| term != "dumb");
         Self {
             json,
+            quiet: false,
             stdout: Style { colour: colour && host.terminals.stdout },
             stderr: Style { colour: colour && host.terminals.stderr },
         }
+    }
+
+    /// The same, without warnings where `quiet` is set: only failures are said.
+    #[must_use]
+    pub fn quieted(self, quiet: bool) -> Self {
+        Self { quiet, ..self }
     }
 
     /// Whether `--json` was given.
@@ -93,13 +101,16 @@ impl Output {
 
     /// Says something to the person, on stderr; nothing with `--json`.
     pub fn say(&self, text: &str) {
-        if !self.json {
+        if !self.json && !self.quiet {
             talk(&format!("{text}\n"));
         }
     }
 
     /// Warns, on stderr.
     pub fn warn(&self, text: &str) {
+        if self.quiet {
+            return;
+        }
         if self.json {
             talk(&format!("{}\n", json!({ "warning": text })));
         } else {

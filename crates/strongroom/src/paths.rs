@@ -100,6 +100,11 @@ impl Environment {
         self.variables.iter().map(|(key, value)| (key.as_os_str(), value.as_os_str()))
     }
 
+    /// Every variable, as a child that is ours too gets it.
+    pub fn to_vec(&self) -> Vec<(OsString, OsString)> {
+        self.variables.iter().map(|(key, value)| (key.clone(), value.clone())).collect()
+    }
+
     /// The user's home directory.
     pub fn user_home(&self) -> Result<&OsStr, PathsError> {
         self.absolute(if self.os == Os::Windows { "USERPROFILE" } else { "HOME" })

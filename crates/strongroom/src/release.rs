@@ -26,20 +26,22 @@ use crate::paths::Home;
 #[derive(Debug)]
 pub struct Released {
     answers: Vec<Answer>,
+    /// Where they are really from, where `answers` do not say so.
+    lookups: Option<Vec<Lookup>>,
     /// Whether a refresh in the background is due.
     pub refresh_due: bool,
 }
 
 impl Released {
+    /// Secrets from a file of variables, in which `lookups` were written once.
+    pub fn from_file(answers: Vec<Answer>, lookups: Vec<Lookup>) -> Self {
+        Self { answers, lookups: Some(lookups), refresh_due: false }
+    }
+
     /// The secret at `reference`.
     pub fn get(&self, reference: &SecretRef) -> Option<&Secret> {
         let answer = self.answers.iter().find(|answer| answer.reference == *reference)?;
         answer.secret.as_ref().ok()
-    }
-
-    /// When the oldest of them was fetched, counted from now.
-    pub fn oldest(&self) -> Option<Duration> {
-        self.answers.iter().map(|answer| answer.age).max()
     }
 
     /// What the audit says of it.
@@ -50,13 +52,17 @@ impl Released {
             server: Some(server.to_string()),
             count: Some(self.answers.len() as u64),
             stale: Some(stale as u64),
-            references: self.answers.iter().map(lookup).collect(),
+            references: match &self.lookups {
+                Some(lookups) => lookups.clone(),
+                None => self.answers.iter().map(lookup).collect(),
+            },
             ..Draft::default()
         }
     }
 }
 
 /// Takes every secret that `server` needs. What is stale or wrong with the cache is said on stderr.
+/// `also` is asked for along with it where anything must be asked for.
 ///
 /// # Errors
 ///
@@ -69,7 +75,7 @@ pub fn take(
 ) -> Result<Released, Failure> {
     let wanted: Vec<SecretRef> = server.references().into_iter().cloned().collect();
     if wanted.is_empty() {
-        return Ok(Released { answers: Vec::new(), refresh_due: false });
+        return Ok(Released { answers: Vec::new(), lookups: None, refresh_due: false });
     }
     let Taken { answers, refresh_due, problem, .. } = supply.take(&Ask {
         wanted: &wanted,
@@ -94,7 +100,7 @@ pub fn take(
             ));
         }
     }
-    Ok(Released { answers, refresh_due })
+    Ok(Released { answers, lookups: None, refresh_due })
 }
 
 /// What is wrong with the cache, in one line: it is no reason not to start.
@@ -302,6 +308,7 @@ mod tests {
                 answer("op://V/I/f", secret(), From::Stale),
                 answer("local://k", secret(), From::Local),
             ],
+            lookups: None,
             refresh_due: false,
         };
         let record = released.record(&"files".parse().unwrap());
@@ -331,10 +338,7 @@ mod tests {
         assert_eq!(error.to_string(), expected);
         assert_eq!(error.record().references[0].from, "unreachable");
         assert_eq!(Failure::from(error).exit, Exit::Denied);
-        let one = NotReleased::new(
-            &server(),
-            vec![answer("op://V/I/f", Err(why), From::Provider)],
-        );
+        let one = NotReleased::new(&server(), vec![answer("op://V/I/f", Err(why), From::Provider)]);
         let failure = Failure::from(one);
         assert_eq!(failure.exit, Exit::Unavailable);
         assert_eq!(failure.hint.unwrap(), "try again when it can be reached");
