@@ -1,6 +1,7 @@
 //! `strongroom mcp`: the MCP servers that there are, and which of them are on.
 
 mod add;
+mod import;
 mod list;
 mod remove;
 mod show;
@@ -29,6 +30,7 @@ enum Command {
     List(list::Args),
     Show(show::Args),
     Add(Box<add::Args>),
+    Import(Box<import::Args>),
     Remove(remove::Args),
     Enable(switch::EnableArgs),
     Disable(switch::DisableArgs),
@@ -40,6 +42,7 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
         Command::List(args) => list::run(args, host, *output),
         Command::Show(args) => show::run(args, host, *output),
         Command::Add(args) => add::run(args, host, *output),
+        Command::Import(args) => import::run(args, host, *output),
         Command::Remove(args) => remove::run(args, host, *output),
         Command::Enable(args) => switch::enable(args, host, *output),
         Command::Disable(args) => switch::disable(args, host, *output),

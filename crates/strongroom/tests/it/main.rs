@@ -15,6 +15,7 @@ mod machine_import;
 #[cfg(target_os = "linux")]
 mod machine_key;
 mod machine_service;
+mod mcp_import;
 mod provider;
 mod registry;
 mod sandbox;
