@@ -89,7 +89,7 @@ pub(crate) struct Base(Url);
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { connect: Duration::from_secs(5), total: Duration::from_secs(10), body: 16 << 20 }
+        Self { connect: Duration::from_secs(5), total: Duration::from_secs(15), body: 16 << 20 }
     }
 }
 

@@ -10,4 +10,5 @@ pub mod oracle;
 pub mod provider;
 #[cfg(target_os = "linux")]
 pub mod secret_service;
+pub mod standins;
 pub mod upstream;

@@ -8,6 +8,7 @@ mod age;
 mod bws;
 mod cache;
 mod flight;
+mod http;
 #[cfg(unix)]
 mod keepass;
 #[cfg(target_os = "linux")]
