@@ -180,7 +180,8 @@ fn broken(error: &reqwest::Error) -> Failure {
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {
         let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        if error.is::<rustls::Error>() || inner.is_some_and(|error| error.is::<rustls::Error>()) {
+        let is_wrapped = matches!(inner, Some(error) if error.is::<rustls::Error>());
+        if is_wrapped || error.is::<rustls::Error>() {
             return Failure::unreachable(
                 "its certificate is not trusted (`ca_file` names an authority of your own)",
             );

@@ -51,7 +51,7 @@ pub struct Asked<'a> {
 
 impl StandIn {
     /// Vault with KV 2 at `secret` and KV 1 at `team/old`. The token is `canary-root`, or is given
-    /// for the AppRole `role` with `canary-secret-id`.
+    /// for the `AppRole` `role` with `canary-secret-id`.
     pub async fn vault() -> Self {
         Self::start(vault).await
     }

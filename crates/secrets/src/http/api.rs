@@ -78,7 +78,9 @@ pub(crate) async fn answer<A: Api>(
     if !asked.is_empty()
         && let Err(failure) = ask(api, &mut asked).await
     {
-        asked.values_mut().for_each(|found| *found = Err(failure.clone()));
+        for found in asked.values_mut() {
+            *found = Err(failure.clone());
+        }
     }
     let secret = |key: &Result<A::Key, Failure>, reference: &SecretRef| {
         let key = key.as_ref().map_err(Failure::clone)?;

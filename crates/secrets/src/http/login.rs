@@ -72,6 +72,11 @@ pub(crate) struct Login {
     pub seconds: u64,
 }
 
+/// A token is not used to its last second: a request takes time.
+const MARGIN: u64 = 30;
+
+const FOR_EVER: u64 = u32::MAX as u64;
+
 impl Logins {
     pub(crate) fn new(clock: &Arc<dyn Clock>) -> Self {
         Self { clock: Arc::clone(clock), kept: Mutex::new(None) }
@@ -91,9 +96,6 @@ impl Logins {
             return Ok(Pass::remembered(token));
         }
         let Login { token, seconds } = login.await?;
-        // Not to the last second: a request takes time.
-        const MARGIN: u64 = 30;
-        const FOR_EVER: u64 = u32::MAX as u64;
         let seconds = if seconds == 0 { FOR_EVER } else { seconds.saturating_sub(MARGIN) };
         let token = Arc::new(token);
         let until = self.clock.monotonic().saturating_add(Duration::from_secs(seconds));

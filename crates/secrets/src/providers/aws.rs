@@ -207,24 +207,22 @@ impl Aws {
         OffsetDateTime::from(self.context.clock.now())
     }
 
+    /// The address of the service in `region`, which becomes part of a host's name: nothing else
+    /// may be in it.
+    fn regional(&self, region: &str) -> Result<Base, Failure> {
+        let word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        if !region.bytes().all(word) {
+            return Err(Failure::unset(self.service.scheme, "a region that there is", "region"));
+        }
+        let end = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
+        Base::known(&format!("https://{}.{region}.{end}", self.service.name))
+    }
+
     async fn signer(&self) -> Result<Signer, Failure> {
         let scheme = self.service.scheme;
         let region = self.keys.region(&self.context);
         let region = region.ok_or_else(|| Failure::unset(scheme, "the region", "region"))?;
-        let base = match &self.endpoint {
-            Some(base) => base.clone(),
-            None => {
-                // The region becomes part of a host's name: nothing else may be in it.
-                let word =
-                    |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-                if !region.bytes().all(word) {
-                    return Err(Failure::unset(scheme, "a region that there is", "region"));
-                }
-                let end =
-                    if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
-                Base::known(&format!("https://{}.{region}.{end}", self.service.name))?
-            }
-        };
+        let base = self.endpoint.clone().map_or_else(|| self.regional(&region), Ok)?;
         let keys = self.keys.pair(scheme, &self.context).await?;
         Ok(Signer { session: self.http.session()?, base, region, keys })
     }
@@ -285,7 +283,8 @@ impl Signer {
 #[serde(rename_all = "PascalCase")]
 struct Values<'a> {
     #[serde(borrow, default)]
-    secret_values: Vec<Value<'a>>,
+    #[serde(rename = "SecretValues")]
+    secrets: Vec<Value<'a>>,
     #[serde(default)]
     errors: Vec<Refused>,
     #[serde(borrow, default)]
@@ -304,8 +303,8 @@ struct Value<'a> {
     secret_string: Option<Hidden<'a>>,
     #[serde(borrow, default)]
     secret_binary: Option<Hidden<'a>>,
-    #[serde(borrow, default)]
-    value: Option<Hidden<'a>>,
+    #[serde(borrow, default, rename = "Value")]
+    text: Option<Hidden<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -335,7 +334,7 @@ impl Found {
             return Ok(Self(found));
         }
         let values: Values<'_> = body.read()?;
-        for value in values.secret_values.iter().chain(&values.parameters) {
+        for value in values.secrets.iter().chain(&values.parameters) {
             let is_it = |name: &&String| **name == value.name || Some(*name) == value.arn.as_ref();
             for name in names.iter().filter(is_it) {
                 found.insert(name.clone(), value.content());
@@ -357,7 +356,7 @@ impl Found {
 
 impl Value<'_> {
     fn content(&self) -> Result<Body, Failure> {
-        if let Some(text) = self.secret_string.or(self.value) {
+        if let Some(text) = self.secret_string.or(self.text) {
             return Ok(Body::of(&text.secret()?));
         }
         let binary = self.secret_binary.ok_or(Failure::Unusable("it is empty"))?;

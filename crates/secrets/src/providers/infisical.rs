@@ -124,12 +124,12 @@ impl Api for Infisical {
         let list: List<'_> = body.read()?;
         // What a folder imports counts where it has none of its own; the last import wins.
         let imported = list.imports.iter().rev().flat_map(|import| &import.secrets);
-        let found = list.secrets.iter().chain(imported).find(|entry| entry.secret_key == name);
+        let found = list.secrets.iter().chain(imported).find(|entry| entry.key == name);
         let entry = found.ok_or(Failure::NotFound)?;
-        if entry.secret_value_hidden {
+        if entry.is_hidden {
             return Err(Failure::Denied("our identity may see its name and not its value"));
         }
-        entry.secret_value.secret()
+        entry.value.secret()
     }
 }
 
@@ -148,13 +148,13 @@ struct Import<'a> {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
 struct Entry<'a> {
-    secret_key: String,
-    #[serde(borrow)]
-    secret_value: Hidden<'a>,
-    #[serde(default)]
-    secret_value_hidden: bool,
+    #[serde(rename = "secretKey")]
+    key: String,
+    #[serde(rename = "secretValue", borrow)]
+    value: Hidden<'a>,
+    #[serde(rename = "secretValueHidden", default)]
+    is_hidden: bool,
 }
 
 #[derive(Deserialize)]

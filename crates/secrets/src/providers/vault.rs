@@ -1,4 +1,4 @@
-//! `vault://MOUNT/PATH#FIELD`: the KV engines of HashiCorp Vault and of OpenBao, versions 1 and 2.
+//! `vault://MOUNT/PATH#FIELD`: the KV engines of `HashiCorp` Vault and of `OpenBao`, versions 1 and 2.
 //!
 //! One request for each path, whatever number of its fields is wanted. Which version a mount has is
 //! asked once (`sys/internal/ui/mounts`, as Vault's own command does) and remembered, because with
@@ -42,6 +42,9 @@ pub(super) const FIELDS: &[Field] = &[
     Field { name: "kv", kind: Kind::Text, about: "`1` or `2`; asked for where it is not set" },
     CA_FILE,
 ];
+
+/// The longest token in a file.
+const LONGEST: usize = 16 << 10;
 
 const SCHEME: &str = "vault";
 
@@ -366,7 +369,6 @@ impl Vault {
         if let Some(token) = variable.get(SCHEME, &self.context).await? {
             return Ok(Some(token));
         }
-        const LONGEST: usize = 16 << 10;
         let path: PathBuf = self.context.home.join(".vault-token");
         let Ok(file) = open_private(&path) else { return Ok(None) };
         let Ok(mut bytes) = read(&file, &path, LONGEST) else { return Ok(None) };
