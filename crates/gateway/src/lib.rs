@@ -11,11 +11,14 @@
 //! - [`transport`]: [`stdio`] and [`http`].
 //! - [`launcher`]: what a server is started with; pure.
 //! - [`registry`]: MCP servers from every source.
+//! - [`pin`]: the package that a server's command line asks for, and whether what was installed for it is
+//!   as it was.
 //!
 //! Who calls is told by the transport and by nothing in a message: what a client says of itself is
 //! a label in the audit.
 
 pub mod launcher;
+pub mod pin;
 mod protocol;
 pub mod registry;
 mod session;

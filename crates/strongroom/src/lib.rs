@@ -25,6 +25,7 @@ pub mod import;
 pub mod keys;
 pub mod output;
 pub mod paths;
+pub mod pins;
 pub mod providers;
 pub mod release;
 pub mod scan;

@@ -265,6 +265,11 @@ impl Home {
         })
     }
 
+    /// What was installed for pinned servers: a folder each.
+    pub fn servers_dir(&self) -> PathBuf {
+        self.file(&self.share, "servers")
+    }
+
     /// The audit: one file a day.
     pub fn audit_dir(&self) -> PathBuf {
         self.file(&self.state, "audit")

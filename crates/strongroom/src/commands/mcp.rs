@@ -3,6 +3,7 @@
 mod add;
 mod import;
 mod list;
+mod pin;
 mod remove;
 mod show;
 mod switch;
@@ -34,6 +35,7 @@ enum Command {
     Remove(remove::Args),
     Enable(switch::EnableArgs),
     Disable(switch::DisableArgs),
+    Pin(pin::Args),
 }
 
 /// Runs the command.
@@ -46,6 +48,7 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
         Command::Remove(args) => remove::run(args, host, *output),
         Command::Enable(args) => switch::enable(args, host, *output),
         Command::Disable(args) => switch::disable(args, host, *output),
+        Command::Pin(args) => pin::run(args, host, *output),
     }
 }
 

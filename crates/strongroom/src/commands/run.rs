@@ -20,7 +20,7 @@ use crate::failure::{Exit, Failure};
 use crate::output::Output;
 use crate::release::{self, Journal, Released};
 use crate::servers::{self, Places};
-use crate::{envfile, supply};
+use crate::{envfile, pins, supply};
 
 /// Start an MCP server with exactly its own secrets
 ///
@@ -65,7 +65,12 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<ExitCode, Failur
         return Err(off(&server.name));
     }
     let stdio = program(server)?;
-    warn_if_unpinned(entry, stdio, output);
+    // Before any secret is asked for.
+    let pinned = pins::apply(&home, server)?;
+    if pinned.is_none() {
+        warn_if_unpinned(entry, stdio, output);
+    }
+    let stdio = pinned.as_ref().unwrap_or(stdio);
 
     let journal = Journal { host, home: &home, output: &output, on_failure: config.audit };
     let (released, stdio) = match server.delivery {

@@ -12,7 +12,7 @@ use crate::environment::Host;
 use crate::failure::Failure;
 use crate::output::{Output, Report, Style};
 use crate::servers::edit;
-use crate::{admin, home};
+use crate::{admin, home, pins};
 
 /// Remove an MCP server from your configuration, and the secrets that were stored for it
 #[derive(Debug, clap::Args)]
@@ -53,6 +53,7 @@ pub(super) fn run(args: &Args, host: &Host, output: Output) -> Result<(), Failur
     admin::record(host, &home, "server.remove", name.as_str())?;
     // The server first: a secret without a server harms nobody.
     editor.save()?;
+    pins::remove(&home, &name)?;
     let mut secrets = 0;
     if !args.keep_secrets {
         for stored in vault.list()? {
