@@ -51,6 +51,7 @@ enum Command {
     Trust(commands::trust::Args),
     Run(commands::run::Args),
     Env(commands::env::Args),
+    Secrets(commands::secrets::Args),
     Logs(commands::logs::Args),
     Audit(commands::audit::Args),
     Policy(commands::policy::Args),
@@ -96,6 +97,7 @@ impl Args {
             Some(Command::Policy(args)) => commands::policy::run(&args, host, output),
             Some(Command::Principal(args)) => commands::principal::run(&args, host, output),
             Some(Command::Env(args)) => commands::env::run(&args, host, output),
+            Some(Command::Secrets(args)) => commands::secrets::run(&args, host, output),
             Some(Command::Provider(args)) => commands::provider::run(&args, host, output),
         }
         .map(|()| ExitCode::SUCCESS)

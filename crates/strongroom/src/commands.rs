@@ -22,6 +22,7 @@ pub mod remove;
 pub mod restore;
 pub mod run;
 pub mod scan;
+pub mod secrets;
 pub mod serve;
 pub mod service;
 pub mod show;

@@ -154,6 +154,30 @@ fn from_variable(host: &Host, variable: &str) -> Result<Vec<u8>, Failure> {
     Ok(value.as_encoded_bytes().to_vec())
 }
 
+/// A secret that may be any text, of several lines too: from stdin, or typed where nobody sees it.
+pub fn secret(host: &Host, stdin: bool, prompt: &str) -> Result<Secret, Failure> {
+    let value = if stdin {
+        let mut bytes = read_stdin()?;
+        strip_line_end(&mut bytes);
+        bytes
+    } else if host.terminals.stdin {
+        let typed = rpassword::prompt_password(format!("Secret ({prompt}; not shown): "));
+        typed.or_else(none_typed)?.into_bytes()
+    } else {
+        return Err(Failure::usage("there is no terminal to ask for the secret at")
+            .hint("give it by `--key-stdin`"));
+    };
+    let secret = Secret::new(value);
+    if secret.is_empty() {
+        return Err(Failure::failed("the secret is empty, so nothing was changed")
+            .hint("paste it at the prompt, or give it by `--key-stdin`"));
+    }
+    if secret.len() > LARGEST {
+        return Err(Failure::failed("the secret is larger than 1 MiB"));
+    }
+    Ok(secret)
+}
+
 fn read_stdin() -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::with_capacity(64 << 10);
     io::stdin().lock().take(LARGEST as u64 + 2).read_to_end(&mut bytes).map_err(Failure::failed)?;

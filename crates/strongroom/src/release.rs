@@ -208,10 +208,8 @@ impl NotReleased {
         }
     }
 
-    /// Denied where a provider says so; otherwise nothing could be done.
     fn exit(&self) -> Exit {
-        let denied = |error: &ResolveError| matches!(error, ResolveError::Denied { .. });
-        if self.missing().any(|(_, error)| denied(error)) {
+        if self.missing().any(|(_, error)| exit_of(error) == Exit::Denied) {
             Exit::Denied
         } else {
             Exit::Unavailable
@@ -255,6 +253,14 @@ impl std::convert::From<NotReleased> for Failure {
     fn from(error: NotReleased) -> Self {
         let (exit, hint) = (error.exit(), error.hint());
         Self::new(exit, error).maybe_hint(hint)
+    }
+}
+
+/// Denied where a provider, or what a secret was stored for, says so; otherwise nothing could be done.
+pub fn exit_of(error: &ResolveError) -> Exit {
+    match error {
+        ResolveError::Denied { .. } => Exit::Denied,
+        _ => Exit::Unavailable,
     }
 }
 

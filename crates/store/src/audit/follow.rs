@@ -15,6 +15,8 @@ use super::segment;
 pub struct Filter {
     /// Of this service.
     pub service: Option<String>,
+    /// Of this MCP server.
+    pub server: Option<String>,
     /// Of this principal.
     pub principal: Option<String>,
     /// Refusals only.
@@ -80,6 +82,7 @@ impl Filter {
             wanted.as_deref().is_none_or(|wanted| record.text(field) == Some(wanted))
         };
         is("service", &self.service)
+            && is("server", &self.server)
             && is("principal", &self.principal)
             && (!self.denied || record.text("decision") == Some("deny"))
             && self.since.is_none_or(|since| {

@@ -27,6 +27,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 #[command(after_help = "Examples:
   strongroom logs -f
   strongroom logs --service stripe --denied --since 1h
+  strongroom logs --server files
   strongroom logs --json --since 2026-03-15T00:00:00Z")]
 pub struct Args {
     /// Go on, and show what comes
@@ -35,6 +36,9 @@ pub struct Args {
     /// Only this service
     #[arg(long, value_name = "NAME")]
     service: Option<String>,
+    /// Only this MCP server
+    #[arg(long, value_name = "NAME")]
+    server: Option<String>,
     /// Only this principal
     #[arg(long, value_name = "NAME")]
     principal: Option<String>,
@@ -58,6 +62,7 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
         .map_err(|error| Failure::from(error).maybe_hint(Some("run `strongroom init`")))?;
     let filter = Filter {
         service: args.service.clone(),
+        server: args.server.clone(),
         principal: args.principal.clone(),
         denied: args.denied,
         since: args.since.map(|since| since.time(&*host.clock)),

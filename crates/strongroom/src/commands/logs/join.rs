@@ -81,6 +81,38 @@ impl Entry {
         self.0.get(field)?.as_u64()
     }
 
+    /// Whether secrets were released or fetched, or a server did not get its own.
+    fn is_about_secrets(&self) -> bool {
+        matches!(self.text_of("kind").as_deref(), Some("release" | "refresh"))
+            || self.0.contains_key("server")
+    }
+
+    /// `3 secrets released | 1 stale`, `2 secrets fetched`, `BLOCKED | secret unavailable`.
+    fn secrets(&self, style: Style) -> Vec<String> {
+        let count = match self.number("count").unwrap_or_default() {
+            1 => "1 secret".to_owned(),
+            count => format!("{count} secrets"),
+        };
+        let failed = |lookup: &&Value| {
+            let from = lookup.get("from").and_then(Value::as_str).unwrap_or_default();
+            !matches!(from, "cache" | "provider" | "stale" | "local" | "file")
+        };
+        let lookups = self.0.get("references").and_then(Value::as_array);
+        let failed = lookups.map_or(0, |lookups| lookups.iter().filter(failed).count());
+        match self.text_of("kind").as_deref() {
+            Some("release") => {
+                let stale = self.number("stale").filter(|stale| *stale > 0);
+                let stale = stale.map(|stale| style.yellow(&format!("{stale} stale")));
+                [Some(format!("{count} released")), stale].into_iter().flatten().collect()
+            }
+            Some("refresh") => {
+                let failed = (failed > 0).then(|| style.red(&format!("{failed} failed")));
+                [Some(format!("{count} asked for")), failed].into_iter().flatten().collect()
+            }
+            _ => self.ending(style),
+        }
+    }
+
     /// How it ended: status or BLOCKED, and what there is to add.
     fn ending(&self, style: Style) -> Vec<String> {
         let duration = self.number("duration_ms").map(|ms| format!("{ms}ms"));
@@ -120,6 +152,10 @@ impl Report for Entry {
             parts.push(if found { "serve" } else { "cli" }.to_owned());
             parts.extend(self.text_of("subject"));
             parts.extend(act);
+        } else if self.is_about_secrets() {
+            parts.push("run".to_owned());
+            parts.extend(self.text_of("server"));
+            parts.extend(self.secrets(style));
         } else {
             let principal = self.text_of("principal").unwrap_or_else(|| "nobody".to_owned());
             parts.push(format!("agent:{principal}"));
