@@ -1,472 +1,278 @@
-//! The MCP clients that Strongroom can be connected to.
-//!
-//! Clients are data (`clients.toml`): where each keeps its servers on which system, under which
-//! key, and what an entry looks like. The code here turns that data into paths and entries and
-//! knows no client by name.
-
-pub mod change;
-pub mod declared;
-pub mod edit;
-pub mod entries;
-pub mod file;
-pub mod survey;
-
-mod table;
+//! A change of one client's configuration: planned, shown or made, and reported.
 
 use std::path::{Path, PathBuf};
 
-use serde_json::{Map, Value, json};
-use strongroom_model::secret::Secret;
+use serde::Serialize;
+use serde_json::Value;
+use strongroom_clients::edit::{self, EditError};
+use strongroom_clients::entries::Servers;
+use strongroom_clients::file::{ConfigFile, FileError};
+use strongroom_clients::scan;
+use strongroom_clients::survey::{Connection, connection, runs};
+use strongroom_clients::{Client, ClientError, ENTRY};
+use strongroom_model::display::DisplaySafe;
 
-use crate::paths::{Environment, Os};
-use edit::{Entry, Format, Place, Step};
-use table::Raw;
+use crate::commands::shown;
+use crate::environment::Host;
+use crate::failure::Failure;
+use crate::output::{Report, Style};
 
-pub use table::all;
+/// How often a file that its client keeps writing is read again.
+const ATTEMPTS: u32 = 5;
 
-/// The name of our entry in every client's file. Short, since clients prefix tool names with it.
-pub const ENTRY: &str = "strongroom";
-
-/// The variable with which an entry says that Strongroom's home is not where the platform implies.
-pub const HOME: &str = "STRONGROOM_HOME";
-
-/// A client.
-#[derive(Debug)]
-pub struct Client {
-    /// What a person types, and the name of the principal that it is connected as.
-    pub name: String,
-    raw: Raw,
+/// What happens to our entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// It is written.
+    Connect,
+    /// It is removed.
+    Disconnect,
 }
 
-/// How a client reaches Strongroom.
-pub enum Link<'a> {
-    /// It starts this program and talks to it over its standard streams.
-    Stdio {
-        /// The absolute path of the program.
-        command: &'a str,
-        /// Its arguments.
-        args: &'a [&'a str],
-        /// The home to use, where it is not the one that the platform implies.
-        home: Option<&'a str>,
-    },
-    /// It sends requests to a `serve --http` that is running.
-    Http {
-        /// The address, with the path.
-        url: &'a str,
-        /// The principal's token; `None` shows a placeholder instead.
-        token: Option<&'a Secret>,
-    },
+/// The file that is to be changed.
+pub struct Target {
+    client: &'static Client,
+    path: PathBuf,
 }
 
-/// A client that cannot be connected in the way that was asked for.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ClientError {
-    /// It has no remote entries in its file.
-    #[error("{title} takes no HTTP server in its configuration file")]
-    NoHttp {
-        /// The client.
-        title: String,
-    },
-    /// It has no file of its own in a project.
-    #[error("{title} has no configuration file of its own in a project")]
-    NoProject {
-        /// The client.
-        title: String,
-    },
-    /// The variables that its path is made of are not set.
-    #[error(
-        "the place of {title}'s configuration file is not known: the home directory is not set"
-    )]
-    NoPlace {
-        /// The client.
-        title: String,
-    },
-}
-
-/// A server in a client's file.
-#[derive(Clone, Debug)]
-pub struct Server<'a> {
-    /// The name that the client knows it by.
-    pub name: String,
-    /// The way to its entry.
-    pub path: Vec<Step>,
-    /// The entry.
-    pub entry: &'a Value,
-}
-
-/// The client of this name.
-pub fn find(name: &str) -> Option<&'static Client> {
-    all().iter().find(|client| client.name == name)
-}
-
-impl Client {
-    /// Its name in prose.
-    pub fn title(&self) -> &str {
-        &self.raw.title
-    }
-
-    /// The language of its file.
-    pub fn format(&self) -> Format {
-        self.raw.format
-    }
-
-    /// What a person does for the client to see the change.
-    pub fn then(&self) -> &str {
-        &self.raw.then
-    }
-
-    /// What its file in a project is called, relative to the project.
-    pub fn project_name(&self) -> Option<&str> {
-        self.raw.project.as_deref()
-    }
-
-    /// The user's configuration file, which need not exist.
-    pub fn user_file(&self, environment: &Environment) -> Result<PathBuf, ClientError> {
-        let file = self.raw.file(environment);
-        let file = file.ok_or_else(|| ClientError::NoPlace { title: self.raw.title.clone() })?;
-        if file.exists() {
-            return Ok(file);
-        }
-        let other = self.raw.others(environment).into_iter().find(|other| other.exists());
-        Ok(other.unwrap_or(file))
-    }
-
-    /// The user's configuration files that exist.
-    pub fn user_files(&self, environment: &Environment) -> Vec<PathBuf> {
-        let all = self.raw.file(environment).into_iter().chain(self.raw.others(environment));
-        all.filter(|file| file.exists()).collect()
-    }
-
-    /// The configuration file of the project at `directory`.
-    pub fn project_file(&self, os: Os, directory: &Path) -> Result<PathBuf, ClientError> {
-        let file = self.raw.project.as_deref();
-        let file = file.ok_or_else(|| ClientError::NoProject { title: self.raw.title.clone() })?;
-        Ok(os.join(directory.as_os_str(), file))
-    }
-
-    /// The places of which one exists where the client is installed.
-    pub fn detect(&self, environment: &Environment) -> Vec<PathBuf> {
-        self.raw.detect(environment)
-    }
-
-    /// Where the entry of the server `name` stands in `document`, or would stand.
-    pub fn place(&self, document: &Value, name: &str) -> Place {
-        let mut path = self.way(document);
-        path.push(self.step(name));
-        Place { format: self.raw.format, path, start: self.raw.start.clone() }
-    }
-
-    /// The same for the entry at `path`.
-    pub fn place_at(&self, path: &[Step]) -> Place {
-        Place { format: self.raw.format, path: path.to_vec(), start: self.raw.start.clone() }
-    }
-
-    /// The entry of the server `name`.
-    pub fn entry_of<'a>(&self, document: &'a Value, name: &str) -> Option<&'a Value> {
-        edit::at(document, &self.place(document, name).path)
-    }
-
-    /// Every server in `document`.
-    pub fn servers<'a>(&self, document: &'a Value) -> Vec<Server<'a>> {
-        let mut ways = vec![self.way(document)];
-        for path in &self.raw.also {
-            let mut found = vec![Vec::new()];
-            for step in path.split('/') {
-                found = found.iter().flat_map(|way| below(document, way, step)).collect();
-            }
-            ways.extend(found);
-        }
-        ways.iter().flat_map(|way| servers_at(document, way)).collect()
-    }
-
-    /// The way to the servers.
-    fn way(&self, document: &Value) -> Vec<Step> {
-        let steps = |keys: &[String]| keys.iter().cloned().map(Step::Key).collect::<Vec<_>>();
-        let way = steps(self.raw.key.keys());
-        let is_there = |way: &[Step]| edit::at(document, way).is_some_and(Value::is_object);
-        match &self.raw.older {
-            Some(older) if !is_there(&way) && is_there(&steps(older.keys())) => steps(older.keys()),
-            _ => way,
-        }
-    }
-
-    fn step(&self, name: &str) -> Step {
-        if self.raw.list { Step::Named(name.to_owned()) } else { Step::Key(name.to_owned()) }
-    }
-
-    /// The entry `name` that makes the client use Strongroom.
-    pub fn entry(&self, name: &str, link: &Link<'_>) -> Result<Entry, ClientError> {
-        let fields = &self.raw.fields;
-        let no_http = || ClientError::NoHttp { title: self.raw.title.clone() };
-        let mut entry = Entry { environment: fields.env.clone(), ..Entry::default() };
-        let other = match link {
-            Link::Stdio { command, args, home } => {
-                entry.fields.clone_from(&self.raw.stdio);
-                if fields.argv {
-                    let words: Vec<&str> = [command].into_iter().chain(*args).copied().collect();
-                    entry.fields.insert(fields.command.clone(), json!(words));
-                } else {
-                    entry.fields.insert(fields.command.clone(), json!(command));
-                    entry.fields.insert(fields.args.clone(), json!(args));
-                }
-                if let Some(home) = home {
-                    entry.fields.insert(fields.env.clone(), json!({ HOME: home }));
-                }
-                let headers = fields.headers.keys().first().cloned().unwrap_or_default();
-                let own = vec![fields.url.clone(), headers];
-                own.into_iter().chain(self.raw.http.iter().flat_map(Map::keys).cloned()).collect()
-            }
-            Link::Http { url, token } => {
-                entry.fields = self.raw.http.clone().ok_or_else(no_http)?;
-                let token = token.map_or("(a new token)".into(), |token| {
-                    String::from_utf8_lossy(token.expose())
-                });
-                let headers = json!({"Authorization": format!("Bearer {token}")});
-                let (first, rest) = fields.headers.keys().split_first().ok_or_else(no_http)?;
-                let headers = rest.iter().rev().fold(headers, |value, key| json!({ key: value }));
-                entry.fields.insert(fields.url.clone(), json!(url));
-                entry.fields.insert(first.clone(), headers);
-                let own = [fields.command.clone(), fields.args.clone()];
-                own.into_iter().chain(self.raw.stdio.keys().cloned()).collect::<Vec<_>>()
-            }
+impl Target {
+    /// The user's file of `client`, or that of the project in the current directory.
+    pub fn locate(client: &'static Client, host: &Host, project: bool) -> Result<Self, Failure> {
+        let path = if project {
+            client.project_file(host.environment.os, &host.directory)?
+        } else {
+            client.user_file(&host.environment)?
         };
-        if let Some(field) = fields.name.as_deref().or(self.raw.list.then_some("name")) {
-            entry.fields.insert(field.to_owned(), json!(name));
+        Ok(Self { client, path })
+    }
+
+    /// The file of `client` in the project in the current directory, if there is one and it is not
+    /// the user's as well.
+    pub fn in_project(client: &'static Client, host: &Host) -> Option<Self> {
+        let target = Self::locate(client, host, true).ok()?;
+        let there = std::fs::canonicalize(&target.path).ok()?;
+        let user = client.user_file(&host.environment).ok();
+        let user = user.and_then(|path| std::fs::canonicalize(path).ok());
+        (user.as_ref() != Some(&there)).then_some(target)
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Refuses where nothing says that the client is on this machine.
+    pub fn check_installed(&self, host: &Host) -> Result<(), Failure> {
+        let places = self.client.detect(&host.environment);
+        if self.path.exists() || places.iter().any(|place| place.exists()) {
+            return Ok(());
         }
-        entry.fresh.clone_from(&self.raw.fresh);
-        entry.without = other.into_iter().filter(|key| !entry.fields.contains_key(key)).collect();
-        Ok(entry)
+        let places: Vec<String> =
+            places.iter().map(|place| shown(place, &host.environment)).collect();
+        let places = places.join(" and ");
+        let problem = format!("{} is not on this machine", self.client.title());
+        Err(Failure::failed(problem)
+            .hint(format!("there is no {places}; `--force` writes its configuration all the same")))
+    }
+
+    /// Where it connects to now, and the bearer token that it uses to do so.
+    pub fn connection(&self) -> Result<(Option<Connection>, Option<String>), Failure> {
+        let text = ConfigFile::read(&self.path)?.text.unwrap_or_default();
+        let document = self.parse(&text)?;
+        let entry = self.client.entry_of(&document, ENTRY);
+        let headers = entry.map(|entry| self.client.declared(entry).headers).unwrap_or_default();
+        let header = headers.get("Authorization");
+        let token = header.and_then(|value| value.strip_prefix("Bearer "));
+        Ok((connection(self.client, &document), token.map(ToOwned::to_owned)))
+    }
+
+    /// Whether there is anything of ours in it.
+    pub fn is_ours(&self) -> Result<bool, Failure> {
+        let text = ConfigFile::read(&self.path)?.text.unwrap_or_default();
+        let document = self.parse(&text)?;
+        let servers = self.client.servers(&document);
+        let is_connected = connection(self.client, &document).is_some();
+        Ok(is_connected || !runs(self.client, &servers).is_empty())
+    }
+
+    fn parse(&self, text: &str) -> Result<Value, Failure> {
+        edit::read(self.client.format(), text).map_err(|error| self.broken(&error))
+    }
+
+    /// Removes our entries: that of the broker, and those that run a server through us.
+    pub fn remove(&self, host: &Host, dry_run: bool) -> Result<Done, Failure> {
+        let remove = |text: &str| {
+            let document = edit::read(self.client.format(), text)?;
+            let mut text = edit::remove(text, &self.client.place(&document, ENTRY))?;
+            for server in self.client.servers(&document) {
+                if self.client.declared(server.entry).is_plain_run() {
+                    text = edit::remove(&text, &self.client.place_at(&server.path))?;
+                }
+            }
+            Ok(text)
+        };
+        self.change(Action::Disconnect, host, dry_run, false, remove)
+    }
+
+    /// Edits the file, again if its client writes it meanwhile. It becomes readable by its owner
+    /// alone where `private`.
+    pub fn change(
+        &self,
+        action: Action,
+        host: &Host,
+        dry_run: bool,
+        private: bool,
+        edit: impl Fn(&str) -> Result<String, EditError>,
+    ) -> Result<Done, Failure> {
+        let mut attempt = 1;
+        loop {
+            let file = ConfigFile::read(&self.path)?;
+            let before = file.text.clone().unwrap_or_default();
+            let after = edit(&before).map_err(|error| self.broken(&error))?;
+            let mut done = Done {
+                action,
+                client: self.client,
+                shown: shown(&file.path, &host.environment),
+                file: file.path.clone(),
+                changed: before != after,
+                backup: None,
+                diff: None,
+                servers: Servers::default(),
+            };
+            if dry_run {
+                done.diff = Some(diff(self.client, &done.shown, &before, &after));
+                return Ok(done);
+            }
+            if !done.changed {
+                return Ok(done);
+            }
+            if file.text.is_none() {
+                make_parent(&file.path)?;
+            }
+            match file.replace(&after, private, host.clock.now()) {
+                Err(FileError::Changed { .. }) if attempt < ATTEMPTS => attempt += 1,
+                Err(error) => return Err(error.into()),
+                Ok(backup) => {
+                    done.backup = backup;
+                    return Ok(done);
+                }
+            }
+        }
+    }
+
+    fn broken(&self, error: &EditError) -> Failure {
+        Failure::failed(format!("{}: {error}", self.path.display()))
+            .hint("nothing was changed; put the file right and try again")
     }
 }
 
-/// The ways of one more step; `*` is any key.
-fn below(document: &Value, way: &[Step], step: &str) -> Vec<Vec<Step>> {
-    let at = edit::at(document, way).and_then(Value::as_object);
-    let keys = at.into_iter().flat_map(Map::keys);
-    let fitting = keys.filter(|key| step == "*" || step == key.as_str());
-    fitting.map(|key| [way, &[Step::Key(key.clone())]].concat()).collect()
+impl From<FileError> for Failure {
+    fn from(error: FileError) -> Self {
+        Self::failed(error)
+    }
 }
 
-fn servers_at<'a>(document: &'a Value, way: &[Step]) -> Vec<Server<'a>> {
-    let server = |step: Step, name: &str, entry| Server {
-        name: name.to_owned(),
-        path: [way, &[step]].concat(),
-        entry,
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        let hint = match &error {
+            ClientError::NoHttp { .. } => "leave out `--http`: the client starts Strongroom then",
+            ClientError::NoProject { .. } => "leave out `--project`",
+            ClientError::NoPlace { .. } => "set HOME",
+        };
+        Self::usage(error).hint(hint)
+    }
+}
+
+fn make_parent(path: &Path) -> Result<(), Failure> {
+    let Some(parent) = path.parent() else { return Ok(()) };
+    std::fs::create_dir_all(parent)
+        .map_err(|source| FileError::Io { path: parent.to_owned(), source }.into())
+}
+
+/// A unified diff, with the secrets of the file hidden: it goes to a terminal or a log.
+pub fn diff(client: &Client, shown: &str, before: &str, after: &str) -> String {
+    let mask = |text: &str| match edit::read(client.format(), text) {
+        Ok(document) => scan::mask(text, &client.servers(&document)),
+        Err(_) => text.to_owned(),
     };
-    match edit::at(document, way) {
-        Some(Value::Object(fields)) => {
-            let fields = fields.iter().filter(|(_, entry)| entry.is_object());
-            fields.map(|(name, entry)| server(Step::Key(name.clone()), name, entry)).collect()
-        }
-        Some(Value::Array(elements)) => {
-            let named = elements.iter().filter_map(|element| {
-                let name = element.get("name").or_else(|| element.get("id"))?.as_str()?;
-                Some(server(Step::Named(name.to_owned()), name, element))
-            });
-            named.collect()
-        }
-        _ => Vec::new(),
+    let (before, after) = (mask(before), mask(after));
+    let diff = similar::TextDiff::from_lines(&before, &after);
+    diff.unified_diff().context_radius(3).header(shown, shown).to_string()
+}
+
+/// A file that was changed, or would be.
+#[derive(Debug)]
+pub struct Done {
+    action: Action,
+    client: &'static Client,
+    file: PathBuf,
+    shown: String,
+    /// Whether the file is another one now, or would be.
+    pub changed: bool,
+    /// The file as it was.
+    pub backup: Option<PathBuf>,
+    /// The change, where it was only to be shown.
+    pub diff: Option<String>,
+    /// What became of the servers that the client starts through us.
+    pub servers: Servers,
+}
+
+impl Done {
+    /// The file, for a person.
+    pub fn shown(&self) -> &str {
+        &self.shown
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+impl Serialize for Done {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeStruct as _;
 
-    fn environment(os: Os, variables: &[(&str, &str)]) -> Environment {
-        Environment::new(os, variables.iter().copied())
+        let mut fields = serializer.serialize_struct("Done", 10)?;
+        fields.serialize_field("action", &self.action)?;
+        fields.serialize_field("client", &self.client.name)?;
+        fields.serialize_field("file", &self.file)?;
+        fields.serialize_field("changed", &self.changed)?;
+        fields.serialize_field("dry_run", &self.diff.is_some())?;
+        fields.serialize_field("backup", &self.backup)?;
+        fields.serialize_field("diff", &self.diff)?;
+        fields.serialize_field("servers", &self.servers.present)?;
+        fields.serialize_field("removed", &self.servers.removed)?;
+        fields.serialize_field("foreign", &self.servers.foreign)?;
+        fields.end()
     }
+}
 
-    #[test]
-    fn every_client_has_a_place_on_every_system() {
-        let linux = environment(Os::Linux, &[("HOME", "/home/ann")]);
-        let macos = environment(Os::Macos, &[("HOME", "/Users/ann")]);
-        let windows = environment(
-            Os::Windows,
-            &[
-                ("USERPROFILE", r"C:\ann"),
-                ("APPDATA", r"C:\ann\Roaming"),
-                ("LOCALAPPDATA", r"C:\ann\Local"),
-            ],
-        );
-        assert_eq!(all().len(), 25);
-        for client in all() {
-            for environment in [&linux, &macos, &windows] {
-                let file = client.user_file(environment).unwrap();
-                assert!(environment.os.is_absolute(file.as_os_str()), "{file:?}");
-                assert!(!client.detect(environment).is_empty(), "{}", client.name);
+impl Report for Done {
+    fn text(&self, style: Style) -> String {
+        let (title, shown) = (self.client.title(), &self.shown);
+        if let Some(diff) = &self.diff {
+            return if self.changed { diff.clone() } else { format!("{shown} stays as it is.\n") };
+        }
+        let (unchanged, changed) = match self.action {
+            Action::Connect => {
+                ("connected already", format!("connected, as the principal `{}`", self.client.name))
             }
-            assert!(client.name.parse::<strongroom_model::principal::Name>().is_ok());
-        }
-    }
-
-    #[test]
-    fn the_files_are_where_the_clients_look() {
-        let ann: &[(&str, &str)] =
-            &[("HOME", "/ann"), ("USERPROFILE", r"C:\ann"), ("APPDATA", r"C:\R")];
-        let moved: &[(&str, &str)] =
-            &[("HOME", "/ann"), ("CLAUDE_CONFIG_DIR", "/cc"), ("XDG_CONFIG_HOME", "/xdg")];
-        let table = [
-            ("claude-code", Os::Linux, ann, "/ann/.claude.json"),
-            ("claude-code", Os::Linux, moved, "/cc/.claude.json"),
-            ("claude-code", Os::Windows, ann, r"C:\ann\.claude.json"),
-            ("claude-desktop", Os::Linux, moved, "/xdg/Claude/claude_desktop_config.json"),
-            (
-                "claude-desktop",
-                Os::Macos,
-                ann,
-                "/ann/Library/Application Support/Claude/claude_desktop_config.json",
-            ),
-            ("claude-desktop", Os::Windows, ann, r"C:\R\Claude\claude_desktop_config.json"),
-            ("cursor", Os::Macos, ann, "/ann/.cursor/mcp.json"),
-            ("vscode", Os::Linux, ann, "/ann/.config/Code/User/mcp.json"),
-            ("vscode", Os::Windows, ann, r"C:\R\Code\User\mcp.json"),
-        ];
-        for (name, os, variables, expected) in table {
-            let file = find(name).unwrap().user_file(&environment(os, variables)).unwrap();
-            assert_eq!(file.as_os_str(), expected, "{name} on {os:?}");
-        }
-    }
-
-    fn value(entry: Entry) -> Value {
-        let mut fields = entry.fresh;
-        fields.extend(entry.fields);
-        Value::Object(fields)
-    }
-
-    #[test]
-    fn entries_have_the_shape_that_each_client_reads() {
-        let stdio = Link::Stdio { command: "/b/strongroom", args: &["run", "x"], home: Some("/h") };
-        let plain = json!({"command": "/b/strongroom", "args": ["run", "x"], "env": {"STRONGROOM_HOME": "/h"}});
-        let with = |more: Value| {
-            let mut entry = plain.clone();
-            entry.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-            entry
+            Action::Disconnect => ("not connected", "disconnected".to_owned()),
         };
-        let home = json!({"STRONGROOM_HOME": "/h"});
-        let table = [
-            ("amp", plain.clone()),
-            ("antigravity", plain.clone()),
-            ("claude-code", with(json!({"type": "stdio"}))),
-            ("claude-desktop", plain.clone()),
-            ("cline", with(json!({"disabled": false}))),
-            ("codex", plain.clone()),
-            ("continue", with(json!({"name": "x"}))),
-            ("copilot", with(json!({"type": "local", "tools": ["*"]}))),
-            ("crush", with(json!({"type": "stdio"}))),
-            ("cursor", plain.clone()),
-            ("droid", with(json!({"type": "stdio", "disabled": false}))),
-            ("gemini", plain.clone()),
-            (
-                "goose",
-                json!({
-                    "type": "stdio", "name": "x", "cmd": "/b/strongroom", "args": ["run", "x"], "envs": home,
-                    "enabled": true, "timeout": 300, "description": "",
-                }),
-            ),
-            ("kimi", plain.clone()),
-            ("kiro", plain.clone()),
-            ("lmstudio", plain.clone()),
-            (
-                "opencode",
-                json!({"type": "local", "command": ["/b/strongroom", "run", "x"], "environment": home}),
-            ),
-            ("qoder", plain.clone()),
-            ("roo", with(json!({"disabled": false}))),
-            ("sema4", with(json!({"transport": "stdio"}))),
-            ("trae", plain.clone()),
-            ("vibe", with(json!({"name": "x", "transport": "stdio"}))),
-            ("vscode", with(json!({"type": "stdio"}))),
-            ("windsurf", plain.clone()),
-            ("zed", with(json!({"source": "custom", "enabled": true}))),
-        ];
-        let names: Vec<&str> = table.iter().map(|(name, _)| *name).collect();
-        assert_eq!(names, all().iter().map(|client| client.name.as_str()).collect::<Vec<_>>());
-        for (name, expected) in table {
-            let client = find(name).unwrap();
-            let entry = value(client.entry("x", &stdio).unwrap());
-            assert_eq!(entry, expected, "{name}");
-            let declared = client.declared(&entry);
-            assert_eq!(declared.runs(), Some("x"), "{name}");
-            assert_eq!(declared.env["STRONGROOM_HOME"], "/h", "{name}");
+        if !self.changed {
+            return format!("{title} is {unchanged}; {shown} was not changed.\n");
         }
-    }
-
-    #[test]
-    fn remote_entries_have_the_shape_that_each_client_reads() {
-        let token = Secret::new(b"sr_canary".to_vec());
-        let url = "http://127.0.0.1:1/mcp";
-        let link = Link::Http { url, token: Some(&token) };
-        let headers = json!({"Authorization": "Bearer sr_canary"});
-        let table = [
-            ("claude-code", json!({"type": "http", "url": url, "headers": headers})),
-            ("vscode", json!({"type": "http", "url": url, "headers": headers})),
-            ("cursor", json!({"url": url, "headers": headers})),
-            ("windsurf", json!({"serverUrl": url, "headers": headers})),
-            ("gemini", json!({"httpUrl": url, "headers": headers})),
-            ("codex", json!({"url": url, "http_headers": headers})),
-            (
-                "continue",
-                json!({
-                    "name": "strongroom", "type": "streamable-http", "url": url,
-                    "requestOptions": {"headers": headers},
-                }),
-            ),
-            (
-                "vibe",
-                json!({
-                    "name": "strongroom", "transport": "streamable-http", "url": url,
-                    "headers": headers,
-                }),
-            ),
-            (
-                "goose",
-                json!({
-                    "name": "strongroom", "type": "streamable_http", "uri": url,
-                    "headers": headers, "enabled": true, "timeout": 300, "description": "",
-                }),
-            ),
-            ("opencode", json!({"type": "remote", "url": url, "headers": headers})),
-        ];
-        for (name, expected) in table {
-            let client = find(name).unwrap();
-            let entry = value(client.entry(ENTRY, &link).unwrap());
-            assert_eq!(entry, expected, "{name}");
-            let declared = client.declared(&entry);
-            assert_eq!(declared.url.as_deref(), Some(url), "{name}");
-            assert_eq!(declared.headers["Authorization"], "Bearer sr_canary", "{name}");
-        }
-        for name in ["claude-desktop", "sema4"] {
-            let error = find(name).unwrap().entry(ENTRY, &link).unwrap_err();
-            assert!(matches!(error, ClientError::NoHttp { .. }), "{name}");
-        }
-        let desktop = find("claude-desktop").unwrap();
-        assert!(desktop.project_file(Os::Linux, Path::new("/p")).is_err());
-        let project = find("cursor").unwrap().project_file(Os::Linux, Path::new("/p")).unwrap();
-        assert_eq!(project, Path::new("/p/.cursor/mcp.json"));
-    }
-
-    #[test]
-    fn servers_are_found_under_every_kind_of_key() {
-        let server = json!({"command": "x"});
-        let table = [
-            ("amp", json!({"amp.mcpServers": {"a": server}, "amp": {"mcpServers": {"b": {}}}})),
-            ("opencode", json!({"mcp": {"a": server}})),
-            ("opencode", json!({"mcp": {"servers": {"a": server}, "timeout": {}}})),
-            ("vibe", json!({"mcp_servers": [{"name": "a"}, {"nameless": 1}]})),
-            ("continue", json!({"mcpServers": [{"name": "a"}]})),
-            ("claude-code", json!({"projects": {"/p": {"mcpServers": {"a": server}}, "/q": 7}})),
-            ("zed", json!({"context_servers": {"a": server, "b": 7}})),
-        ];
-        for (name, document) in table {
-            let servers = find(name).unwrap().servers(&document);
-            let names: Vec<&str> = servers.iter().map(|server| server.name.as_str()).collect();
-            assert_eq!(names, ["a"], "{name}");
-            assert_eq!(edit::at(&document, &servers[0].path), Some(servers[0].entry));
-        }
-        let place = |document| find("opencode").unwrap().place(&document, "x").path.len();
-        assert_eq!(place(json!({})), 3, "the current version, where there is nothing yet");
-        assert_eq!(place(json!({"mcp": {"a": server}})), 2);
-        assert_eq!(place(json!({"mcp": {"servers": {}}})), 3);
+        let backup = self.backup.as_deref().and_then(Path::file_name).map_or_else(
+            || "none: the file is new".to_owned(),
+            |name| format!("{} (beside it)", name.to_string_lossy()),
+        );
+        let line = |what: &str, names: &[String]| match names {
+            [] => String::new(),
+            names => format!("  {what:<7} {}\n", DisplaySafe(&names.join(", "))),
+        };
+        let servers =
+            line("starts", &self.servers.present) + &line("no more", &self.servers.removed);
+        format!(
+            "{title} is {changed}.\n\n  file    {shown}\n  backup  {backup}\n{servers}\n{} {}.\n",
+            style.bold("Next:"),
+            self.client.then(),
+        )
     }
 }

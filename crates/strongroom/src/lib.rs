@@ -28,7 +28,6 @@ pub mod paths;
 pub mod pins;
 pub mod providers;
 pub mod release;
-pub mod scan;
 pub mod servers;
 pub mod stored;
 pub mod supply;

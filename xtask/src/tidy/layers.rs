@@ -14,6 +14,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("strongroom-store", L0),
     ("strongroom-proxy", L0),
     ("strongroom-gateway", L0),
+    ("strongroom-clients", L0),
     (
         "strongroom",
         &[
@@ -24,6 +25,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "strongroom-store",
             "strongroom-proxy",
             "strongroom-gateway",
+            "strongroom-clients",
         ],
     ),
     ("strongroom-testkit", L0),

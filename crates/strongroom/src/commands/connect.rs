@@ -6,6 +6,10 @@ use std::path::Path;
 
 use clap::builder::PossibleValuesParser;
 use serde::Serialize;
+use strongroom_clients::edit::Entry;
+use strongroom_clients::entries::{self, Servers, Wanted};
+use strongroom_clients::survey::{Connection, Found, survey};
+use strongroom_clients::{Client, ENTRY, Link, all, find};
 use strongroom_gateway::registry::{self, Origin};
 use strongroom_model::principal::Name;
 use strongroom_model::secret::Secret;
@@ -13,11 +17,7 @@ use strongroom_model::server::Transport;
 use strongroom_seal::SecureDir;
 use strongroom_store::Vault;
 
-use crate::clients::change::{Action, Target};
-use crate::clients::edit::Entry;
-use crate::clients::entries::{self, Servers, Wanted};
-use crate::clients::survey::{Connection, Found, survey};
-use crate::clients::{Client, ENTRY, Link, all, find};
+use crate::clients::{Action, Target};
 use crate::commands::serve::LISTEN;
 use crate::commands::shown;
 use crate::config::Config;

@@ -5,21 +5,22 @@ use std::path::{Path, PathBuf};
 use clap::builder::PossibleValuesParser;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
+use strongroom_clients::edit::{self, Format};
+use strongroom_clients::file::ConfigFile;
+use strongroom_clients::import::journal::Journal;
+use strongroom_clients::import::plan::{Destination as _, Known, Left, Plan, Through};
+use strongroom_clients::{Client, all, find};
 use strongroom_model::display::DisplaySafe;
 use strongroom_seal::SecureDir;
 
-use crate::clients::change::{Target, diff};
-use crate::clients::edit::{self, Format};
-use crate::clients::file::ConfigFile;
-use crate::clients::{Client, all, find};
+use crate::clients::{Target, diff};
 use crate::commands::connect::text;
 use crate::commands::shown;
 use crate::config::Config;
 use crate::environment::Host;
 use crate::failure::{Exit, Failure};
 use crate::import::apply::{Changed, apply, unfinished};
-use crate::import::journal::Journal;
-use crate::import::plan::{Known, Left, Plan, Through};
+use crate::import::batch;
 use crate::import::store::Store;
 use crate::import::undo::{Undone, undo};
 use crate::output::{Output, Report, Style, table};
@@ -135,7 +136,7 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
             admin::record_if_possible(host, output, "server.import.refused", "clients");
         })?;
     }
-    answer.changed = apply(&plan.batch(through, &store), host, &home, &mut |_| Ok(()))?;
+    answer.changed = apply(&batch::of(&plan, through, &store), host, &home, &mut |_| Ok(()))?;
     output.report(&answer)?;
     if !answer.changed.is_empty() {
         output.hint(
@@ -174,7 +175,7 @@ fn plan(args: &Args, host: &Host, home: &Home, store: &Store<'_>) -> Result<Plan
             plan.add(client, &file, &known)?;
         }
     }
-    plan.check(store);
+    plan.check(&|planned| batch::refusal(planned, store));
     Ok(plan)
 }
 

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::Serialize;
+use strongroom_clients::scan::Finding;
+use strongroom_clients::survey::{Found, survey};
 use strongroom_model::display::DisplaySafe;
 use strongroom_secrets::providers::About;
 use strongroom_secrets::settings::{Settings, Tokens};
 
 use crate::admin;
-use crate::clients::survey::{Found, survey};
 use crate::commands::connect::{place, state};
 use crate::commands::shown;
 use crate::config::KeySource;
@@ -219,7 +220,7 @@ impl Report for Made<'_> {
 impl Made<'_> {
     fn secrets(&self, style: Style) -> String {
         let findings = |found: &Found| {
-            let row = |finding: &crate::scan::Finding| {
+            let row = |finding: &Finding| {
                 // The file's names come from others (AL-09).
                 let safe = |text: &str| DisplaySafe(text).to_string();
                 let at = safe(&format!("{} {}", finding.place, finding.name));

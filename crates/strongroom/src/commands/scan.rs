@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use serde::{Serialize, Serializer};
+use strongroom_clients::scan::Finding;
+use strongroom_clients::scan::files::{Found, Scan, Unread};
 use strongroom_model::display::DisplaySafe;
 
 use crate::commands::shown;
@@ -10,8 +12,6 @@ use crate::config::Config;
 use crate::environment::Host;
 use crate::failure::{Exit, Failure};
 use crate::output::{Output, Report, Style, table};
-use crate::scan::Finding;
-use crate::scan::files::{Found, Scan};
 
 /// Find plaintext secrets in the configuration of MCP clients
 ///
@@ -94,7 +94,7 @@ impl Serialize for Answer<'_> {
         struct Shape<'a> {
             secrets: usize,
             files: &'a [Found],
-            unread: &'a [crate::scan::files::Unread],
+            unread: &'a [Unread],
             looked_at: usize,
         }
         let Scan { found, unread, looked_at, .. } = self.scan;

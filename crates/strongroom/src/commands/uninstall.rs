@@ -4,10 +4,10 @@ use std::io::{self, BufRead as _};
 use std::path::PathBuf;
 
 use serde::Serialize;
+use strongroom_clients::survey::{Connection, survey};
+use strongroom_clients::{Client, file, find};
 
-use crate::clients::change::Target;
-use crate::clients::survey::{Connection, survey};
-use crate::clients::{Client, file, find};
+use crate::clients::Target;
 use crate::commands::connect::{record, revoke};
 use crate::commands::shown;
 use crate::environment::Host;

@@ -1,7 +1,8 @@
 //! The MCP clients: whether what they start is this program, and what they keep in plain text.
 
+use strongroom_clients::survey::{Connection, Found, survey};
+
 use super::{Finding, count};
-use crate::clients::survey::{Connection, Found, survey};
 use crate::environment::Host;
 
 pub(super) fn examine(host: &Host) -> Vec<Finding> {

@@ -6,16 +6,16 @@
 
 use std::path::PathBuf;
 
+use strongroom_clients::edit::Format;
+use strongroom_clients::file::{ConfigFile, FileError};
+use strongroom_clients::import::journal::{ChangedFile, Import, Journal, hash};
 use strongroom_model::principal::Name;
 use strongroom_model::secret::Secret;
 use strongroom_seal::SecureDir;
 use toml_edit::Table;
 
-use super::journal::{ChangedFile, Import, Journal, hash};
 use super::store::Store;
 use crate::admin;
-use crate::clients::edit::Format;
-use crate::clients::file::{ConfigFile, FileError};
 use crate::config::edit::Editor;
 use crate::environment::Host;
 use crate::failure::Failure;

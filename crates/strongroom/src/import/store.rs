@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use strongroom_clients::import::journal::JournalError;
+use strongroom_clients::import::plan::{Destination, Place};
 use strongroom_model::principal::Name;
 use strongroom_model::secret::Secret;
 use strongroom_secrets::keychain::{Item, Keychain, KeychainError};
@@ -17,57 +19,12 @@ pub enum Store<'a> {
     Keychain(Keychain),
 }
 
-/// What is where a secret would go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// Nothing.
-    Free,
-    /// The same secret, for the same server.
-    Same,
-    /// Something else.
-    Other,
-}
-
 impl Store<'_> {
     /// The scheme of its references.
     pub fn scheme(&self) -> &'static str {
         match self {
             Self::Local(_) => "local",
             Self::Keychain(_) => "keychain",
-        }
-    }
-
-    /// The name of a secret of `server`: what stands behind the scheme.
-    pub fn name(&self, server: &Name, secret: &str) -> String {
-        match self {
-            Self::Local(_) => format!("{server}/{secret}"),
-            // Other programs have items of their own, and call theirs after services.
-            Self::Keychain(_) => format!("strongroom-{server}/{secret}"),
-        }
-    }
-
-    /// Its reference.
-    pub fn reference(&self, server: &Name, secret: &str) -> String {
-        format!("{}://{}", self.scheme(), self.name(server, secret))
-    }
-
-    /// What is at the place of a secret of `server`.
-    pub fn look(&self, server: &Name, name: &str, secret: &Secret) -> Result<Place, Failure> {
-        let same = |same| if same { Place::Same } else { Place::Other };
-        match self {
-            Self::Local(vault) => match vault.used_by(name)? {
-                None => Ok(Place::Free),
-                Some(SecretUse::Launch(owner)) if owner == *server => {
-                    let there = vault.get_many(&[name])?;
-                    Ok(same(there.iter().flatten().any(|there| there.ct_eq(secret))))
-                }
-                Some(_) => Ok(Place::Other),
-            },
-            Self::Keychain(keychain) => match keychain.read(&[item(name)])?.pop() {
-                Some(Ok(there)) => Ok(same(there.ct_eq(secret))),
-                Some(Err(KeychainError::NotFound)) | None => Ok(Place::Free),
-                Some(Err(error)) => Err(error.into()),
-            },
         }
     }
 
@@ -95,6 +52,41 @@ impl Store<'_> {
     }
 }
 
+impl Destination for Store<'_> {
+    type Error = Failure;
+
+    fn name(&self, server: &Name, secret: &str) -> String {
+        match self {
+            Self::Local(_) => format!("{server}/{secret}"),
+            // Other programs have items of their own, and call theirs after services.
+            Self::Keychain(_) => format!("strongroom-{server}/{secret}"),
+        }
+    }
+
+    fn reference(&self, server: &Name, secret: &str) -> String {
+        format!("{}://{}", self.scheme(), self.name(server, secret))
+    }
+
+    fn look(&self, server: &Name, name: &str, secret: &Secret) -> Result<Place, Failure> {
+        let same = |same| if same { Place::Same } else { Place::Other };
+        match self {
+            Self::Local(vault) => match vault.used_by(name)? {
+                None => Ok(Place::Free),
+                Some(SecretUse::Launch(owner)) if owner == *server => {
+                    let there = vault.get_many(&[name])?;
+                    Ok(same(there.iter().flatten().any(|there| there.ct_eq(secret))))
+                }
+                Some(_) => Ok(Place::Other),
+            },
+            Self::Keychain(keychain) => match keychain.read(&[item(name)])?.pop() {
+                Some(Ok(there)) => Ok(same(there.ct_eq(secret))),
+                Some(Err(KeychainError::NotFound)) | None => Ok(Place::Free),
+                Some(Err(error)) => Err(error.into()),
+            },
+        }
+    }
+}
+
 fn item(name: &str) -> Item {
     let (service, account) = name.split_once('/').unwrap_or((name, ""));
     Item { service: service.to_owned(), account: account.to_owned() }
@@ -104,5 +96,16 @@ impl From<KeychainError> for Failure {
     fn from(error: KeychainError) -> Self {
         let hint = error.hint();
         Self::new(Exit::Unavailable, error).maybe_hint(hint)
+    }
+}
+
+impl From<JournalError> for Failure {
+    fn from(error: JournalError) -> Self {
+        match error {
+            JournalError::File(error) => error.into(),
+            error @ JournalError::Not { .. } => Self::failed(error)
+                .hint("move it away; what was imported before cannot be undone then"),
+            error @ JournalError::Json(_) => Self::failed(error),
+        }
     }
 }

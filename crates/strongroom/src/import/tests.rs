@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
+use strongroom_clients::edit::{self, Format};
+use strongroom_clients::find;
+use strongroom_clients::import::journal::Journal;
+use strongroom_clients::import::plan::{Known, Plan, Through};
 
 use super::apply::apply;
-use super::journal::Journal;
-use super::plan::{Known, Plan, Through};
+use super::batch;
 use super::store::Store;
 use super::undo::undo;
-use crate::clients::edit::{self, Format};
-use crate::clients::find;
 use crate::clock::SystemClock;
 use crate::environment::{Host, Terminals};
 use crate::failure::Failure;
@@ -67,7 +68,7 @@ fn check(killed_at: usize, takes_back: bool) {
             plan.add(find(client).unwrap(), &directory.path().join(file), &known).unwrap();
         }
         let mut steps = 0;
-        apply(&plan.batch(THROUGH, &store), &host, &home, &mut |_| {
+        apply(&batch::of(&plan, THROUGH, &store), &host, &home, &mut |_| {
             steps += 1;
             if steps > killed_at { Err(Failure::failed("killed")) } else { Ok(()) }
         })

@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use serde::Serialize;
+use strongroom_clients::file::{ConfigFile, backups};
+use strongroom_clients::import::journal::{ChangedFile, Import, Journal, hash};
 use strongroom_model::principal::Name;
 use strongroom_seal::SecureDir;
 use strongroom_store::{SecretUse, Vault};
 
 use super::apply::LOCK;
-use super::journal::{ChangedFile, Import, Journal, hash};
 use crate::admin;
-use crate::clients::file::{ConfigFile, backups};
 use crate::config::edit::Editor;
 use crate::environment::Host;
 use crate::failure::Failure;

@@ -3,20 +3,21 @@
 use std::path::PathBuf;
 
 use serde::Serialize;
+use strongroom_clients::edit::Format;
+use strongroom_clients::file::ConfigFile;
+use strongroom_clients::import::plan::{Destination as _, Place};
+use strongroom_clients::scan::{dotenv, variable};
 use strongroom_model::principal::Name;
 use strongroom_model::secret::Secret;
 
 use super::nothing;
-use crate::clients::edit::Format;
-use crate::clients::file::ConfigFile;
 use crate::commands::shown;
 use crate::config::Config;
 use crate::environment::Host;
 use crate::failure::Failure;
 use crate::import::apply::{Batch, FileEdit, Put, apply};
-use crate::import::store::{Place, Store};
+use crate::import::store::Store;
 use crate::output::{Output, Report, Style};
-use crate::scan::{dotenv, variable};
 use crate::{admin, confirm, home};
 
 /// Move the secrets of a file of variables into the vault

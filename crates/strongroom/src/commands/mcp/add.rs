@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use strongroom_clients::scan;
 use strongroom_gateway::registry::{Entry, Origin, Source};
 use strongroom_model::principal::Name;
 use strongroom_model::server::{Server, Transport};
@@ -12,7 +13,6 @@ use crate::config::edit::Editor;
 use crate::environment::Host;
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::scan;
 use crate::servers::view::ServerView;
 use crate::servers::{edit, of_problem};
 use crate::{admin, confirm};

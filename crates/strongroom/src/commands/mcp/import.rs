@@ -7,6 +7,7 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, json};
+use strongroom_clients::scan;
 use strongroom_gateway::registry::import::{self, Draft, Options, Refused};
 use strongroom_gateway::registry::{Node, Text, Value};
 use strongroom_model::display::DisplaySafe;
@@ -21,7 +22,7 @@ use crate::environment::Host;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::servers::{LARGEST, edit, of_problem};
-use crate::{admin, confirm, scan};
+use crate::{admin, confirm};
 use answer::{Answer, ServerAnswer};
 
 /// Import MCP servers from a catalogue, or from another tool's configuration

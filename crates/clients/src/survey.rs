@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde_json::Value;
+use strongroom_model::paths::Environment;
 
-use super::file::ConfigFile;
-use super::{Client, ENTRY, Server, all, edit};
-use crate::paths::Environment;
+use crate::file::ConfigFile;
 use crate::scan::{Finding, scan};
+use crate::{Client, ENTRY, Server, all, edit};
 
 /// One client, as found.
 #[derive(Debug, Serialize)]
@@ -124,13 +124,13 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::paths::Os;
+    use strongroom_model::paths::Os;
 
     #[test]
     fn a_client_is_found_by_its_directory_and_connected_by_its_file() {
         let directory = tempfile::tempdir().unwrap();
         let environment = Environment::new(Os::Linux, [("HOME", directory.path())]);
-        let cursor = super::super::find("cursor").unwrap();
+        let cursor = crate::find("cursor").unwrap();
         assert!(!look(cursor, &environment).installed);
 
         fs::create_dir(directory.path().join(".cursor")).unwrap();

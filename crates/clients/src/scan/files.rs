@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde_json::Value;
+use strongroom_model::paths::{Environment, Os};
 
 use super::{Finding, dotenv, line_of, scan, variable};
-use crate::clients::edit::{self, Format};
-use crate::clients::file::{ConfigFile, backups};
-use crate::clients::{Client, ENTRY, Server, all};
-use crate::paths::{Environment, Os};
+use crate::edit::{self, Format};
+use crate::file::{ConfigFile, backups};
+use crate::{Client, ENTRY, Server, all};
 
 const LARGEST: u64 = 10 << 20;
 const DEEPEST: usize = 8;

@@ -8,9 +8,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use strongroom_model::audit::chain::Hash;
-use strongroom_seal::SecureDir;
-
-use crate::failure::Failure;
+use strongroom_seal::{FileError, SecureDir};
 
 const FILE: &str = "import.json";
 const LARGEST: usize = 4 << 20;
@@ -63,6 +61,23 @@ pub struct ChangedFile {
     pub servers: Vec<String>,
 }
 
+/// Why the journal was not read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// The system refused.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// It is none, or one of another version.
+    #[error("{} is not a journal of imports", .file.display())]
+    Not {
+        /// The file.
+        file: PathBuf,
+    },
+    /// It cannot be written down.
+    #[error("the journal of imports cannot be written down")]
+    Json(#[from] serde_json::Error),
+}
+
 /// The hash of a text, as it stands in the journal.
 pub fn hash(text: &str) -> String {
     Hash::of(text.as_bytes()).to_string()
@@ -70,26 +85,24 @@ pub fn hash(text: &str) -> String {
 
 impl Journal {
     /// Reads the journal in `state`.
-    pub fn read(state: &SecureDir) -> Result<Self, Failure> {
+    pub fn read(state: &SecureDir) -> Result<Self, JournalError> {
         if !state.has(FILE)? {
             return Ok(Self { version: VERSION, imports: Vec::new() });
         }
         let bytes = state.read(FILE, LARGEST)?;
         let journal = serde_json::from_slice::<Self>(&bytes).ok();
-        journal.filter(|journal| journal.version == VERSION).ok_or_else(|| {
-            let file = state.path().join(FILE);
-            Failure::failed(format!("{} is not a journal of imports", file.display()))
-                .hint("move it away; what was imported before cannot be undone then")
-        })
+        journal
+            .filter(|journal| journal.version == VERSION)
+            .ok_or_else(|| JournalError::Not { file: state.path().join(FILE) })
     }
 
     /// Writes the journal, or removes it where there is nothing in it.
-    pub fn write(&self, state: &SecureDir) -> Result<(), Failure> {
+    pub fn write(&self, state: &SecureDir) -> Result<(), JournalError> {
         if self.imports.is_empty() {
             state.remove(FILE)?;
             return Ok(());
         }
-        let text = serde_json::to_vec_pretty(self).map_err(Failure::failed)?;
+        let text = serde_json::to_vec_pretty(self)?;
         Ok(state.write_atomic(FILE, &text)?)
     }
 

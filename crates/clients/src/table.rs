@@ -6,10 +6,10 @@ use std::sync::LazyLock;
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use strongroom_model::paths::{Environment, Os};
 
-use super::Client;
-use super::edit::Format;
-use crate::paths::{Environment, Os};
+use crate::Client;
+use crate::edit::Format;
 
 /// A row, as it is written.
 #[derive(Debug, Deserialize)]
@@ -97,7 +97,7 @@ pub(super) struct Places {
 
 static CLIENTS: LazyLock<Vec<Client>> = LazyLock::new(|| {
     let table: BTreeMap<String, Raw> =
-        toml::from_str(include_str!("../clients.toml")).expect("a test reads the table");
+        toml::from_str(include_str!("clients.toml")).expect("a test reads the table");
     table.into_iter().map(|(name, raw)| Client { name, raw }).collect()
 });
 

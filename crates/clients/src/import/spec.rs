@@ -10,8 +10,8 @@ use strongroom_model::principal::Name;
 use strongroom_model::secret::Secret;
 use toml_edit::{Array, Item, Table};
 
-use crate::clients::Client;
-use crate::clients::declared::Declared;
+use crate::Client;
+use crate::declared::Declared;
 use crate::scan::visit;
 
 /// A server that can be carried over.
@@ -318,7 +318,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::clients::find;
+    use crate::find;
 
     const TOKEN: &str = "ghp_canaryA1b2C3d4E5f6G7h8";
 

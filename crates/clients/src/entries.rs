@@ -3,8 +3,8 @@
 
 use strongroom_model::principal::Name;
 
-use super::edit::{self, EditError, Entry};
-use super::{Client, ENTRY, Link};
+use crate::edit::{self, EditError, Entry};
+use crate::{Client, ENTRY, Link};
 
 /// What a client is to have.
 pub struct Wanted<'a> {
@@ -93,7 +93,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::clients::find;
+    use crate::find;
 
     fn run(text: &Value, servers: &[&str], replace: bool) -> (Value, Servers) {
         let client = find("cursor").unwrap();

@@ -14,7 +14,7 @@ mod kind;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::clients::Server;
+use crate::Server;
 use kind::{is_word, kind};
 
 /// A plaintext secret, by its place.
@@ -184,7 +184,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::clients::find;
+    use crate::find;
 
     fn found(entry: &Value) -> Vec<(String, String, &'static str)> {
         let document = json!({"mcpServers": {"s": entry}});

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::Client;
+use crate::Client;
 
 /// A server as a client declares it.
 #[derive(Debug, Default, PartialEq, Eq)]

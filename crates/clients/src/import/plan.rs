@@ -4,19 +4,15 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde_json::Value;
-use strongroom_gateway::registry::{Origin, Source};
 use strongroom_model::principal::Name;
-use toml_edit::{DocumentMut, Item, Table};
+use strongroom_model::secret::Secret;
+use toml_edit::{DocumentMut, Table};
 
-use super::apply::{Batch, FileEdit, Put};
 use super::spec::{Spec, server_name};
-use super::store::{Place, Store};
-use crate::clients::declared::Declared;
-use crate::clients::edit::{self, EditError, Format, Step};
-use crate::clients::file::ConfigFile;
-use crate::clients::{Client, ENTRY, Link};
-use crate::config::Config;
-use crate::failure::Failure;
+use crate::declared::Declared;
+use crate::edit::{self, EditError, Format, Step};
+use crate::file::{ConfigFile, FileError};
+use crate::{Client, ENTRY, Link};
 
 /// What an import would do.
 #[derive(Debug, Default)]
@@ -69,14 +65,40 @@ pub struct Left {
     pub why: String,
 }
 
+/// Where imported secrets go.
+pub trait Destination {
+    /// Why it does not say what it has.
+    type Error: From<FileError>;
+
+    /// The name of a secret of `server`: what stands behind the scheme.
+    fn name(&self, server: &Name, secret: &str) -> String;
+
+    /// Its reference.
+    fn reference(&self, server: &Name, secret: &str) -> String;
+
+    /// What is at the place of a secret of `server`.
+    fn look(&self, server: &Name, name: &str, secret: &Secret) -> Result<Place, Self::Error>;
+}
+
+/// What is where a secret would go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Nothing.
+    Free,
+    /// The same secret, for the same server.
+    Same,
+    /// Something else.
+    Other,
+}
+
 /// What there is before.
-pub struct Known<'a> {
+pub struct Known<'a, D> {
     /// The user's `strongroom.toml`, as a value.
     pub config: &'a Value,
     /// Names that something else has.
     pub taken: &'a dyn Fn(&str) -> bool,
     /// Where secrets go.
-    pub store: &'a Store<'a>,
+    pub store: &'a D,
     /// Whether secrets that others see move, too.
     pub visible: bool,
 }
@@ -92,12 +114,12 @@ pub struct Through<'a> {
 
 impl Plan {
     /// Adds what the file of a client holds.
-    pub fn add(
+    pub fn add<D: Destination>(
         &mut self,
         client: &'static Client,
         file: &Path,
-        known: &Known<'_>,
-    ) -> Result<(), Failure> {
+        known: &Known<'_, D>,
+    ) -> Result<(), D::Error> {
         let text = ConfigFile::read(file)?.text.unwrap_or_default();
         let document = match edit::read(client.format(), &text) {
             Ok(document) => document,
@@ -152,13 +174,13 @@ impl Plan {
     }
 
     /// Finds the server's name: that of the same server if it is known, else one that is free.
-    fn place(
+    fn place<D: Destination>(
         &mut self,
         title: &str,
         spec: Spec,
         declared: Declared,
-        known: &Known<'_>,
-    ) -> Result<Option<Name>, Failure> {
+        known: &Known<'_, D>,
+    ) -> Result<Option<Name>, D::Error> {
         const MOST: usize = 1000;
         for number in 1..MOST {
             let Some(name) = server_name(title, number).filter(|name| name.as_str() != ENTRY)
@@ -185,13 +207,13 @@ impl Plan {
         Ok(None)
     }
 
-    /// Leaves out what the registry would not take.
-    pub fn check(&mut self, store: &Store<'_>) {
+    /// Leaves out what is refused, with the reason.
+    pub fn check(&mut self, refusal: &dyn Fn(&Planned) -> Option<String>) {
         let refused: Vec<(Name, String)> = self
             .servers
             .iter()
             .filter_map(|planned| {
-                let why = refusal(&planned.name, &planned.spec, store)?;
+                let why = refusal(planned)?;
                 Some((planned.name.clone(), why))
             })
             .collect();
@@ -253,70 +275,27 @@ impl Plan {
         }
         Ok(text)
     }
+}
 
-    /// What is to be done.
-    pub fn batch<'a>(&'a self, through: Through<'a>, store: &'a Store<'a>) -> Batch<'a> {
-        let new = || self.servers.iter().filter(|planned| planned.is_new);
-        let puts = new().flat_map(|planned| {
-            planned.spec.secrets.iter().map(|(name, secret)| Put {
-                name: store.name(&planned.name, name),
-                server: &planned.name,
-                secret,
-            })
-        });
-        let tables =
-            new().map(|planned| (&planned.name, table(&planned.name, &planned.spec, store)));
-        let files = self.files().into_iter().map(|(client, file)| FileEdit {
-            path: file.to_owned(),
-            servers: self
-                .rewrites
-                .iter()
-                .filter(|rewrite| rewrite.file == file)
-                .map(|rewrite| rewrite.server.to_string())
-                .collect(),
-            edit: Box::new(move |text| {
-                self.rewritten(file, text, through).map_err(|error| {
-                    Failure::failed(format!("{}: {error}", file.display())).hint(format!(
-                        "change it by hand: the command is `{} run NAME`; then run the import \
-                         again, or `strongroom import --undo`",
-                        through.program
-                    ))
-                })
-            }),
-            format: client.format(),
-        });
-        Batch { store, puts: puts.collect(), tables: tables.collect(), files: files.collect() }
+impl Planned {
+    /// The server, as it stands in `strongroom.toml`.
+    pub fn table(&self, store: &impl Destination) -> Table {
+        table(&self.name, &self.spec, store)
     }
 }
 
-fn table(name: &Name, spec: &Spec, store: &Store<'_>) -> Table {
+fn table(name: &Name, spec: &Spec, store: &impl Destination) -> Table {
     spec.table(&|secret| store.reference(name, secret))
 }
 
-/// Why the registry would not take the server, without a value.
-fn refusal(name: &Name, spec: &Spec, store: &Store<'_>) -> Option<String> {
-    let mut servers = Table::new();
-    servers.insert(name.as_str(), Item::Table(table(name, spec, store)));
-    let mut document = DocumentMut::new();
-    document.insert("servers", Item::Table(servers));
-    let config = match Config::parse("strongroom.toml", &document.to_string()) {
-        Ok(config) => config,
-        Err(error) => return Some(error.problem),
-    };
-    let source = Source { origin: Origin::User, path: PathBuf::new(), trusted: true };
-    let entries = config.servers.entries(&source, None);
-    let refused = entries.iter().find_map(|entry| entry.server().err());
-    refused.map(|problem| problem.problem.clone())
-}
-
 /// Whether the server in `strongroom.toml` says what it would say.
-fn says(present: &Value, name: &Name, spec: &Spec, store: &Store<'_>) -> bool {
+fn says(present: &Value, name: &Name, spec: &Spec, store: &impl Destination) -> bool {
     let wanted = DocumentMut::from(table(name, spec, store)).to_string();
     edit::read(Format::Toml, &wanted).is_ok_and(|wanted| wanted == *present)
 }
 
 /// What is at the places of a server's secrets: something else, if that is at any of them.
-fn stored(server: &Name, spec: &Spec, store: &Store<'_>) -> Result<Place, Failure> {
+fn stored<D: Destination>(server: &Name, spec: &Spec, store: &D) -> Result<Place, D::Error> {
     let mut all = Place::Same;
     for (name, secret) in &spec.secrets {
         match store.look(server, &store.name(server, name), secret)? {
