@@ -18,6 +18,7 @@ mod machine_service;
 mod mcp_import;
 mod provider;
 mod registry;
+mod run;
 mod sandbox;
 mod serve;
 mod services;

@@ -1,0 +1,253 @@
+//! `strongroom run`: a server gets its own secrets and nothing else of ours.
+
+use std::path::Path;
+
+use strongroom_testkit::op::{StandInOp, TOKEN, Trouble, executable};
+
+use crate::sandbox::{PROGRAM, Ran, Sandbox};
+
+const CONFIG: &str = ".config/strongroom/strongroom.toml";
+const SECRET: &str = "canary-of-stitch";
+const REFERENCE: &str = "op://Developer/Stitch/api-key";
+
+/// The registry of the specification, byte for byte.
+const REGISTRY: &str = r#"{ "stitch": { "command": "npx @anthropic/stitch-mcp",
+              "secrets": { "STITCH_API_KEY": "op://Developer/Stitch/api-key" } } }
+"#;
+
+/// A registry in `$DEV_INFRA`, trusted and on, with stand-ins for `op` and `npx`.
+fn stitch(more: &str) -> (Sandbox, StandInOp) {
+    let op = StandInOp::new();
+    op.put(REFERENCE, SECRET);
+    let sandbox = Sandbox::new();
+    let path = format!("{}:/usr/bin:/bin", sandbox.path("bin").display());
+    let infra = sandbox.path("infra");
+    let sandbox = sandbox.with("PATH", path).with("DEV_INFRA", infra);
+    sandbox.write("infra/mcp-registry.json", REGISTRY);
+    let npx = sandbox.write("bin/npx", "#!/bin/sh\necho \"args: $*\"\nexec env\n");
+    executable(&npx);
+    sandbox.run("init --headless").ok();
+    let config = sandbox.read(CONFIG);
+    let config = config.replace("headless = true", "headless = true\nenable = [\"stitch\"]");
+    sandbox.write(CONFIG, &format!("{config}\n{more}"));
+    let program = op.program();
+    let words = ["provider", "set", "op", "--token-stdin", "--program", program.to_str().unwrap()];
+    sandbox.feed(&words, TOKEN).ok();
+    sandbox.run("trust infra/mcp-registry.json").ok();
+    (sandbox, op)
+}
+
+fn run(sandbox: &Sandbox, words: &[&str]) -> Ran {
+    sandbox.start(Path::new(PROGRAM), &[&["run"], words].concat())
+}
+
+/// What the program is given must be there, and nothing of ours.
+fn has_its_own_and_nothing_else(ran: &Ran) {
+    assert!(ran.stdout.contains(&format!("STITCH_API_KEY={SECRET}\n")), "{ran:?}");
+    for ours in ["OP_", "STRONGROOM_", "DEV_INFRA", TOKEN] {
+        assert!(!ran.stdout.contains(ours), "{ours}: {ran:?}");
+    }
+    assert!(!ran.stderr.contains(SECRET), "{ran:?}");
+}
+
+#[test]
+fn the_registry_of_the_specification_starts_its_server_with_a_stand_in_for_op_and_npx() {
+    let (sandbox, op) = stitch("");
+    let ran = run(&sandbox, &["stitch", "--", "--more"]).ok();
+    assert!(ran.stdout.starts_with("args: @anthropic/stitch-mcp --more\n"), "{ran:?}");
+    has_its_own_and_nothing_else(&ran);
+    assert!(ran.stderr.contains("`strongroom mcp pin stitch`"), "it is unpinned: {ran:?}");
+    assert_eq!(op.calls().len(), 1);
+    let again = run(&sandbox, &["stitch", "--quiet"]).ok();
+    has_its_own_and_nothing_else(&again);
+    assert_eq!(again.stderr, "");
+    assert!(op.calls().is_empty(), "the second start asks nobody");
+}
+
+#[test]
+fn what_is_not_trusted_is_not_started_and_starts_again_when_it_is() {
+    let (sandbox, op) = stitch("");
+    sandbox.write("infra/mcp-registry.json", &REGISTRY.replace("npx", "npx -y"));
+    let refused = run(&sandbox, &["stitch"]);
+    assert_eq!(refused.code, 3, "{refused:?}");
+    assert!(refused.stderr.contains("strongroom trust"), "{refused:?}");
+    assert!(op.calls().is_empty());
+    sandbox.run("trust infra/mcp-registry.json").ok();
+    has_its_own_and_nothing_else(&run(&sandbox, &["stitch"]).ok());
+}
+
+#[test]
+fn a_server_that_is_off_is_started_once_where_the_person_says_so() {
+    let (sandbox, _op) = stitch("[servers.other]\ncommand = [\"echo\", \"started\"]\n");
+    let off = run(&sandbox, &["other"]);
+    assert_eq!(off.code, 3, "{off:?}");
+    assert!(off.stderr.contains("strongroom mcp enable other"), "{off:?}");
+    assert_eq!(run(&sandbox, &["other", "--once"]).ok().stdout, "started\n");
+}
+
+#[test]
+fn nothing_of_a_secret_is_left_in_files_and_logs() {
+    let (sandbox, _op) = stitch("");
+    run(&sandbox, &["stitch"]).ok();
+    let mut places = vec![sandbox.path("")];
+    while let Some(place) = places.pop() {
+        if place.is_dir() {
+            places.extend(std::fs::read_dir(&place).unwrap().map(|entry| entry.unwrap().path()));
+        } else if let Ok(bytes) = std::fs::read(&place) {
+            let found = bytes.windows(SECRET.len()).any(|window| window == SECRET.as_bytes());
+            assert!(!found, "{place:?}");
+        }
+    }
+    let logs = sandbox.run("logs --server stitch").ok();
+    assert!(logs.stdout.contains("| stitch | 1 secret released"), "{logs:?}");
+    assert_eq!(sandbox.run("logs --server nobody").ok().stdout, "");
+}
+
+#[test]
+fn names_that_mean_something_to_a_shell_or_a_path_start_nothing() {
+    let (sandbox, _op) = stitch("");
+    for name in ["x; id", "../x", "$(id)", "a/b", "stitch\n", ""] {
+        let ran = run(&sandbox, &["--", name]);
+        assert_ne!(ran.code, 0, "{name:?}");
+        let ran = run(&sandbox, &[name]);
+        assert!(ran.code == 1 || ran.code == 2, "{name:?}: {ran:?}");
+        assert!(!ran.stdout.contains("uid="), "{ran:?}");
+    }
+    assert_eq!(run(&sandbox, &["-rf"]).code, 2);
+    // The same in an argument is a word like any other.
+    let ran = run(&sandbox, &["stitch", "--", "x; id", "$(id)", "-rf"]).ok();
+    assert!(ran.stdout.contains("@anthropic/stitch-mcp x; id $(id) -rf\n"), "{ran:?}");
+}
+
+#[test]
+fn a_provider_that_is_gone_holds_up_no_start_until_what_is_kept_is_too_old_with_a_stand_in() {
+    let (sandbox, op) = stitch("");
+    run(&sandbox, &["stitch"]).ok();
+    assert_eq!(op.calls().len(), 1);
+    op.trouble(Trouble::Unreachable);
+    has_its_own_and_nothing_else(&run(&sandbox, &["stitch"]).ok());
+    assert!(op.calls().is_empty());
+
+    // It has expired: the provider is asked, and what was kept stands in, with a warning.
+    let config = sandbox.read(CONFIG);
+    let cache = |lines: &str| sandbox.write(CONFIG, &format!("{config}\n[cache]\n{lines}\n"));
+    cache("ttl = \"0s\"");
+    let stale = run(&sandbox, &["stitch"]).ok();
+    has_its_own_and_nothing_else(&stale);
+    assert!(stale.stderr.contains(&format!("`{REFERENCE}` has expired and `op`")), "{stale:?}");
+    assert_eq!(sandbox.run("secrets status").code, 3);
+
+    // It is too old.
+    cache("ttl = \"0s\"\nmax_stale = \"0s\"");
+    let lost = run(&sandbox, &["stitch"]);
+    assert_eq!(lost.code, 4, "{lost:?}");
+    assert!(lost.stderr.contains("`stitch` was not started"), "{lost:?}");
+    assert!(lost.stderr.contains(&format!("`STITCH_API_KEY`, from `{REFERENCE}`")), "{lost:?}");
+    assert!(!lost.stdout.contains("args:"), "{lost:?}");
+    assert_eq!(sandbox.run("secrets status").code, 4);
+    assert_eq!(sandbox.run("secrets refresh").code, 4);
+}
+
+#[test]
+fn a_cache_that_cannot_be_written_is_warned_of_and_holds_nothing_up() {
+    let (sandbox, op) = stitch("");
+    // A file in the place of the directory: also root cannot write there.
+    std::fs::remove_dir_all(sandbox.path(".cache/strongroom")).unwrap();
+    sandbox.write(".cache/strongroom", "");
+    std::fs::remove_dir_all(sandbox.path(".local/state/strongroom/audit")).unwrap();
+    sandbox.write(".local/state/strongroom/audit", "");
+    let ran = run(&sandbox, &["stitch"]).ok();
+    has_its_own_and_nothing_else(&ran);
+    assert!(ran.stderr.contains(".cache/strongroom` is not safe to use"), "{ran:?}");
+    assert!(ran.stderr.contains("the audit has no record"), "{ran:?}");
+    assert_eq!(op.calls().len(), 1);
+    // Whoever wants no start without a record says so.
+    let config = sandbox.read(CONFIG);
+    sandbox.write(CONFIG, &format!("{config}\n[audit]\non_failure = \"refuse\"\n"));
+    let refused = run(&sandbox, &["stitch"]);
+    assert_eq!(refused.code, 4, "{refused:?}");
+    assert!(!refused.stdout.contains("args:"));
+}
+
+#[test]
+fn fifty_starts_at_once_on_an_expired_cache_ask_once_with_a_stand_in() {
+    let (sandbox, op) = stitch("");
+    let children: Vec<_> = (0..50).map(|_| sandbox.child(&["run", "stitch", "--quiet"])).collect();
+    for mut child in children {
+        let mut text = String::new();
+        std::io::Read::read_to_string(&mut child.stdout().unwrap(), &mut text).unwrap();
+        assert!(text.contains(SECRET), "{text}");
+    }
+    assert_eq!(op.calls().len(), 1);
+}
+
+#[test]
+fn a_runtime_secret_is_asked_for_at_each_start_and_kept_nowhere() {
+    let server = format!(
+        "[servers.now]\ncommand = \"env\"\ndelivery = \"runtime\"\nenv = {{ K = \"{REFERENCE}\" }}\n"
+    );
+    let (sandbox, op) = stitch(&server);
+    for _ in 0..2 {
+        let ran = run(&sandbox, &["now", "--once"]).ok();
+        assert!(ran.stdout.contains(&format!("K={SECRET}\n")), "{ran:?}");
+        assert_eq!(op.calls().len(), 1);
+    }
+    assert!(!sandbox.path(".cache/strongroom/secrets.enc").exists());
+}
+
+#[test]
+fn a_file_of_variables_is_written_closed_to_others_and_read_only_then() {
+    let server = format!(
+        "[servers.filed]\ncommand = \"env\"\ndelivery = \"env-file\"\nenv = {{ K = \"{REFERENCE}\" }}\n"
+    );
+    let (sandbox, op) = stitch(&server);
+    let config = sandbox.read(CONFIG).replace("[\"stitch\"]", "[\"stitch\", \"filed\"]");
+    sandbox.write(CONFIG, &config);
+    let missing = run(&sandbox, &["filed"]);
+    assert_eq!(missing.code, 4, "{missing:?}");
+    assert!(missing.stderr.contains("strongroom env filed --write"), "{missing:?}");
+    assert_eq!(sandbox.run("env filed").ok().stdout, "K\n");
+
+    sandbox.write(".env.local", "# mine\nOTHER=1\nK=old\n");
+    let wrote = sandbox.run("env filed --write").ok();
+    assert!(!wrote.stdout.contains(SECRET) && wrote.stderr.contains("plain text"), "{wrote:?}");
+    assert_eq!(sandbox.read(".env.local"), format!("# mine\nOTHER=1\nK={SECRET}\n"));
+    assert_eq!(sandbox.mode(".env.local"), 0o600);
+    assert_eq!(sandbox.read(".gitignore"), "/.env.local\n");
+
+    op.trouble(Trouble::Unreachable);
+    let ran = run(&sandbox, &["filed"]).ok();
+    assert!(ran.stdout.contains(&format!("K={SECRET}\n")), "{ran:?}");
+    assert!(!ran.stdout.contains("OTHER"), "only what it declares: {ran:?}");
+    sandbox.chmod(".env.local", 0o644);
+    let open = run(&sandbox, &["filed"]);
+    assert_eq!(open.code, 4, "{open:?}");
+}
+
+#[test]
+fn a_stored_secret_is_released_to_its_own_server_and_to_no_other() {
+    let servers = "[servers.mine]\ncommand = \"env\"\nenv = { K = \"local://mine/key\" }\n\
+        [servers.theirs]\ncommand = \"env\"\nenv = { K = \"local://mine/key\" }\n";
+    let (sandbox, _op) = stitch(servers);
+    sandbox.feed(&["secrets", "set", "mine/key", "--key-stdin"], "canary-mine\n").ok();
+    let listed = sandbox.run("secrets list").ok();
+    let row = listed.stdout.lines().find(|line| line.starts_with("local://mine/key")).unwrap();
+    assert!(row.contains("  for launch:mine  version 1"), "{listed:?}");
+    let ran = run(&sandbox, &["mine", "--once"]).ok();
+    assert!(ran.stdout.contains("K=canary-mine\n"), "{ran:?}");
+    let denied = run(&sandbox, &["theirs", "--once"]);
+    assert_eq!(denied.code, 3, "{denied:?}");
+    assert!(!denied.stdout.contains("canary") && !denied.stderr.contains("canary"));
+    let tested = sandbox.run("secrets test local://mine/key").ok();
+    assert_eq!(tested.stdout, "local://mine/key  ok\n");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_server_is_started_with_core_files_off() {
+    let server = "[servers.limits]\ncommand = [\"cat\", \"/proc/self/limits\"]\n";
+    let (sandbox, _op) = stitch(server);
+    let ran = run(&sandbox, &["limits", "--once"]).ok();
+    let core = ran.stdout.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    assert_eq!(core.split_whitespace().nth(4), Some("0"), "{core}");
+}
