@@ -4,8 +4,12 @@
 //! nginx writes down every header it gets, so these tests know what arrived and how often.
 #![expect(clippy::disallowed_methods, reason = "the binary and its clients are started here")]
 
+#[cfg(target_os = "linux")]
+mod launched;
 mod nginx;
 mod rig;
+#[cfg(target_os = "linux")]
+mod stores;
 
 use std::{io::ErrorKind, net::TcpListener};
 

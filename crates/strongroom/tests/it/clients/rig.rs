@@ -138,14 +138,15 @@ impl Drop for Server {
 }
 
 /// A file that `cargo xtask test` installs.
-fn installed(path: &str) -> PathBuf {
+pub(super) fn installed(path: &str) -> PathBuf {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
     let file = target.join("clients").join(path);
     assert!(file.exists(), "{} is missing: run `cargo xtask test`", file.display());
     file
 }
 
-fn script(path: &str) -> PathBuf {
+/// The program of a client.
+pub(super) fn script(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/clients").join(path)
 }
 
