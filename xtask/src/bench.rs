@@ -4,6 +4,7 @@
 //! checks every answer. The services that are called raise their own limit of calls, and the table
 //! says so.
 
+mod launch;
 mod page;
 
 use std::{
@@ -42,21 +43,36 @@ pub(crate) struct Measured {
     direct_many: Value,
     http: Value,
     redaction: Value,
+    launched: launch::Launched,
 }
 
 /// Builds, measures, writes the page.
 pub(crate) fn run(shell: &Shell) -> Result<(), String> {
-    step("release build", || {
-        let packages = ["-p", "strongroom", "-p", "strongroom-bench", "-p", "strongroom-model"];
-        shell.cargo(&[&["build", "--release", "--bins"], packages.as_slice()].concat())?;
+    build(shell)?;
+    step("release build of the examples", || {
         shell.cargo(&["build", "--release", "-p", "strongroom-model", "--examples"])
     })?;
     let rig = Rig::new(shell)?;
-    let measured = rig.measure()?;
+    let measured = rig.measure(shell)?;
     let page = page::render(shell, &measured)?;
     let file = shell.root.join("docs/reference/benchmarks.md");
     fs::write(&file, &page).map_err(|error| error.to_string())?;
     println!("\n{page}");
+    Ok(())
+}
+
+/// Builds, measures how servers start, and prints it.
+pub(crate) fn starts(shell: &Shell) -> Result<(), String> {
+    build(shell)?;
+    println!("{}", launch::section(&launch::measure(shell)?)?);
+    Ok(())
+}
+
+fn build(shell: &Shell) -> Result<(), String> {
+    step("release build", || {
+        let packages = ["-p", "strongroom", "-p", "strongroom-bench"];
+        shell.cargo(&[&["build", "--release", "--bins"], packages.as_slice()].concat())
+    })?;
     Ok(())
 }
 
@@ -111,7 +127,7 @@ impl Rig {
             .map_err(|error| error.to_string())
     }
 
-    fn measure(&self) -> Result<Measured, String> {
+    fn measure(&self, shell: &Shell) -> Result<Measured, String> {
         let serve = [self.broker.to_str().ok_or("an odd path")?, "serve"];
         let through =
             |options: &[&str], command: &[&str]| self.load(&[options, &["--"], command].concat());
@@ -127,7 +143,19 @@ impl Rig {
         let output = Command::new(&self.redaction).output().map_err(|error| error.to_string())?;
         let redaction: Value =
             serde_json::from_slice(&output.stdout).map_err(|error| error.to_string())?;
-        Ok(Measured { bare, spawn, idle, direct, stdio, large, direct_many, http, redaction })
+        let launched = launch::measure(shell)?;
+        Ok(Measured {
+            bare,
+            spawn,
+            idle,
+            direct,
+            stdio,
+            large,
+            direct_many,
+            http,
+            redaction,
+            launched,
+        })
     }
 
     fn http(&self) -> Result<Value, String> {

@@ -1,6 +1,9 @@
 //! What the tests need beside the Rust toolchain, and where it comes from.
 
-use std::{env, fs, path::Path};
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+};
 
 use crate::shell::{Shell, run};
 
@@ -25,9 +28,17 @@ const PROGRAMS: &[(&str, &[&str], &str)] = &[
     ("keepassxc-cli", &["--version"], "keepassxc"),
 ];
 
+/// What only the benchmarks start, beside [`PROGRAMS`].
+const BENCHED: &[(&str, &[&str], &str)] = &[("jq", &["--version"], "jq")];
+
 /// Installs the programs that are missing, where that is possible, and says so where it is not.
 pub(crate) fn programs(shell: &Shell) -> Result<(), String> {
     packages(shell, PROGRAMS)
+}
+
+/// As [`programs`], for what the benchmarks start.
+pub(crate) fn benched_programs(shell: &Shell) -> Result<(), String> {
+    packages(shell, &[PROGRAMS, BENCHED].concat())
 }
 
 /// As [`programs`], for any list.
@@ -70,26 +81,36 @@ pub(crate) fn cargo_tool(shell: &Shell, name: &str, arguments: &[&str]) -> Resul
     fs::remove_dir_all(shell.cache.join("tools/build")).map_err(|error| error.to_string())
 }
 
-/// The clients from npm, as `tests/clients/package-lock.json` pins them.
+/// The clients and servers from npm, as `tests/clients/package-lock.json` pins them.
 pub(crate) fn node_clients(shell: &Shell) -> Result<(), String> {
-    let folder = shell.target.join("clients/node");
-    let files = ["package.json", "package-lock.json", ".npmrc"];
-    if is_current(shell, &files, &folder)? {
-        println!("the clients from npm are here");
+    from_npm(shell, CLIENTS, &shell.target.join("clients/node"))
+}
+
+/// What the benchmarks measure beside us, as `bench/tools/package-lock.json` pins it.
+pub(crate) fn benched_tools(shell: &Shell) -> Result<(), String> {
+    from_npm(shell, "bench/tools", &shell.target.join("bench-tools"))
+}
+
+/// What the lock file in `from` pins, in `folder`.
+fn from_npm(shell: &Shell, from: &str, folder: &Path) -> Result<(), String> {
+    let files =
+        ["package.json", "package-lock.json", ".npmrc"].map(|file| Path::new(from).join(file));
+    if is_current(shell, &files, folder)? {
+        println!("what {from} wants of npm is here");
         return Ok(());
     }
-    copy(shell, &files, &folder)?;
+    copy(shell, &files, folder)?;
     let mut npm = shell.command("npm");
     run(npm
         .args(["ci", "--ignore-scripts", "--no-progress", "--loglevel=error"])
-        .current_dir(&folder))?;
-    stamp(shell, &files, &folder)
+        .current_dir(folder))?;
+    stamp(shell, &files, folder)
 }
 
-/// The clients from `PyPI`, as `tests/clients/requirements.txt` pins them.
+/// The clients and servers from `PyPI`, as `tests/clients/requirements.txt` pins them.
 pub(crate) fn python_clients(shell: &Shell) -> Result<(), String> {
     let folder = shell.target.join("clients/python");
-    let files = ["requirements.txt"];
+    let files = [Path::new(CLIENTS).join("requirements.txt")];
     if is_current(shell, &files, &folder)? {
         println!("the clients from PyPI are here");
         return Ok(());
@@ -97,31 +118,31 @@ pub(crate) fn python_clients(shell: &Shell) -> Result<(), String> {
     run(shell.command("python3").args(["-m", "venv"]).arg(&folder))?;
     let mut pip = shell.command(folder.join("bin/pip"));
     pip.args(["install", "--quiet", "--no-deps", "--disable-pip-version-check", "-r"]);
-    run(pip.arg(shell.root.join(CLIENTS).join(files[0])))?;
+    run(pip.arg(shell.root.join(&files[0])))?;
     stamp(shell, &files, &folder)
 }
 
 const CLIENTS: &str = "tests/clients";
 
 /// Whether what is installed in `folder` was installed for the files as they are.
-fn is_current(shell: &Shell, files: &[&str], folder: &Path) -> Result<bool, String> {
+fn is_current(shell: &Shell, files: &[PathBuf], folder: &Path) -> Result<bool, String> {
     let wanted = wanted(shell, files)?;
     Ok(fs::read_to_string(folder.join("installed")).is_ok_and(|stamp| stamp == wanted))
 }
 
-fn stamp(shell: &Shell, files: &[&str], folder: &Path) -> Result<(), String> {
+fn stamp(shell: &Shell, files: &[PathBuf], folder: &Path) -> Result<(), String> {
     fs::write(folder.join("installed"), wanted(shell, files)?).map_err(|error| error.to_string())
 }
 
-fn wanted(shell: &Shell, files: &[&str]) -> Result<String, String> {
-    files.iter().map(|file| shell.read(Path::new(CLIENTS).join(file))).collect()
+fn wanted(shell: &Shell, files: &[PathBuf]) -> Result<String, String> {
+    files.iter().map(|file| shell.read(file)).collect()
 }
 
-fn copy(shell: &Shell, files: &[&str], folder: &Path) -> Result<(), String> {
+fn copy(shell: &Shell, files: &[PathBuf], folder: &Path) -> Result<(), String> {
     fs::create_dir_all(folder).map_err(|error| error.to_string())?;
     for file in files {
-        fs::write(folder.join(file), shell.read(Path::new(CLIENTS).join(file))?)
-            .map_err(|error| error.to_string())?;
+        let name = file.file_name().ok_or("a file without a name")?;
+        fs::write(folder.join(name), shell.read(file)?).map_err(|error| error.to_string())?;
     }
     Ok(())
 }

@@ -20,7 +20,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   test    installs what the tests need, then runs all of them
   ci      fmt, clippy, tidy, deny, test
   cross   type-checks for Windows and macOS
-  bench   measures a release build and writes docs/reference/benchmarks.md
+  bench   measures a release build and writes docs/reference/benchmarks.md;
+          `bench starts` measures how servers start, and prints that
   soak    kills `serve` at random points during writes, 200 times
   demo    runs `strongroom demo`";
 
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         "test" => tests::run(&shell),
         "ci" => ci::run(&shell),
         "cross" => cross::run(&shell),
+        "bench" if env::args().nth(2).is_some_and(|part| part == "starts") => bench::starts(&shell),
         "bench" => bench::run(&shell),
         "soak" => tests::soak(&shell),
         "demo" => shell.cargo(&["run", "--quiet", "-p", "strongroom", "--", "demo"]),

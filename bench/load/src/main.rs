@@ -5,6 +5,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "it talks to `cargo xtask bench`")]
 
 mod http;
+mod launch;
 mod numbers;
 mod one;
 mod process;
@@ -21,6 +22,9 @@ const USAGE: &str = "usage:
   http URL TOKEN PID SECONDS WORKERS SERVICE
   spawn TIMES -- COMMAND..                from start to the first answer to tools/list
   bare TIMES -- COMMAND..                 from start to end
+  alternate TIMES -- COMMAND.. + ..       from start to end of each, in turn
+  together -- COMMAND.. + ..              from the first start to the last end, all at once
+  ready -- COMMAND.. + ..                 to the last answer to initialize, all at once
   idle -- COMMAND..                       memory after the first answer to tools/list";
 
 fn main() -> ExitCode {
@@ -57,6 +61,9 @@ fn run(options: &[&str], command: &[String]) -> Result<serde_json::Value, Box<dy
         }
         ["spawn", times] => one::spawn(times.parse()?, command),
         ["bare", times] => one::bare(times.parse()?, command),
+        ["alternate", times] => launch::alternate(times.parse()?, command),
+        ["together"] => launch::together(command),
+        ["ready"] => launch::ready(command),
         ["idle"] => one::idle(command),
         _ => Err(USAGE.into()),
     }

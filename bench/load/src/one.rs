@@ -157,7 +157,7 @@ pub(crate) fn idle(command: &[String]) -> Result<Value, Box<dyn Error>> {
 }
 
 /// An MCP server on pipes.
-struct Server {
+pub(crate) struct Server {
     child: Child,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
@@ -166,7 +166,7 @@ struct Server {
 }
 
 impl Server {
-    fn start(command: &[String]) -> Result<Self, Box<dyn Error>> {
+    pub(crate) fn start(command: &[String]) -> Result<Self, Box<dyn Error>> {
         let mut command = program(command)?;
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let input = child.stdin.take().ok_or("no stdin")?;
@@ -174,9 +174,19 @@ impl Server {
         Ok(Self { child, input, output, line: String::new(), id: 0 })
     }
 
+    /// Says hello, and waits for the answer.
+    pub(crate) fn initialize(&mut self) -> Result<(), Box<dyn Error>> {
+        let answer = self.ask("initialize", &hello())?;
+        if answer["result"]["serverInfo"]["name"].is_string() {
+            Ok(())
+        } else {
+            Err("it does not say who it is".into())
+        }
+    }
+
     /// Says hello and asks for the tools.
     fn greet(&mut self) -> Result<(), Box<dyn Error>> {
-        self.ask("initialize", &hello())?;
+        self.initialize()?;
         self.send(&json!({ "jsonrpc": "2.0", "method": "notifications/initialized" }))?;
         let tools = self.ask("tools/list", &json!({}))?;
         let tools = tools["result"]["tools"].as_array().ok_or("no list of tools")?;
@@ -214,14 +224,15 @@ impl Server {
         Ok(self.input.write_all(&line)?)
     }
 
-    fn end(mut self) -> Result<(), Box<dyn Error>> {
+    pub(crate) fn end(mut self) -> Result<(), Box<dyn Error>> {
         drop(self.input);
         self.child.wait()?;
         Ok(())
     }
 }
 
-fn program(command: &[String]) -> Result<Command, Box<dyn Error>> {
+/// The command of these words.
+pub(crate) fn program(command: &[String]) -> Result<Command, Box<dyn Error>> {
     let (program, arguments) = command.split_first().ok_or("no command")?;
     let mut command = Command::new(program);
     command.args(arguments);

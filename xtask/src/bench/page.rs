@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::Value;
 use time::OffsetDateTime;
 
-use super::{CALLS, Measured, WORKERS};
+use super::{CALLS, Measured, WORKERS, launch};
 use crate::shell::Shell;
 
 /// The page as it is written.
@@ -15,8 +15,18 @@ pub(super) fn render(shell: &Shell, measured: &Measured) -> Result<String, Strin
         writeln!(page, "| {what} | {goal} | {bare} | {through} | {ratio} |")
             .map_err(|error| error.to_string())
     };
-    let Measured { bare, spawn, idle, direct, stdio, large, direct_many, http, redaction } =
-        measured;
+    let Measured {
+        bare,
+        spawn,
+        idle,
+        direct,
+        stdio,
+        large,
+        direct_many,
+        http,
+        redaction,
+        launched,
+    } = measured;
     row(
         "spawn to the first `tools/list` over stdio (bare: `true`), p50",
         "10 ms",
@@ -70,6 +80,7 @@ pub(super) fn render(shell: &Shell, measured: &Measured) -> Result<String, Strin
             text(large, "answer").to_owned(),
         )?;
     }
+    page.push_str(&launch::section(launched)?);
     page.push_str(&growth(stdio)?);
     page.push_str(&rates(redaction)?);
     Ok(page)
