@@ -16,6 +16,7 @@ mod machine_import;
 mod machine_key;
 mod machine_service;
 mod mcp_import;
+mod pins;
 mod provider;
 mod registry;
 mod run;
