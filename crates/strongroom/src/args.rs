@@ -62,6 +62,7 @@ enum Command {
     Demo(commands::demo::Args),
     Doctor(commands::doctor::Args),
     Service(commands::service::Args),
+    Schedule(commands::schedule::Args),
     Uninstall(commands::uninstall::Args),
     Completions(commands::completions::Args),
 }
@@ -82,6 +83,7 @@ impl Args {
             Some(Command::Demo(args)) => commands::demo::run(&args, host, output),
             Some(Command::Doctor(args)) => commands::doctor::run(&args, host, output),
             Some(Command::Service(args)) => commands::service::run(&args, host, output),
+            Some(Command::Schedule(args)) => commands::schedule::run(&args, host, output),
             Some(Command::Uninstall(args)) => commands::uninstall::run(&args, host, output),
             Some(Command::Completions(args)) => commands::completions::run(&args, output),
             Some(Command::Add(args)) => commands::add::run(&args, host, output),

@@ -51,11 +51,7 @@ impl RenderError {
 
 /// The file that describes `job` to `os`.
 pub fn render(os: Os, job: &Job<'_>) -> Result<String, RenderError> {
-    let texts = [job.program, job.log, job.home.unwrap_or_default()];
-    let texts = texts.into_iter().chain(job.arguments.iter().copied());
-    if texts.into_iter().any(|text| text.chars().any(char::is_control)) {
-        return Err(RenderError::Control);
-    }
+    can_be_said(job)?;
     match os {
         Os::Linux => Ok(systemd(job)),
         Os::Macos => Ok(launchd(job)),
@@ -63,23 +59,37 @@ pub fn render(os: Os, job: &Job<'_>) -> Result<String, RenderError> {
     }
 }
 
+/// Whether there is nothing in `job` that no format can write.
+pub(crate) fn can_be_said(job: &Job<'_>) -> Result<(), RenderError> {
+    let texts = [job.program, job.log, job.home.unwrap_or_default()];
+    let mut texts = texts.into_iter().chain(job.arguments.iter().copied());
+    if texts.any(|text| text.chars().any(char::is_control)) {
+        return Err(RenderError::Control);
+    }
+    Ok(())
+}
+
 /// Where the file belongs.
 pub fn place(environment: &Environment, home: &Home) -> Result<PathBuf, PathsError> {
     let os = environment.os;
     match os {
-        Os::Linux => {
-            let set = environment.get("XDG_CONFIG_HOME").filter(|path| os.is_absolute(path));
-            let below = format!("systemd/user/{NAME}.service");
-            match set {
-                Some(config) => Ok(os.join(config, &below)),
-                None => Ok(os.join(environment.user_home()?, &format!(".config/{below}"))),
-            }
-        }
+        Os::Linux => unit_place(environment, &format!("{NAME}.service")),
         Os::Macos => {
             let below = format!("Library/LaunchAgents/{NAME}.serve.plist");
             Ok(os.join(environment.user_home()?, &below))
         }
         Os::Windows => Ok(os.join(home.state.as_os_str(), "service.xml")),
+    }
+}
+
+/// Where the user's own unit of this name belongs.
+pub(crate) fn unit_place(environment: &Environment, name: &str) -> Result<PathBuf, PathsError> {
+    let os = environment.os;
+    let set = environment.get("XDG_CONFIG_HOME").filter(|path| os.is_absolute(path));
+    let below = format!("systemd/user/{name}");
+    match set {
+        Some(config) => Ok(os.join(config, &below)),
+        None => Ok(os.join(environment.user_home()?, &format!(".config/{below}"))),
     }
 }
 
@@ -117,11 +127,32 @@ pub fn stop(os: Os, user: u32) -> Vec<Vec<String>> {
     }
 }
 
-fn commands(commands: &[&[&str]]) -> Vec<Vec<String>> {
+pub(crate) fn commands(commands: &[&[&str]]) -> Vec<Vec<String>> {
     commands.iter().map(|words| words.iter().map(ToString::to_string).collect()).collect()
 }
 
 fn systemd(job: &Job<'_>) -> String {
+    let command = systemd_command(job);
+    format!(
+        "# Written by `strongroom service install`; `strongroom service remove` removes it.\n\
+         [Unit]\n\
+         Description=Strongroom, the broker of credentials for AI agents\n\
+         \n\
+         [Service]\n\
+         {command}\
+         Restart=on-failure\n\
+         RestartSec=2\n\
+         UMask=0077\n\
+         LimitCORE=0\n\
+         NoNewPrivileges=yes\n\
+         \n\
+         [Install]\n\
+         WantedBy=default.target\n"
+    )
+}
+
+/// What is started, and in which home.
+pub(crate) fn systemd_command(job: &Job<'_>) -> String {
     let arguments = job.arguments.iter().map(|argument| systemd_argument(argument));
     let arguments = arguments.collect::<Vec<_>>().join(" ");
     // systemd refuses a program whose path has quotes or backslashes, even escaped ones, and
@@ -134,23 +165,7 @@ fn systemd(job: &Job<'_>) -> String {
     let home = job.home.map_or(String::new(), |home| {
         format!("Environment={}\n", systemd_quote(&format!("STRONGROOM_HOME={home}")))
     });
-    format!(
-        "# Written by `strongroom service install`; `strongroom service remove` removes it.\n\
-         [Unit]\n\
-         Description=Strongroom, the broker of credentials for AI agents\n\
-         \n\
-         [Service]\n\
-         ExecStart={program} {arguments}\n\
-         {home}\
-         Restart=on-failure\n\
-         RestartSec=2\n\
-         UMask=0077\n\
-         LimitCORE=0\n\
-         NoNewPrivileges=yes\n\
-         \n\
-         [Install]\n\
-         WantedBy=default.target\n"
-    )
+    format!("ExecStart={program} {arguments}\n{home}")
 }
 
 /// systemd.syntax(7): quoted, with `%` doubled because it starts a specifier.
@@ -165,16 +180,7 @@ fn systemd_argument(text: &str) -> String {
 }
 
 fn launchd(job: &Job<'_>) -> String {
-    let words = std::iter::once(job.program).chain(job.arguments.iter().copied());
-    let words = words.map(|word| format!("    <string>{}</string>\n", xml(word)));
-    let words = words.collect::<String>();
-    let home = job.home.map_or(String::new(), |home| {
-        format!(
-            "  <key>EnvironmentVariables</key>\n  <dict>\n    <key>STRONGROOM_HOME</key>\n    \
-             <string>{}</string>\n  </dict>\n",
-            xml(home)
-        )
-    });
+    let command = launchd_command(job);
     let log = xml(job.log);
     format!(
         r#"<?xml version="1.0" encoding="UTF-8"?>
@@ -184,10 +190,7 @@ fn launchd(job: &Job<'_>) -> String {
 <dict>
   <key>Label</key>
   <string>{NAME}.serve</string>
-  <key>ProgramArguments</key>
-  <array>
-{words}  </array>
-{home}  <key>RunAtLoad</key>
+{command}  <key>RunAtLoad</key>
   <true/>
   <key>KeepAlive</key>
   <dict>
@@ -206,15 +209,23 @@ fn launchd(job: &Job<'_>) -> String {
     )
 }
 
+/// What is started, and in which home.
+pub(crate) fn launchd_command(job: &Job<'_>) -> String {
+    let words = std::iter::once(job.program).chain(job.arguments.iter().copied());
+    let words = words.map(|word| format!("    <string>{}</string>\n", xml(word)));
+    let words = words.collect::<String>();
+    let home = job.home.map_or(String::new(), |home| {
+        format!(
+            "  <key>EnvironmentVariables</key>\n  <dict>\n    <key>STRONGROOM_HOME</key>\n    \
+             <string>{}</string>\n  </dict>\n",
+            xml(home)
+        )
+    });
+    format!("  <key>ProgramArguments</key>\n  <array>\n{words}  </array>\n{home}")
+}
+
 fn task(job: &Job<'_>) -> Result<String, RenderError> {
-    if job.program.contains('%') {
-        return Err(RenderError::Percent);
-    }
-    if job.home.is_some() {
-        return Err(RenderError::Home);
-    }
-    let program = xml(job.program);
-    let arguments = xml(&job.arguments.join(" "));
+    let command = task_command(job)?;
     Ok(format!(
         r#"<?xml version="1.0"?>
 <!-- Written by `strongroom service install`; `strongroom service remove` removes it. -->
@@ -244,17 +255,28 @@ fn task(job: &Job<'_>) -> Result<String, RenderError> {
     </RestartOnFailure>
   </Settings>
   <Actions Context="Author">
-    <Exec>
-      <Command>{program}</Command>
-      <Arguments>{arguments}</Arguments>
-    </Exec>
-  </Actions>
+{command}  </Actions>
 </Task>
 "#
     ))
 }
 
-fn xml(text: &str) -> String {
+/// What is started.
+pub(crate) fn task_command(job: &Job<'_>) -> Result<String, RenderError> {
+    if job.program.contains('%') {
+        return Err(RenderError::Percent);
+    }
+    if job.home.is_some() {
+        return Err(RenderError::Home);
+    }
+    Ok(format!(
+        "    <Exec>\n      <Command>{}</Command>\n      <Arguments>{}</Arguments>\n    </Exec>\n",
+        xml(job.program),
+        xml(&job.arguments.join(" "))
+    ))
+}
+
+pub(crate) fn xml(text: &str) -> String {
     let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     text.replace('"', "&quot;").replace('\'', "&apos;")
 }

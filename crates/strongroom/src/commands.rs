@@ -23,6 +23,7 @@ pub mod restore;
 pub mod run;
 pub mod scan;
 pub mod secrets;
+pub mod schedule;
 pub mod serve;
 pub mod service;
 pub mod show;

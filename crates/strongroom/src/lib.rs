@@ -5,6 +5,7 @@
 //! does.
 
 pub mod admin;
+pub mod alarm;
 pub mod app;
 pub mod args;
 pub mod autostart;
@@ -28,6 +29,9 @@ pub mod paths;
 pub mod pins;
 pub mod providers;
 pub mod release;
+pub mod refreshes;
+pub mod scan;
+pub mod schedule;
 pub mod servers;
 pub mod stored;
 pub mod supply;

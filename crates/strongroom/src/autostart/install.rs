@@ -13,6 +13,9 @@ use crate::paths::{Os, PathsError};
 /// Every file of ours says so; one that does not is not ours to touch.
 const MARK: &str = "`strongroom service install`";
 
+/// The most that is read of what a program prints.
+pub(crate) const LARGEST: usize = 1 << 20;
+
 /// The file was not put in place or removed.
 #[derive(Debug, thiserror::Error)]
 pub enum InstallError {
@@ -91,11 +94,7 @@ pub fn install(host: &Host, arguments: &[&str]) -> Result<Installed, InstallErro
     }
     let changed = before.as_deref() != Some(text.as_str());
     if changed {
-        let io = |source| InstallError::Io { path: path.clone(), source };
-        if let Some(directory) = path.parent() {
-            std::fs::create_dir_all(directory).map_err(io)?;
-        }
-        std::fs::write(&path, text).map_err(io)?;
+        write(&path, &text)?;
     }
     let os = host.environment.os;
     let mut commands = start(os, user(), &path);
@@ -109,7 +108,7 @@ pub fn install(host: &Host, arguments: &[&str]) -> Result<Installed, InstallErro
             let optional = os == Os::Macos && at == 0;
             match run(host, command) {
                 Err(InstallError::Command { .. }) if optional => {}
-                other => other?,
+                other => drop(other?),
             }
         }
     }
@@ -133,7 +132,7 @@ pub fn remove(host: &Host) -> Result<Installed, InstallError> {
             match run(host, command) {
                 // It is not running, or the system has forgotten it already.
                 Err(InstallError::Command { .. }) => {}
-                other => other?,
+                other => drop(other?),
             }
         }
     }
@@ -142,7 +141,15 @@ pub fn remove(host: &Host) -> Result<Installed, InstallError> {
     Ok(Installed { path, changed: true, told, commands })
 }
 
-fn read(path: &Path) -> Result<Option<String>, InstallError> {
+pub(crate) fn write(path: &Path, text: &str) -> Result<(), InstallError> {
+    let io = |source| InstallError::Io { path: path.to_owned(), source };
+    if let Some(directory) = path.parent() {
+        std::fs::create_dir_all(directory).map_err(io)?;
+    }
+    std::fs::write(path, text).map_err(io)
+}
+
+pub(crate) fn read(path: &Path) -> Result<Option<String>, InstallError> {
     match std::fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -151,7 +158,7 @@ fn read(path: &Path) -> Result<Option<String>, InstallError> {
 }
 
 /// Whether the user's own service manager is running. A container has none.
-fn has_manager(host: &Host) -> bool {
+pub(crate) fn has_manager(host: &Host) -> bool {
     match host.environment.os {
         Os::Linux => host
             .environment
@@ -161,8 +168,18 @@ fn has_manager(host: &Host) -> bool {
     }
 }
 
-fn run(host: &Host, command: &[String]) -> Result<(), InstallError> {
-    let Some((program, arguments)) = command.split_first() else { return Ok(()) };
+/// Runs a program of the system; gives what it printed.
+fn run(host: &Host, command: &[String]) -> Result<Vec<u8>, InstallError> {
+    run_with(host, command, &[])
+}
+
+/// The same, with `input` to read.
+pub(crate) fn run_with(
+    host: &Host,
+    command: &[String],
+    input: &[u8],
+) -> Result<Vec<u8>, InstallError> {
+    let Some((program, arguments)) = command.split_first() else { return Ok(Vec::new()) };
     let mut start = Start::new(program);
     start.args = arguments.iter().map(Into::into).collect();
     for name in ["PATH", "HOME", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS", "SystemRoot"] {
@@ -170,20 +187,20 @@ fn run(host: &Host, command: &[String]) -> Result<(), InstallError> {
             start.env.push((name.into(), value.to_owned()));
         }
     }
-    let output = strongroom_process::run(&start, &[], Duration::from_mins(1), 16 << 10)?;
+    let output = strongroom_process::run(&start, input, Duration::from_mins(1), LARGEST)?;
     if output.status.success() {
-        return Ok(());
+        return Ok(output.stdout);
     }
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     Err(InstallError::Command { command: command.join(" "), stderr })
 }
 
 #[cfg(unix)]
-fn user() -> u32 {
+pub(crate) fn user() -> u32 {
     rustix::process::getuid().as_raw()
 }
 
 #[cfg(not(unix))]
-fn user() -> u32 {
+pub(crate) fn user() -> u32 {
     0
 }
