@@ -30,13 +30,26 @@ pub(crate) fn run(shell: &Shell) -> Result<(), String> {
     Ok(())
 }
 
-/// Kills `serve` again and again while it writes.
+/// How often `soak` kills a refresh.
+const REFRESH_KILLS: &str = "500";
+
+/// Kills `serve` again and again while it writes, and refreshes of the cache while they do.
 pub(crate) fn soak(shell: &Shell) -> Result<(), String> {
     step("soak", || {
         let mut command = shell.command("cargo");
         command.env("STRONGROOM_SOAK_KILLS", KILLS);
         command.args(["nextest", "run", "-p", "strongroom", "--profile", "soak"]);
-        shell::run(command.args(["-E", "test(killed)"]))
+        shell::run(command.args(["-E", "test(killed) and not test(refresh)"]))
     })?;
+    for (package, tests) in
+        [("strongroom-secrets", "test(flight)"), ("strongroom", "test(killed) and test(refresh)")]
+    {
+        step(&format!("soak {package}"), || {
+            let mut command = shell.command("cargo");
+            command.env("STRONGROOM_SOAK_KILLS", REFRESH_KILLS);
+            command.args(["nextest", "run", "-p", package, "--profile", "soak"]);
+            shell::run(command.args(["-E", tests]))
+        })?;
+    }
     Ok(())
 }

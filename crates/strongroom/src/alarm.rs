@@ -27,8 +27,11 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 const PATH: &str = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin";
 
 /// The program on Linux that shows a notification.
-const NOTIFIERS: [&str; 3] =
-    ["/usr/bin/notify-send", "/usr/local/bin/notify-send", "/run/current-system/sw/bin/notify-send"];
+const NOTIFIERS: [&str; 3] = [
+    "/usr/bin/notify-send",
+    "/usr/local/bin/notify-send",
+    "/run/current-system/sw/bin/notify-send",
+];
 
 /// How a person is told.
 #[derive(Clone, Debug, Default)]

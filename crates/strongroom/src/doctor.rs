@@ -2,6 +2,7 @@
 //!
 //! Every part is looked at, also where an earlier one is broken: a person wants the whole list.
 
+mod background;
 mod clients;
 mod providers;
 mod services;
@@ -208,6 +209,7 @@ fn config(home: &Home, host: &Host, vault: Option<Arc<Vault>>) -> Vec<Finding> {
         ));
     }
     findings.extend(providers::examine(&config, host, home));
+    findings.extend(background::examine(&config, host, home));
     findings.extend(services::examine(&config, host, vault));
     findings
 }

@@ -27,10 +27,3 @@ pub fn failing(host: &Host, home: &Home) -> Vec<(String, u32)> {
     }
     failing.into_iter().collect()
 }
-
-/// `90` seconds as `1m`, in the largest unit that fits.
-pub fn span(seconds: u64) -> String {
-    let units = [("d", 86_400), ("h", 3600), ("m", 60)];
-    let unit = units.into_iter().find(|(_, size)| seconds >= *size);
-    unit.map_or_else(|| format!("{seconds}s"), |(unit, size)| format!("{}{unit}", seconds / size))
-}

@@ -16,7 +16,7 @@ use crate::output::{Output, Report, Style};
 use crate::schedule::install::{Found, Installed, found, install, plan, remove};
 use crate::schedule::{By, Every, install::choose, interval};
 use crate::servers::{self, Places};
-use crate::{admin, refreshes};
+use crate::{admin, refreshes, release};
 
 /// Fetch secrets in the background, before they expire
 ///
@@ -78,7 +78,9 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
             let by = match by {
                 None => choose(host),
                 Some(_) if cfg!(not(target_os = "linux")) => {
-                    return Err(Failure::usage("`--by` is for Linux; this system has one way only"));
+                    return Err(Failure::usage(
+                        "`--by` is for Linux; this system has one way only",
+                    ));
                 }
                 Some(Choice::Systemd) => By::Systemd,
                 Some(Choice::Cron) => By::Cron,
@@ -191,8 +193,9 @@ impl Report for Done {
             (_, true) => "is written",
             (_, false) => "is there already, and as it should be",
         };
-        let mut text: String =
+        let lines: Vec<String> =
             self.shown.iter().map(|shown| format!("{shown} {written}.\n")).collect();
+        let mut text = lines.concat();
         let every = &self.every;
         if self.told {
             let by = self.by.name();
@@ -299,7 +302,7 @@ impl Report for State {
         };
         text.push_str(&match self.last_refresh_s {
             None => "Nothing has been fetched yet.\n".to_owned(),
-            Some(age) => format!("Last fetched {} ago.\n", refreshes::span(age)),
+            Some(age) => format!("Last fetched {} ago.\n", release::span(Duration::from_secs(age))),
         });
         for Failing { provider, in_a_row } in &self.failures {
             let times = if *in_a_row == 1 { "time" } else { "times" };

@@ -79,6 +79,8 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
 /// What most of these commands work on.
 struct Room {
     home: Home,
+    /// The program that is told when refreshes keep failing.
+    on_failure: Vec<String>,
     servers: Servers,
     supply: Supply,
 }
@@ -91,7 +93,7 @@ impl Room {
             Places { directory: &host.directory, registry: registry.map(PathBuf::as_path) };
         let servers = servers::load(host, &home, &config, places)?;
         let supply = supply::of_all(host, &home, &config, &servers);
-        Ok(Self { home, servers, supply })
+        Ok(Self { home, on_failure: config.cache.on_failure, servers, supply })
     }
 }
 

@@ -13,7 +13,7 @@ use crate::commands::shown;
 use crate::environment::Host;
 use crate::failure::{Exit, Failure};
 use crate::output::{Output, Report, Style};
-use crate::{admin, autostart, home};
+use crate::{admin, autostart, home, schedule};
 
 /// What a person types to lose everything.
 const WORD: &str = "purge";
@@ -55,6 +55,7 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
         }
         done.service = Some(service);
     }
+    unschedule(host, output, &mut done)?;
     let there = home.directories().into_iter().filter(|directory| directory.exists());
     let there: Vec<PathBuf> = there.map(ToOwned::to_owned).collect();
     let own = host.environment.get("STRONGROOM_HOME");
@@ -87,6 +88,19 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
         "project files in other directories were not looked at: run `strongroom uninstall` there as \
          well",
     );
+    Ok(())
+}
+
+/// Removes the schedule.
+fn unschedule(host: &Host, output: &Output, done: &mut Done) -> Result<(), Failure> {
+    if done.dry_run {
+        done.schedule.extend(schedule::install::found(host)?.map(|found| found.place));
+        return Ok(());
+    }
+    if schedule::install::found(host)?.is_some() {
+        admin::record_if_possible(host, output, "schedule.remove", "secrets refresh");
+    }
+    done.schedule = schedule::install::remove(host)?.into_iter().map(|(_, place)| place).collect();
     Ok(())
 }
 
@@ -164,6 +178,8 @@ struct Done {
     projects: Vec<PathBuf>,
     /// The service's file, which is gone.
     service: Option<PathBuf>,
+    /// The files of the schedule, which are gone, or `crontab` where it was a line of that.
+    schedule: Vec<PathBuf>,
     /// What `--purge` removed.
     purged: Vec<PathBuf>,
     /// The clients' files as they were before Strongroom changed them.
@@ -185,7 +201,8 @@ impl Serialize for Shown<'_> {
 
 impl Report for Shown<'_> {
     fn text(&self, style: Style) -> String {
-        let Done { dry_run, disconnected, projects, service, purged, backups, left } = self.done;
+        let Done { dry_run, disconnected, projects, service, schedule, purged, backups, left } =
+            self.done;
         let list = |paths: &[PathBuf]| {
             let line = |path: &PathBuf| format!("  {}\n", shown(path, &self.host.environment));
             paths.iter().map(line).collect::<Vec<_>>().concat()
@@ -208,7 +225,7 @@ impl Report for Shown<'_> {
             })
         };
         let mut text = part(&headed("disconnected:"), clients.concat() + &list(projects));
-        text.push_str(&part(&headed("removed:"), list(&service) + &list(purged)));
+        text.push_str(&part(&headed("removed:"), list(&service) + &list(schedule) + &list(purged)));
         if text.is_empty() {
             text.push_str("No client and no service uses Strongroom.\n\n");
         }

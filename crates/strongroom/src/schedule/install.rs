@@ -4,9 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::{ARGUMENTS, By, Every, InstallTextError, cron, files, places, possible, start, stop};
 use crate::autostart::Job;
-use crate::autostart::install::{
-    InstallError, LARGEST, has_manager, read, run_with, user, write,
-};
+use crate::autostart::install::{InstallError, LARGEST, has_manager, read, run_with, user, write};
 use crate::environment::Host;
 use crate::paths::{Home, Os};
 

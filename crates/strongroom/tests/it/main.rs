@@ -14,6 +14,7 @@ mod machine_home;
 mod machine_import;
 #[cfg(target_os = "linux")]
 mod machine_key;
+mod machine_schedule;
 mod machine_service;
 mod mcp_import;
 mod pins;

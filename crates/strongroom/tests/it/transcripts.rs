@@ -4,6 +4,7 @@
 //! one. `TRYCMD=overwrite` writes what is true today into them.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 fn copy(from: &Path, to: &Path) {
@@ -27,7 +28,14 @@ fn replay(file: &Path) {
     }
     let home = home.path().to_str().unwrap();
     let cases = trycmd::TestCases::new();
+    // Nobody's own crontab is looked at, or changed.
+    let bin = tempfile::tempdir().unwrap();
+    let crontab = bin.path().join("crontab");
+    fs::write(&crontab, "#!/bin/sh\necho 'no crontab for you' >&2\nexit 1\n").unwrap();
+    fs::set_permissions(&crontab, fs::Permissions::from_mode(0o700)).unwrap();
+    let path = format!("{}:/usr/local/bin:/usr/bin:/bin", bin.path().display());
     cases
+        .env("PATH", path)
         .env("HOME", home)
         .insert_var("[HOME]", home.to_owned())
         .and_then(|cases| cases.insert_var("[PROGRAM]", crate::sandbox::PROGRAM))

@@ -11,6 +11,7 @@ use strongroom_model::server::Delivery;
 use strongroom_secrets::supply::{Done, How};
 
 use super::Room;
+use crate::alarm::{Bell, raise};
 use crate::config::cache::OnFailure;
 use crate::environment::Host;
 use crate::failure::{Exit, Failure};
@@ -79,6 +80,14 @@ pub(super) fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failu
         let on_failure = OnFailure::Warn;
         Journal { host, home: &room.home, output: &output, on_failure }
             .append(record(&refreshed.done))?;
+    }
+    if args.due
+        && let Some(raised) = raise(&refreshed.done, &Bell::of(host, &room.home, &room.on_failure))
+    {
+        // Also where only failures are said: this is the line that the journal keeps.
+        let output = output.quieted(false);
+        output.warn(&raised.line);
+        raised.problems.iter().for_each(|problem| output.warn(problem));
     }
     let failed: Vec<&Done> = refreshed.done.iter().filter(|done| done.outcome.is_err()).collect();
     if output.is_json() || talks {
