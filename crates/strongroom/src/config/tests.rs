@@ -277,6 +277,8 @@ fn the_published_schema_knows_the_same_keys() {
     let set = |known: &[&'static str]| -> BTreeSet<&str> { known.iter().copied().collect() };
     assert_eq!(keys("/properties"), set(ROOT_KEYS));
     assert_eq!(keys("/$defs/service/properties"), set(service::KEYS));
+    assert_eq!(keys("/$defs/server/properties"), set(strongroom_gateway::registry::KEYS));
+    assert_eq!(keys("/properties/catalog/properties"), set(servers::CATALOG_KEYS));
     assert_eq!(keys("/$defs/service/properties/limits/properties"), set(limits::KEYS));
     for (index, shape) in SHAPES.iter().enumerate() {
         let at = format!("/$defs/service/properties/auth/oneOf/{index}/properties");
