@@ -1,7 +1,7 @@
 //! Catalogues and configurations of others, into servers that a person looks at before they are kept.
 //!
 //! What is read: the official registry's `server.json` and the lists of its API, Docker's catalogue,
-//! ToolHive's, and the `mcpServers`, `servers` and `context_servers` of clients. Each server becomes a
+//! `ToolHive`'s, and the `mcpServers`, `servers` and `context_servers` of clients. Each server becomes a
 //! [`Draft`]: a command that is exactly pinned where the source says a version, a slot in the vault for
 //! each secret, and a list of what is still to be filled in.
 //!

@@ -205,10 +205,10 @@ mod tests {
         let deep = format!("{}1{}", "[".repeat(DEEPEST + 2), "]".repeat(DEEPEST + 2));
         assert!(problem(&deep).contains("nested more than 64 deep"));
         assert!(problem(&"x".repeat(LARGEST + 1)).contains("larger than 10 MiB"));
-        let bomb: String = (1..9)
-            .map(|n| format!("a{n}: &a{n} [{}]\n", vec![format!("*a{}", n - 1); 9].join(", ")))
-            .collect();
-        assert!(problem(&format!("a0: &a0 x\n{bomb}")).contains("anchors"));
+        let line =
+            |n: usize| format!("a{n}: &a{n} [{}]", vec![format!("*a{}", n - 1); 9].join(", "));
+        let bomb: Vec<String> = (1..9).map(line).collect();
+        assert!(problem(&format!("a0: &a0 x\n{}", bomb.join("\n"))).contains("anchors"));
     }
 
     proptest::proptest! {

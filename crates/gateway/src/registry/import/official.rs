@@ -70,16 +70,14 @@ pub(super) fn make(making: &mut Making<'_>, node: &Node) -> Result<(), Problem> 
             others.join("`, `")
         ));
     }
-    match runner {
-        Some(runner) => {
-            package(making, *runner, node_of_way)?;
-            toolhive::overlay(making, node, text_at(node_of_way, "identifier"), node_of_way)
-        }
-        None => {
-            remote(making, node_of_way)?;
-            toolhive::overlay(making, node, text_at(node_of_way, "url"), node_of_way)
-        }
-    }
+    let key = if let Some(runner) = runner {
+        package(making, *runner, node_of_way)?;
+        "identifier"
+    } else {
+        remote(making, node_of_way)?;
+        "url"
+    };
+    toolhive::overlay(making, node, text_at(node_of_way, key), node_of_way)
 }
 
 /// What runs a package; otherwise why it cannot be started, and what to do.

@@ -1,4 +1,4 @@
-//! ToolHive's catalogue, in its own format and as what it adds to a `server.json`.
+//! `ToolHive`'s catalogue, in its own format and as what it adds to a `server.json`.
 
 use super::compose::{Line, Place, clean, field, flag, scalar, text_at};
 use super::official::{assemble, literal_words};
@@ -11,10 +11,10 @@ const PUBLISHER: &str = "io.modelcontextprotocol.registry/publisher-provided";
 /// Whose additions are read.
 const OURS: &str = "io.github.stacklok";
 
-/// Whether this is a catalogue in ToolHive's own format: its servers are images.
+/// Whether this is a catalogue in `ToolHive`'s own format: its servers are images.
 pub(super) fn is_catalogue(root: &Node) -> bool {
     let is_table = |node: &&Node| matches!(node.value, Value::Table(_));
-    root.get("remote_servers").filter(is_table).is_some()
+    root.get("remote_servers").as_ref().is_some_and(is_table)
         || root.get("servers").filter(is_table).is_some_and(|servers| {
             servers.members().iter().any(|member| member.value.get("image").is_some())
         })
@@ -72,7 +72,7 @@ pub(super) fn remote(making: &mut Making<'_>, node: &Node) -> Result<(), Problem
     Ok(())
 }
 
-/// What ToolHive adds to a `server.json`: permissions, and arguments where there are none.
+/// What `ToolHive` adds to a `server.json`: permissions, and arguments where there are none.
 pub(super) fn overlay(
     making: &mut Making<'_>,
     server: &Node,
