@@ -27,7 +27,7 @@ use answer::{Answer, ServerAnswer};
 
 /// Import MCP servers from a catalogue, or from another tool's configuration
 ///
-/// Reads a `server.json` of the official registry or a list of it, a catalogue of Docker or ToolHive,
+/// Reads a `server.json` of the official registry or a list of it, a catalogue of Docker or `ToolHive`,
 /// and a client's `mcpServers`. Packages become commands with exactly the version that the file names;
 /// each secret gets a place in the vault, and the answer names the command that stores it. Servers are
 /// added switched off, and need a person: it shows a code at the terminal, to be typed back.
@@ -36,6 +36,7 @@ use answer::{Answer, ServerAnswer};
   strongroom mcp import server.json --dry-run
   strongroom mcp import server.json --name weather --set directory=/srv/data --enable
   strongroom mcp import catalog.yaml --only postgres --only github")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(super) struct Args {
     /// The file; `-` reads stdin
     file: PathBuf,
