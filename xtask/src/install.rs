@@ -20,7 +20,7 @@ const PROGRAMS: &[(&str, &[&str], &str)] = &[
     ("dbus-daemon", &["--version"], "dbus"),
     ("gdbus", &["help"], "libglib2.0-bin"),
     ("gnome-keyring-daemon", &["--version"], "gnome-keyring"),
-    ("secret-tool", &["--version"], "libsecret-tools"),
+    ("sh", &["-c", "command -v secret-tool"], "libsecret-tools"),
     ("keyctl", &["--version"], "keyutils"),
     ("age", &["--version"], "age"),
     ("pass", &["--version"], "pass"),
