@@ -52,8 +52,10 @@ pub(super) fn dotenvx(
         server.secrets().map(|(name, _, value)| format!("{name}={value}\n")).collect();
     fs::write(&file, lines.concat()).map_err(|error| error.to_string())?;
     let program = shell.target.join("bench-tools/node_modules/.bin/dotenvx");
-    run(Command::new(&program).args(["encrypt", "-f"]).arg(&file).stdout(Stdio::null()))?;
-    let words = [path(&program), "run".into(), "-f".into(), path(&file), "--".into()];
+    // Without this the keys would go to the root of the repository.
+    let files = ["-f".into(), path(&file), "-fk".into(), path(&folder.join(".env.keys"))];
+    run(Command::new(&program).arg("encrypt").args(&files).stdout(Stdio::null()))?;
+    let words = [path(&program), "run".into()].into_iter().chain(files).chain(["--".into()]);
     Ok(words.into_iter().chain(server.command.iter().cloned()).collect())
 }
 
