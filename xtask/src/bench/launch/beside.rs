@@ -56,7 +56,7 @@ pub(super) fn dotenvx(
     let files = ["-f".into(), path(&file), "-fk".into(), path(&folder.join(".env.keys"))];
     run(Command::new(&program).arg("encrypt").args(&files).stdout(Stdio::null()))?;
     let words = [path(&program), "run".into()].into_iter().chain(files).chain(["--".into()]);
-    Ok(words.into_iter().chain(server.command.iter().cloned()).collect())
+    Ok(words.chain(server.command.iter().cloned()).collect())
 }
 
 /// The shell, with a cache that is still good.
