@@ -6,10 +6,12 @@ use std::{
     env, fs,
     io::{BufRead as _, BufReader, Write as _},
     net::{TcpListener, TcpStream},
+    os::unix::fs::PermissionsExt as _,
     os::unix::process::ExitStatusExt as _,
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
     thread,
+    time::Duration,
 };
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -20,6 +22,8 @@ use crate::binary::{BROKER, Home};
 
 /// How often to kill. `cargo xtask soak` asks for more.
 const KILLS: u32 = 20;
+/// How often to kill a refresh.
+const REFRESH_KILLS: u32 = 50;
 /// Calls that are under way when the server dies: fewer than one principal may have.
 const CALLS: u64 = 50;
 
@@ -62,6 +66,50 @@ fn a_killed_serve_leaves_a_vault_and_an_audit_that_verify() {
     }
     let recorded = home.ask(&["logs", "--json"], "").lines().filter(|line| is_call(line)).count();
     assert!(u64::try_from(recorded).unwrap() >= answered, "{recorded} of {answered} are recorded");
+}
+
+#[test]
+fn a_killed_refresh_leaves_whole_secrets_and_an_audit_that_verifies() {
+    let kills =
+        env::var("STRONGROOM_SOAK_KILLS").map_or(REFRESH_KILLS, |kills| kills.parse().unwrap());
+    let home = Home::new();
+    // Each answer is another one, and shows at both ends which.
+    let store = home.folder().join("store.sh");
+    let count = home.folder().join("count");
+    let text = format!(
+        "#!/bin/sh\nn=$(cat '{0}' 2>/dev/null); n=$((n + 1)); echo $n > '{0}'\n\
+         printf '%s-%s-%s' \"$n\" \"$1\" \"$n\"\n",
+        count.display()
+    );
+    fs::write(&store, text).unwrap();
+    fs::set_permissions(&store, fs::Permissions::from_mode(0o700)).unwrap();
+    let file = home.path().join("config/strongroom/strongroom.toml");
+    let config = fs::read_to_string(&file).unwrap();
+    let store = store.display();
+    let config = format!(
+        "enable = [\"s\"]\n{config}\n[providers.cmd.a]\ncommand = [\"{store}\", \"aaaa\"]\n\
+         [providers.cmd.b]\ncommand = [\"{store}\", \"bbbb\"]\n[servers.s]\n\
+         command = \"printenv A B\"\nsecrets = {{ A = \"cmd://a\", B = \"cmd://b\" }}\n"
+    );
+    fs::write(&file, config).unwrap();
+    home.ask(&["secrets", "refresh"], "");
+    for round in 1..=kills {
+        let mut refresh = quiet(&mut home.command(&["secrets", "refresh"])).spawn().unwrap();
+        // Wherever it is by then: starting, asking, writing or done.
+        thread::sleep(Duration::from_millis(u64::from(round) * 7 % 40));
+        refresh.kill().unwrap();
+        refresh.wait().unwrap();
+
+        home.ask(&["secrets", "status"], "");
+        let secrets = home.ask(&["run", "s"], "");
+        let whole = |(line, name): (&str, &str)| {
+            let parts: Vec<&str> = line.split('-').collect();
+            parts.len() == 3 && parts[0] == parts[2] && parts[1] == name
+        };
+        assert!(secrets.lines().zip(["aaaa", "bbbb"]).all(whole), "round {round}");
+        assert_eq!(secrets.lines().count(), 2, "round {round}");
+        home.ask(&["audit", "verify"], "");
+    }
 }
 
 // LM-03

@@ -202,7 +202,7 @@ fn with_server() -> Sandbox {
     let file = ".config/strongroom/strongroom.toml";
     let config = sandbox.read(file);
     let more = format!(
-        "{config}\nenable = [\"s\"]\n[cache]\nttl = \"500ms\"\non_failure = [\"{}\", \"-x\"]\n\
+        "enable = [\"s\"]\n{config}\n[cache]\nttl = \"1ms\"\non_failure = [\"{}\", \"-x\"]\n\
          [providers.cmd.token]\ncommand = [\"{}\"]\n\
          [servers.s]\ncommand = \"/bin/true\"\nsecrets = {{ TOKEN = \"cmd://token\" }}\n",
         tell.display(),
@@ -272,9 +272,10 @@ fn a_person_is_told_once_of_ten_failed_refreshes_and_the_doctor_says_it() {
 fn the_doctor_names_servers_that_are_on_and_cannot_be_started_or_are_not_pinned() {
     let sandbox = Sandbox::headless();
     let file = ".config/strongroom/strongroom.toml";
-    let servers = "\nenable = [\"n\", \"bad\"]\n[servers.n]\ncommand = \"npx -y pkg\"\n\
+    let on = "enable = [\"n\", \"bad\"]\n";
+    let servers = "\n[servers.n]\ncommand = \"npx -y pkg\"\n\
                    [servers.bad]\ncommand = \"x\"\ntoken = \"y\"\n";
-    sandbox.write(file, &(sandbox.read(file) + servers));
+    sandbox.write(file, &(on.to_owned() + &sandbox.read(file) + servers));
     let doctor = sandbox.run("doctor").stdout;
     assert!(doctor.contains("`npx` may start another version at any time"), "{doctor}");
     assert!(doctor.contains("do: strongroom mcp pin n"), "{doctor}");
