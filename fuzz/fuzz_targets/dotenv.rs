@@ -22,14 +22,14 @@ fuzz_target!(|data: &[u8]| {
     let (back, removed) = written.without(&["FUZZED"]).expect("it was read before");
     assert_eq!(removed, 1);
     let (rest, _) = file.without(&["FUZZED"]).expect("it was read before");
+    if names.iter().any(|name| name == "FUZZED") {
+        assert!(back.text().ct_eq(rest.text()));
+        return;
+    }
     // A line end may have been added behind the last line, so that the variable has its own.
-    let mut ended = text_of(&rest);
-    if !ended.is_empty() && ended.last() != Some(&b'\n') && !names.iter().any(|name| name == "FUZZED") {
+    let mut ended = text.to_vec();
+    if !ended.is_empty() && ended.last() != Some(&b'\n') {
         ended.push(b'\n');
     }
     assert!(back.text().ct_eq(&Secret::new(ended)));
 });
-
-fn text_of(file: &EnvFile) -> Vec<u8> {
-    file.text().expose().to_vec()
-}

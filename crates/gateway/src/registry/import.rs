@@ -15,6 +15,7 @@
 mod clients;
 mod compose;
 mod docker;
+mod fields;
 mod names;
 mod official;
 mod package;

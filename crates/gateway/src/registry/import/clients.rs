@@ -3,7 +3,8 @@
 //! They are the user's own, so that a reference in them is meant. `${VARIABLE}` becomes a reference to
 //! the variable, and `${input:NAME}` a slot or a setting.
 
-use super::compose::{Line, Piece, Place, clean, scalar, text_at};
+use super::compose::{Line, Piece, Place};
+use super::fields::{clean, scalar, text_at};
 use super::{Found, Making, Node, Problem, Shape, Value, keyed, names, texts};
 use crate::registry::words;
 use strongroom_model::server::{Piece as TemplatePiece, Template};

@@ -7,13 +7,11 @@ use strongroom_model::reference::SecretRef;
 use strongroom_model::server::{Delivery, Server, Template, Transport};
 
 use super::super::build::build;
+use super::fields::{choices, clean, field, flag, is_identifier, said, scalar};
 use super::{
     Draft, Found, LONGEST, Member, Missing, Node, Options, Problem, Slot, Text, Value, member,
     names, values,
 };
-
-/// Longest text of a source that is shown to a person.
-const LONGEST_ABOUT: usize = 200;
 
 /// A draft in the making.
 pub(super) struct Making<'a> {
@@ -467,63 +465,4 @@ pub(super) fn table(server: &Server, visible: bool) -> Node {
         members.push(member("allow_visible_secrets", Value::Flag(true)));
     }
     ours(Value::Table(members))
-}
-
-/// The value at a key in camel case; older files have it in snake case.
-pub(super) fn field<'n>(node: &'n Node, key: &str) -> Option<&'n Node> {
-    node.get(key)
-        .or_else(|| {
-            let mut snake = String::with_capacity(key.len() + 4);
-            for c in key.chars() {
-                if c.is_ascii_uppercase() {
-                    snake.push('_');
-                }
-                snake.push(c.to_ascii_lowercase());
-            }
-            node.get(&snake)
-        })
-        .filter(|node| !matches!(node.value, Value::Null))
-}
-
-/// Whether the value at `key` is true.
-pub(super) fn flag(node: &Node, key: &str) -> bool {
-    field(node, key).is_some_and(Node::is_true)
-}
-
-/// The text at `key`.
-pub(super) fn text_at<'n>(node: &'n Node, key: &str) -> Option<&'n str> {
-    field(node, key).and_then(Node::as_text)
-}
-
-/// A value that stands for one text.
-pub(super) fn scalar(node: &Node) -> Option<String> {
-    match &node.value {
-        Value::Text(text) | Value::Number(text) => Some(text.clone()),
-        Value::Flag(flag) => Some(flag.to_string()),
-        Value::Null | Value::List(_) | Value::Table(_) | Value::Other => None,
-    }
-}
-
-fn choices(node: &Node) -> Vec<String> {
-    let choices = field(node, "choices").or_else(|| field(node, "enum"));
-    choices.map(Node::items).unwrap_or_default().iter().filter_map(scalar).collect()
-}
-
-/// The description of an input.
-fn said(node: Option<&Node>) -> Option<String> {
-    let text = node.and_then(|node| text_at(node, "description"))?;
-    let text = clean(text);
-    (!text.is_empty()).then_some(text)
-}
-
-/// A text of the source in one short line.
-pub(super) fn clean(text: &str) -> String {
-    let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    line.trim().chars().take(LONGEST_ABOUT).collect()
-}
-
-fn is_identifier(text: &str) -> bool {
-    text.len() <= 128
-        && text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b))
 }

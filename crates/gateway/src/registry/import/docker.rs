@@ -3,7 +3,8 @@
 //! `{{server.setting}}` stands for a setting, and `${VARIABLE}` in a header for a secret. Both are read
 //! here, so that neither can become one of our own references.
 
-use super::compose::{Line, Piece, Place, clean, field, scalar, text_at};
+use super::compose::{Line, Piece, Place};
+use super::fields::{clean, field, scalar, text_at};
 use super::names;
 use super::official::assemble;
 use super::package::{container, image};

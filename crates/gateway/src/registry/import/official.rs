@@ -2,7 +2,8 @@
 //!
 //! Unknown fields are passed over, and the snake case of the first schema is read as well.
 
-use super::compose::{Line, Piece, Place, clean, field, flag, scalar, text_at};
+use super::compose::{Line, Piece, Place};
+use super::fields::{clean, field, flag, scalar, text_at};
 use super::package::{Command, Runner};
 use super::{Found, Making, Node, Problem, Shape, named, toolhive, values};
 

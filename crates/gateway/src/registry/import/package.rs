@@ -1,6 +1,6 @@
 //! Packages, as the commands that run exactly the version that is named.
 
-use super::compose::clean;
+use super::fields::clean;
 use super::{Making, Problem};
 
 /// What runs a package.

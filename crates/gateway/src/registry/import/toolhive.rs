@@ -1,6 +1,7 @@
 //! `ToolHive`'s catalogue, in its own format and as what it adds to a `server.json`.
 
-use super::compose::{Line, Place, clean, field, flag, scalar, text_at};
+use super::compose::{Line, Place};
+use super::fields::{clean, field, flag, scalar, text_at};
 use super::official::{assemble, literal_words};
 use super::package::{container, image as image_name};
 use super::{Found, Making, Node, Problem, Shape, Value, keyed};
