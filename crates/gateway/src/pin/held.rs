@@ -189,7 +189,7 @@ mod tests {
             let folder = folder();
             let all = Held::tree(folder.path()).unwrap();
             assert_eq!(all.len(), 4);
-            assert_eq!(broken(&all), [PathBuf::new(); 0]);
+            assert!(broken(&all).is_empty());
             change(folder.path());
             assert!(broken(&all).contains(&folder.path().join(expected)), "{:?}", broken(&all));
         }
