@@ -37,7 +37,7 @@ fn planned(
     let programs: Vec<PathBuf> = programs.iter().map(PathBuf::from).collect();
     let place = Place {
         system,
-        directory: Path::new("/work"),
+        directory: Path::new("/srv"),
         is_program: &|path| programs.iter().any(|program| program == path),
     };
     let environment = environment.iter().map(|(name, value)| (name.into(), value.into()));
@@ -153,11 +153,11 @@ fn a_program_is_found_in_absolute_folders_of_path_and_nowhere_else() {
     };
     assert_eq!(found("npx", "/a:/b", &["/b/npx"]).unwrap(), "/b/npx");
     assert_eq!(found("npx", "/a:/b", &["/a/npx", "/b/npx"]).unwrap(), "/a/npx");
-    assert_eq!(found("./npx", "/a", &["/work/./npx"]).unwrap(), "/work/./npx");
-    assert_eq!(found("bin/npx", "/a", &["/work/bin/npx"]).unwrap(), "/work/bin/npx");
+    assert_eq!(found("./npx", "/a", &["/srv/./npx"]).unwrap(), "/srv/./npx");
+    assert_eq!(found("bin/npx", "/a", &["/srv/bin/npx"]).unwrap(), "/srv/bin/npx");
     // LM-12: `.`, an empty entry and a relative one are the current directory.
     for path in [".", "", ":", "bin", "/a:"] {
-        let programs = ["/work/npx", "/work/bin/npx", "npx", "bin/npx", "./npx"];
+        let programs = ["/srv/npx", "/srv/bin/npx", "npx", "bin/npx", "./npx"];
         assert!(matches!(found("npx", path, &programs), Err(PlanError::NotFound { .. })), "{path}");
     }
     let error = found("/nowhere/npx", "/a", &[]).unwrap_err();
@@ -167,8 +167,8 @@ fn a_program_is_found_in_absolute_folders_of_path_and_nowhere_else() {
 #[test]
 fn a_relative_program_and_directory_start_where_the_caller_is() {
     let server = Stdio { cwd: Some("sub".into()), ..server("./x", &[], &[]) };
-    let plan = planned(&server, &[], &["/work/sub/./x"], System::Unix).unwrap();
-    assert_eq!(plan.cwd.unwrap(), Path::new("/work/sub"));
+    let plan = planned(&server, &[], &["/srv/sub/./x"], System::Unix).unwrap();
+    assert_eq!(plan.cwd.unwrap(), Path::new("/srv/sub"));
 }
 
 #[test]
