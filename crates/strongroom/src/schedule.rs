@@ -356,8 +356,10 @@ mod tests {
             ("[servers.off]\ncommand = \"x\"\nttl = \"8m\"\n", "3h"),
         ] {
             let config = Config::parse("t", text).unwrap();
-            let mut servers =
-                Servers { catalogue: Default::default(), project: PathBuf::from("/p") };
+            let mut servers = Servers {
+                catalogue: strongroom_gateway::registry::Catalogue::default(),
+                project: PathBuf::from("/p"),
+            };
             let source = strongroom_gateway::registry::Source {
                 origin: strongroom_gateway::registry::Origin::User,
                 path: "/t".into(),

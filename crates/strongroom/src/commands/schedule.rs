@@ -212,7 +212,8 @@ impl Report for Done {
 #[derive(Serialize)]
 struct Removed {
     dry_run: bool,
-    removed: Vec<PathBuf>,
+    #[serde(rename = "removed")]
+    files: Vec<PathBuf>,
     #[serde(skip)]
     shown: Vec<(By, String)>,
 }
@@ -222,7 +223,7 @@ impl Removed {
         Self {
             dry_run,
             shown: removed.iter().map(|(by, path)| (*by, shown(path, &host.environment))).collect(),
-            removed: removed.into_iter().map(|(_, path)| path).collect(),
+            files: removed.into_iter().map(|(_, path)| path).collect(),
         }
     }
 }
@@ -300,32 +301,34 @@ impl Report for State {
                 format!("Secrets are refreshed every {every}, by {by}: {place}.\n")
             }
         };
-        text.push_str(&match self.last_refresh_s {
+        let last = match self.last_refresh_s {
             None => "Nothing has been fetched yet.\n".to_owned(),
             Some(age) => format!("Last fetched {} ago.\n", release::span(Duration::from_secs(age))),
-        });
+        };
+        text.push_str(&last);
         for Failing { provider, in_a_row } in &self.failures {
             let times = if *in_a_row == 1 { "time" } else { "times" };
             let line = format!("`{provider}` has failed {in_a_row} {times} in a row.\n");
             text.push_str(&style.yellow(&line));
         }
-        match &self.found {
-            None => text.push_str(&format!("\n{next} strongroom schedule install\n")),
-            Some((found, _)) if !found.is_this => text.push_str(&format!(
+        let note = match &self.found {
+            None => format!("\n{next} strongroom schedule install\n"),
+            Some((found, _)) if !found.is_this => format!(
                 "It starts another program than this one.\n\n{next} strongroom schedule install\n"
-            )),
+            ),
             Some((found, _)) if !found.has_manager => {
-                text.push_str("Nothing here reads it: there is no service manager of yours.\n");
+                "Nothing here reads it: there is no service manager of yours.\n".to_owned()
             }
             Some(_) if self.is_slow => {
                 let wanted = self.every_wanted.as_deref().unwrap_or_default();
-                text.push_str(&format!(
+                format!(
                     "Some secrets expire sooner: it must run every {wanted}.\n\n\
                      {next} strongroom schedule install\n"
-                ));
+                )
             }
-            Some(_) => {}
-        }
+            Some(_) => String::new(),
+        };
+        text.push_str(&note);
         text
     }
 }

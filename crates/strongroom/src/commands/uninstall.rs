@@ -55,7 +55,7 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
         }
         done.service = Some(service);
     }
-    unschedule(host, output, &mut done)?;
+    unschedule(host, *output, &mut done)?;
     let there = home.directories().into_iter().filter(|directory| directory.exists());
     let there: Vec<PathBuf> = there.map(ToOwned::to_owned).collect();
     let own = host.environment.get("STRONGROOM_HOME");
@@ -92,13 +92,13 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
 }
 
 /// Removes the schedule.
-fn unschedule(host: &Host, output: &Output, done: &mut Done) -> Result<(), Failure> {
+fn unschedule(host: &Host, output: Output, done: &mut Done) -> Result<(), Failure> {
     if done.dry_run {
         done.schedule.extend(schedule::install::found(host)?.map(|found| found.place));
         return Ok(());
     }
     if schedule::install::found(host)?.is_some() {
-        admin::record_if_possible(host, output, "schedule.remove", "secrets refresh");
+        admin::record_if_possible(host, &output, "schedule.remove", "secrets refresh");
     }
     done.schedule = schedule::install::remove(host)?.into_iter().map(|(_, place)| place).collect();
     Ok(())
