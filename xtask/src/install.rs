@@ -109,17 +109,26 @@ fn from_npm(shell: &Shell, from: &str, folder: &Path) -> Result<(), String> {
 
 /// The clients and servers from `PyPI`, as `tests/clients/requirements.txt` pins them.
 pub(crate) fn python_clients(shell: &Shell) -> Result<(), String> {
-    let folder = shell.target.join("clients/python");
-    let files = [Path::new(CLIENTS).join("requirements.txt")];
-    if is_current(shell, &files, &folder)? {
-        println!("the clients from PyPI are here");
+    from_pypi(shell, CLIENTS, &shell.target.join("clients/python"))
+}
+
+/// The backends of providers from `PyPI`, as `tests/backends/requirements.txt` pins them.
+pub(crate) fn python_backends(shell: &Shell) -> Result<(), String> {
+    from_pypi(shell, "tests/backends", &shell.target.join("backends/python"))
+}
+
+/// What the requirements in `from` pin, in an environment of its own.
+fn from_pypi(shell: &Shell, from: &str, folder: &Path) -> Result<(), String> {
+    let files = [Path::new(from).join("requirements.txt")];
+    if is_current(shell, &files, folder)? {
+        println!("what {from} wants of PyPI is here");
         return Ok(());
     }
-    run(shell.command("python3").args(["-m", "venv"]).arg(&folder))?;
+    run(shell.command("python3").args(["-m", "venv"]).arg(folder))?;
     let mut pip = shell.command(folder.join("bin/pip"));
     pip.args(["install", "--quiet", "--no-deps", "--disable-pip-version-check", "-r"]);
     run(pip.arg(shell.root.join(&files[0])))?;
-    stamp(shell, &files, &folder)
+    stamp(shell, &files, folder)
 }
 
 const CLIENTS: &str = "tests/clients";

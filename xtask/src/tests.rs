@@ -18,7 +18,8 @@ pub(crate) fn run(shell: &Shell) -> Result<(), String> {
             &["--no-default-features", "--features", "default-no-update"],
         )?;
         install::node_clients(shell)?;
-        install::python_clients(shell)
+        install::python_clients(shell)?;
+        install::python_backends(shell)
     })?;
     step("examples in the documentation", || {
         shell.cargo(&["test", "--quiet", "--workspace", "--doc"])

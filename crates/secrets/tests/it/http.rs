@@ -21,6 +21,8 @@ use strongroom_testkit::upstream::{Reply, Upstream};
 mod aws;
 mod clouds;
 mod connect;
+#[cfg(unix)]
+mod moto;
 mod vault;
 
 /// A provider, and what keeps its tokens.
