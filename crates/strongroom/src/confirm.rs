@@ -6,6 +6,7 @@
 use std::io;
 use std::time::Duration;
 
+use strongroom_model::display::DisplaySafe;
 use strongroom_model::ports::Clock;
 
 use crate::failure::{Exit, Failure};
@@ -70,7 +71,9 @@ pub fn confirm(
     clock: &dyn Clock,
 ) -> Result<(), NotConfirmed> {
     let until = clock.monotonic() + PATIENCE;
-    let list: Vec<String> = changes.iter().map(|change| format!("  - {change}\n")).collect();
+    // Some of it is from files of others: nothing in it may hide or rewrite what is shown.
+    let line = |change: &String| format!("  - {}\n", DisplaySafe(change));
+    let list: Vec<String> = changes.iter().map(line).collect();
     let (left, right) = code.split_at(code.len() / 2);
     person.show(&format!("\n{heading}:\n{}\nType {left}-{right} to confirm: ", list.concat()))?;
     for tries_left in (0..TRIES).rev() {
@@ -204,6 +207,18 @@ mod tests {
         assert!(person.shown.contains("  - allows `POST /v1/**`\n"), "{}", person.shown);
         assert!(person.shown.contains("Type ABCD-2345 to confirm"), "{}", person.shown);
         assert_eq!(person.waited[0], PATIENCE);
+    }
+
+    // AL-01
+    #[test]
+    fn nothing_in_a_change_hides_another_one() {
+        let mut person = Scripted::default();
+        let changes = ["trusts `a\u{1b}[2K\r`".to_owned(), "starts `sh`\n  - b".to_owned()];
+        let clock = FakeClock::default();
+        drop(confirm(&mut person, "This does more", &changes, "ABCD2345", &clock));
+        assert!(!person.shown.contains(['\u{1b}', '\r']), "{:?}", person.shown);
+        assert!(person.shown.contains("  - trusts `a\\u{1b}[2K\\u{d}`\n"), "{:?}", person.shown);
+        assert_eq!(person.shown.lines().filter(|line| line.starts_with("  - ")).count(), 2);
     }
 
     #[test]

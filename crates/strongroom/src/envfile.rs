@@ -105,6 +105,12 @@ fn is_older(server: &Server, supply: &Supply, written: Option<SystemTime>) -> bo
     matches!((newest, written), (Some(newest), Some(written)) if newest > written)
 }
 
+/// The file that is written where `path` leads to: a link in a project may be anybody's, so the
+/// person sees the file behind it, and that one is ignored.
+pub fn real(path: PathBuf) -> PathBuf {
+    fs::canonicalize(&path).unwrap_or(path)
+}
+
 /// A file holds variables and nothing else.
 pub fn in_arguments(server: &Server) -> Failure {
     Failure::failed(format!(
@@ -143,13 +149,23 @@ pub fn ignore(path: &Path) -> Result<bool, Failure> {
         return Ok(false);
     };
     let ignore = dir.join(".gitignore");
+    if fs::symlink_metadata(&ignore).is_ok_and(|found| found.is_symlink()) {
+        return Err(Failure::failed(format!(
+            "`{}` is a link, which git does not read: it would not ignore `{name}`",
+            ignore.display()
+        ))
+        .hint("put a file in its place"));
+    }
     let text = match fs::read_to_string(&ignore) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
         Err(source) => return Err(of_io(&ignore, source)),
     };
     let has = |line: &str| line == name || line.strip_prefix('/') == Some(name);
-    if text.lines().map(str::trim).any(has) {
+    // A later `!` takes an earlier line back.
+    let is_taken_back = |line: &str| line.starts_with('!');
+    let last = text.lines().map(str::trim).rfind(|line| has(line) || is_taken_back(line));
+    if last.is_some_and(has) {
         return Ok(false);
     }
     let before = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };

@@ -9,6 +9,7 @@ use std::io::{self, ErrorKind, Write as _};
 
 use serde::Serialize;
 use serde_json::json;
+use strongroom_model::display::DisplaySafe;
 
 use crate::environment::Host;
 use crate::failure::{Exit, Failure};
@@ -114,13 +115,13 @@ impl Output {
         if self.json {
             talk(&format!("{}\n", json!({ "warning": text })));
         } else {
-            talk(&format!("{} {text}\n", self.stderr.yellow("warning:")));
+            talk(&format!("{} {}\n", self.stderr.yellow("warning:"), safe(text)));
         }
     }
 
     /// Says what to do next, on stderr; nothing with `--json`.
     pub fn hint(&self, text: &str) {
-        self.say(&format!("\n{} {text}", self.stderr.bold("hint:")));
+        self.say(&format!("\n{} {}", self.stderr.bold("hint:"), safe(text)));
     }
 
     /// Prints a failure on stderr and gives its exit code.
@@ -136,15 +137,21 @@ impl Output {
 /// An error, its causes and what to do next.
 fn as_text(failure: &Failure, style: Style) -> Option<String> {
     let error = failure.error.as_ref()?;
-    let mut text = format!("{} {error}\n", style.red("error:"));
+    let mut text = format!("{} {}\n", style.red("error:"), safe(&error.to_string()));
     for cause in causes(failure) {
-        writeln!(text, "  caused by: {cause}").expect("writing to a String cannot fail");
+        writeln!(text, "  caused by: {}", safe(&cause)).expect("writing to a String cannot fail");
     }
     if let Some(hint) = &failure.hint {
-        write!(text, "\n{} {hint}\n", style.bold("hint:"))
+        write!(text, "\n{} {}\n", style.bold("hint:"), safe(hint))
             .expect("writing to a String cannot fail");
     }
     Some(text)
+}
+
+/// A message of one line or several. A path, a program or a name in it may be anybody's (AL-01).
+fn safe(text: &str) -> String {
+    let lines: Vec<String> = text.split('\n').map(|line| DisplaySafe(line).to_string()).collect();
+    lines.join("\n")
 }
 
 fn as_json(failure: &Failure) -> Option<String> {
@@ -251,6 +258,14 @@ mod tests {
             "error": "the outer one", "causes": ["the inner one"], "hint": "do this"
         });
         assert_eq!(json, expected);
+    }
+
+    // AL-01
+    #[test]
+    fn a_failure_does_nothing_to_the_terminal() {
+        let failure = Failure::failed("`a\u{1b}[2Kb` is\nno").hint("run `x\r`");
+        let expected = "error: `a\\u{1b}[2Kb` is\nno\n\nhint: run `x\\u{d}`\n";
+        assert_eq!(as_text(&failure, Style::PLAIN).unwrap(), expected);
     }
 
     #[test]

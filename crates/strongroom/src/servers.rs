@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use strongroom_gateway::registry::{Catalogue, Entry, Origin, Problem, Source, Text, file};
 use strongroom_model::principal::Name;
 use strongroom_model::reference::SecretRef;
-use strongroom_model::server::{Delivery, Server};
+use strongroom_model::server::{Delivery, Server, Transport};
 
 use crate::commands::shown;
 use crate::config::Config;
@@ -144,7 +144,11 @@ impl Servers {
             return Err(untrusted(host, entry));
         }
         let server = if visible { entry.server_with_visible_secrets() } else { entry.server() };
-        server.map_err(of_problem)
+        let server = server.map_err(of_problem)?;
+        if entry.source.origin != Origin::Project {
+            is_the_same_anywhere(server)?;
+        }
+        Ok(server)
     }
 
     /// Every reference of the servers that are on and kept in the cache, each once.
@@ -168,6 +172,21 @@ impl Servers {
     pub fn enabled(&self) -> impl Iterator<Item = &Server> {
         self.catalogue.enabled().filter_map(|entry| entry.server().ok())
     }
+}
+
+/// Refuses a program that is another one in each directory: in a directory of somebody else's it
+/// would be theirs (LM-12). A project's own servers are that project's.
+pub fn is_the_same_anywhere(server: &Server) -> Result<(), Failure> {
+    let Transport::Stdio(stdio) = &server.transport else { return Ok(()) };
+    let program = Path::new(&stdio.program);
+    if stdio.cwd.is_some() || program.has_root() || program.components().count() < 2 {
+        return Ok(());
+    }
+    Err(Failure::failed(format!(
+        "the server `{}` would start what is called `{}` in whichever directory you are in",
+        server.name, stdio.program
+    ))
+    .hint("write the program's absolute path, or where it starts as its `cwd`"))
 }
 
 /// Why an entry that nobody has trusted is not used.

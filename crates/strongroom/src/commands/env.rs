@@ -85,6 +85,7 @@ impl Write<'_> {
         if secret.is_empty() {
             return Err(Failure::failed(format!("`{}` has no secrets to write", server.name)));
         }
+        let path = envfile::real(path);
         let file = shown(&path, &host.environment);
         let what = format!(
             "writes {} of `{}` in plain text to {file}",

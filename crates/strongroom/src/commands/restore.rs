@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Serialize;
+use strongroom_model::display::DisplaySafe;
 use strongroom_model::ports::Purpose;
 use strongroom_model::reference::SecretRef;
 use strongroom_model::secret::Secret;
@@ -295,7 +296,8 @@ impl Plan {
             .chain(settings)
             .chain(trust)
             .filter(|(fate, _)| **fate != Fate::Kept)
-            .map(|(_, line)| line)
+            // Anybody may have made the backup.
+            .map(|(_, line)| DisplaySafe(&line).to_string())
             .collect()
     }
 }

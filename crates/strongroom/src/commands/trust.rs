@@ -90,7 +90,8 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
     }
 
     let text = read(&path, &shown)?;
-    let entries = entries(&path, &shown, &text)?;
+    let user_home = host.environment.user_home().ok().map(Path::new);
+    let entries = entries(&path, &shown, &text, user_home)?;
     let servers = entries.iter().map(|entry| entry.name.to_string()).collect();
     if Trust::new(&home).holds(&path, &text)? {
         return output.report(&Trusted { file: shown, holds: true, changed: false, servers });
@@ -110,14 +111,19 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
 }
 
 /// The servers of the file, whatever kind of file it is.
-fn entries(path: &Path, shown: &str, text: &str) -> Result<Vec<Entry>, Failure> {
+fn entries(
+    path: &Path,
+    shown: &str,
+    text: &str,
+    user_home: Option<&Path>,
+) -> Result<Vec<Entry>, Failure> {
     let source = Source { origin: Origin::Named, path: path.to_owned(), trusted: true };
     if path.extension().is_some_and(|extension| extension == "toml") {
         let project = Project::parse(shown, text)?;
-        return Ok(project.servers.entries(&source, None));
+        return Ok(project.servers.entries(&source, user_home));
     }
-    let (entries, problems) =
-        file::read(&Text::new(shown, text), &source).map_err(|problem| of_problem(&problem))?;
+    let (entries, problems) = file::read(&Text::new(shown, text).at_home(user_home), &source)
+        .map_err(|problem| of_problem(&problem))?;
     match problems.first() {
         Some(problem) => Err(of_problem(problem)),
         None => Ok(entries),

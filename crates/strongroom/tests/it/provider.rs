@@ -69,6 +69,26 @@ fn a_stored_token_is_not_led_to_another_program_without_a_person() {
     assert!(sandbox.read(CONFIG).contains(program.to_str().unwrap()));
 }
 
+// SC-04: a provider that an agent sets up is otherwise a way out for every secret of the others.
+#[test]
+fn a_secret_of_another_provider_is_given_away_by_a_person_alone() {
+    let (sandbox, op) = set_up();
+    let gives: [&[&str]; 2] = [
+        &["provider", "set", "vault", "--token-from", "op://Dev/X/key"],
+        &["provider", "set", "vault", "--set", "token=op://Dev/X/key"],
+    ];
+    for words in gives {
+        let words = [words, &["--set", "address=http://127.0.0.1:1"]].concat();
+        let refused = strongroom(&sandbox, &words);
+        assert_eq!(refused.code, 3, "{words:?}: {refused:?}");
+    }
+    assert!(!sandbox.read(CONFIG).contains("providers.vault"));
+    assert!(op.calls().is_empty());
+    // What the caller has anyhow is the caller's to give.
+    strongroom(&sandbox, &["provider", "set", "vault", "--token-from", "env://MINE"]).ok();
+    assert!(sandbox.read(CONFIG).contains("token = \"env://MINE\""));
+}
+
 #[test]
 fn a_revoked_token_is_said_with_its_fix_by_doctor() {
     let (sandbox, op) = set_up();

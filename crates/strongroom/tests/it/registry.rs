@@ -87,6 +87,15 @@ fn trusting_and_adding_need_a_person() {
     assert!(servers(&sandbox, "mcp list --json").is_empty());
 }
 
+#[test]
+fn a_server_that_starts_below_the_home_can_be_trusted() {
+    let sandbox = Sandbox::headless();
+    sandbox.write("strongroom.toml", "[servers.x]\ncommand = \"true\"\ncwd = \"~/x\"\n");
+    sandbox.run("trust strongroom.toml").ok();
+    sandbox.write("r.json", "{\"y\": {\"command\": \"true\", \"cwd\": \"~/x\"}}");
+    sandbox.run("trust r.json").ok();
+}
+
 // LM-13
 #[test]
 fn a_name_that_is_none_is_refused_everywhere_and_not_repeated() {

@@ -224,6 +224,53 @@ fn a_file_of_variables_is_written_closed_to_others_and_read_only_then() {
     assert_eq!(open.code, 4, "{open:?}");
 }
 
+// SC-04
+#[test]
+fn a_link_in_a_project_takes_secrets_nowhere_unseen() {
+    use std::os::unix::fs::symlink;
+
+    let server = format!("[servers.filed]\ncommand = \"env\"\nenv = {{ K = \"{REFERENCE}\" }}\n");
+    let (sandbox, _op) = stitch(&server);
+    let config = sandbox.read(CONFIG).replace("[\"stitch\"]", "[\"stitch\", \"filed\"]");
+    sandbox.write(CONFIG, &config);
+    sandbox.write("public/env.txt", "");
+    symlink(sandbox.path("public/env.txt"), sandbox.path(".env.local")).unwrap();
+    let wrote = sandbox.run("env filed --write").ok();
+    assert!(wrote.stderr.contains("public/env.txt"), "{wrote:?}");
+    assert_eq!(sandbox.read("public/.gitignore"), "/env.txt\n", "git ignores what was written");
+
+    // A line that takes the ignoring back is taken back itself; and a `.gitignore` that git does not
+    // read is no protection.
+    sandbox.write("b/.gitignore", "env\n!env\n");
+    sandbox.run("env filed --write b/env").ok();
+    assert_eq!(sandbox.read("b/.gitignore"), "env\n!env\n/env\n");
+    sandbox.write("c/other", "env\n");
+    symlink("other", sandbox.path("c/.gitignore")).unwrap();
+    let refused = sandbox.run("env filed --write c/env");
+    assert_eq!(refused.code, 1, "{refused:?}");
+    assert!(!sandbox.path("c/env").exists());
+}
+
+// LM-12
+#[test]
+fn a_program_of_the_directory_that_one_is_in_gets_no_secrets_of_the_users_servers() {
+    let servers = "[servers.here]\ncommand = \"./server\"\n\
+        [servers.there]\ncommand = \"./server\"\ncwd = \"/bin\"\n";
+    let (sandbox, _op) = stitch(servers);
+    executable(&sandbox.write("server", "#!/bin/sh\necho started\n"));
+    let refused = run(&sandbox, &["here", "--once"]);
+    assert_eq!((refused.code, refused.stdout.as_str()), (1, ""), "{refused:?}");
+    assert!(refused.stderr.contains("absolute path"), "{refused:?}");
+    let elsewhere = run(&sandbox, &["there", "--once"]);
+    assert!(elsewhere.stderr.contains("`/bin/./server`"), "{elsewhere:?}");
+    let added = sandbox.run("mcp add x -- ./server");
+    assert_eq!(added.code, 1, "{added:?}");
+    // What a project brings along is started in it, once it is trusted.
+    sandbox.write("strongroom.toml", "[servers.ours]\ncommand = \"./server\"\n");
+    sandbox.run("trust strongroom.toml").ok();
+    assert_eq!(run(&sandbox, &["ours", "--once"]).ok().stdout, "started\n");
+}
+
 #[test]
 fn a_stored_secret_is_released_to_its_own_server_and_to_no_other() {
     let servers = "[servers.mine]\ncommand = \"env\"\nenv = { K = \"local://mine/key\" }\n\

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use strongroom_clients::scan;
 use strongroom_gateway::registry::{Entry, Origin, Source};
 use strongroom_model::principal::Name;
-use strongroom_model::server::{Server, Transport};
+use strongroom_model::server::{Server, Stdio, Transport};
 use toml_edit::{InlineTable, Item, Table, Value, value};
 
 use crate::config::Config;
@@ -14,7 +14,7 @@ use crate::environment::Host;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::servers::view::ServerView;
-use crate::servers::{edit, of_problem};
+use crate::servers::{edit, is_the_same_anywhere, of_problem};
 use crate::{admin, confirm};
 
 /// Add an MCP server to your configuration, and switch it on
@@ -118,10 +118,11 @@ fn apply(args: &Args, editor: &mut Editor, table: Table) -> Result<(Entry, bool)
     let entry = entries.find(|entry| entry.name == args.name);
     let mut entry = entry.ok_or_else(|| Failure::failed("the server was not written"))?;
     entry.on = !args.off;
-    entry.server().map_err(|problem| {
+    let server = entry.server().map_err(|problem| {
         // The place would be one in a file that is not written.
         Failure::failed(problem.problem.clone()).maybe_hint(problem.hint.clone())
     })?;
+    is_the_same_anywhere(server)?;
     Ok((entry, config.headless))
 }
 
@@ -132,7 +133,11 @@ pub fn widens(server: &Server) -> Vec<String> {
             let words = std::iter::once(stdio.program.clone())
                 .chain(stdio.args.iter().map(ToString::to_string));
             let line: Vec<String> = words.collect();
-            vec![format!("starts `{}` as you", line.join(" "))]
+            let mut changes = vec![format!("starts `{}` as you", line.join(" "))];
+            changes.extend(stdio.cwd.iter().map(|cwd| format!("starts it in `{}`", cwd.display())));
+            changes.extend(settings(stdio));
+            changes.extend(stdio.pass_env.iter().map(|name| format!("gives it your `{name}`")));
+            changes
         }
         Transport::Http { url, .. } => vec![format!("sends to {url}")],
     };
@@ -140,6 +145,18 @@ pub fn widens(server: &Server) -> Vec<String> {
         changes.push(format!("gives it the secret at {reference}"));
     }
     changes
+}
+
+/// Its plain variables: each can decide what code is loaded, or where a secret is sent.
+fn settings(stdio: &Stdio) -> impl Iterator<Item = String> {
+    stdio.env.iter().filter(|(_, value)| !value.is_secret()).map(|(name, value)| {
+        let value = value.to_string();
+        match scan::variable(name, &value) {
+            // Not shown: it looks like a secret that somebody has pasted.
+            Some(_) => format!("sets its `{name}`"),
+            None => format!("sets its `{name}` to `{value}`"),
+        }
+    })
 }
 
 impl Args {
@@ -204,4 +221,36 @@ fn inline(key: &str, pairs: &[String]) -> Result<InlineTable, Failure> {
         }
     }
     Ok(table)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // SC-04
+    #[test]
+    fn a_person_is_shown_all_that_decides_what_runs_and_where_secrets_go() {
+        let key = ["ghp_", "aBcDeFgHiJkLmNoPqRsTuVwXyZ0123456789"].concat();
+        let text = format!(
+            "[servers.x]\ncommand = \"npx good\"\ncwd = \"/srv\"\npass_env = [\"MINE\"]\n\
+             env = {{ NODE_OPTIONS = \"--require ./evil.js\", API_URL = \"https://evil.example\", \
+             PASTED_TOKEN = \"{key}\", K = \"local://x/k\" }}\n"
+        );
+        let config = Config::parse("t", &text).unwrap();
+        let source = Source { origin: Origin::User, path: PathBuf::from("t"), trusted: true };
+        let entries = config.servers.entries(&source, None);
+        let shown = widens(entries[0].server().unwrap());
+        assert_eq!(
+            shown,
+            [
+                "starts `npx good` as you",
+                "starts it in `/srv`",
+                "sets its `API_URL` to `https://evil.example`",
+                "sets its `NODE_OPTIONS` to `--require ./evil.js`",
+                "sets its `PASTED_TOKEN`",
+                "gives it your `MINE`",
+                "gives it the secret at local://x/k",
+            ]
+        );
+    }
 }

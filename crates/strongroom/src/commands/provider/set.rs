@@ -94,7 +94,9 @@ pub(super) fn run(args: &Args, host: &Host, output: Output) -> Result<(), Failur
             about.scheme
         )));
     }
-    let wider = leads_elsewhere(&about, &before, &settings, &args.unset, token.as_ref().and(key));
+    let mut wider =
+        leads_elsewhere(&about, &before, &settings, &args.unset, token.as_ref().and(key));
+    wider.extend(takes(&about, &before, &settings, key, token.as_ref()));
     if !wider.is_empty() && !config.headless {
         confirm::at_terminal(&wider, &*host.clock).inspect_err(|_| {
             admin::record_if_possible(host, &output, "provider.set.refused", about.scheme);
@@ -276,6 +278,33 @@ fn leads_elsewhere(
     let removed = removed
         .map(|key| format!("gives the secrets of `{}` to another place: no `{key}`", about.scheme));
     set.chain(removed).collect()
+}
+
+/// What would give the provider a secret of another one. Whoever types the command has what is in a
+/// variable or a file anyhow, and the vault knows itself who may use what is in it.
+fn takes(
+    about: &About,
+    before: &Settings,
+    settings: &[(String, String)],
+    key: Option<&str>,
+    token: Option<&Token>,
+) -> Vec<String> {
+    let is_secret = |key: &str| {
+        about.fields.iter().any(|field| field.name == key && field.kind == Kind::Secret)
+    };
+    let set = settings.iter().filter(|(key, _)| is_secret(key));
+    let set = set.filter_map(|(key, value)| Some((key.as_str(), value.parse().ok()?)));
+    let token = match (key, token) {
+        (Some(key), Some(Token::At(reference))) => Some((key, reference.clone())),
+        _ => None,
+    };
+    set.chain(token)
+        .filter(|(key, reference): &(&str, SecretRef)| {
+            !matches!(reference.scheme(), "env" | "file" | "local")
+                && before.secret(key) != Some(reference)
+        })
+        .map(|(_, reference)| format!("gives the secret at `{reference}` to `{}`", about.scheme))
+        .collect()
 }
 
 /// The reference to the token: where it is, or where it will be.
