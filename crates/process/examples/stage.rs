@@ -13,18 +13,15 @@ fn main() -> ExitCode {
         return code;
     }
     drop(shield());
-    match arguments[1].to_str() {
-        Some("replace") => {
-            let natural = Start { name: Some("natural".into()), ..shell(&arguments[2]) };
-            let error = natural.replace();
-            drop(error);
-            ExitCode::FAILURE
-        }
-        _ => {
-            let mut start = Start::new(std::env::current_exe().unwrap_or_default());
-            start.args = vec![arguments[2].clone()];
-            start.detached().map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS)
-        }
+    if arguments[1] == "replace" {
+        let natural = Start { name: Some("natural".into()), ..shell(&arguments[2]) };
+        let error = natural.replace();
+        drop(error);
+        ExitCode::FAILURE
+    } else {
+        let mut start = Start::new(std::env::current_exe().unwrap_or_default());
+        start.args = vec![arguments[2].clone()];
+        start.detached().map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS)
     }
 }
 

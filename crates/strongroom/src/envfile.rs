@@ -73,7 +73,7 @@ pub fn read(
     let mut lookups = Vec::new();
     let mut stdio = stdio.clone();
     for (variable, template) in stdio.env.iter_mut().filter(|(_, value)| value.is_secret()) {
-        let value = variables.get(variable).map_err(|error| in_file(&name, error))?;
+        let value = variables.get(variable).map_err(|error| in_file(&name, &error))?;
         let value = value.ok_or_else(|| fail(format!("`{variable}` is not in `{name}`")))?;
         let place: SecretRef = format!("env://{variable}")
             .parse()
@@ -125,7 +125,7 @@ pub fn in_arguments(server: &Server) -> Failure {
 pub fn write(host: &Host, path: &Path, values: &[(&str, &Secret)]) -> Result<(), Failure> {
     let name = shown(path, &host.environment);
     let old = existing(path, &name)?.unwrap_or_else(EnvFile::empty);
-    let new = old.with(values).map_err(|error| in_file(&name, error))?;
+    let new = old.with(values).map_err(|error| in_file(&name, &error))?;
     replace(path, new.text()).map_err(|source| of_io(path, source))
 }
 
@@ -134,7 +134,7 @@ pub fn remove(host: &Host, project: &Path, names: &[&str]) -> Result<usize, Fail
     let path = project.join(FILE);
     let name = shown(&path, &host.environment);
     let Some(old) = existing(&path, &name)? else { return Ok(0) };
-    let (new, removed) = old.without(names).map_err(|error| in_file(&name, error))?;
+    let (new, removed) = old.without(names).map_err(|error| in_file(&name, &error))?;
     if removed > 0 {
         replace(&path, new.text()).map_err(|source| of_io(&path, source))?;
     }
@@ -186,10 +186,10 @@ fn existing(path: &Path, name: &str) -> Result<Option<EnvFile>, Failure> {
 }
 
 fn parse(bytes: Vec<u8>, name: &str) -> Result<EnvFile, Failure> {
-    EnvFile::parse(Secret::new(bytes)).map_err(|error| in_file(name, error))
+    EnvFile::parse(Secret::new(bytes)).map_err(|error| in_file(name, &error))
 }
 
-fn in_file(name: &str, error: EnvFileError) -> Failure {
+fn in_file(name: &str, error: &EnvFileError) -> Failure {
     Failure::failed(format!("`{name}`: {error}"))
 }
 

@@ -130,7 +130,8 @@ fn fingerprint(host: &Host, home: &Home, config: &Config, shared: Shared) -> Fin
         let kept = secrets.into_iter().flatten().filter(|reference| reference.scheme() != "local");
         for reference in kept {
             let stamp = shared.get().and_then(|resolver| resolver.stamp(reference));
-            text.push_str(&format!(";{}", stamp.unwrap_or_default()));
+            text.push(';');
+            text.push_str(&stamp.unwrap_or_default().to_string());
         }
         text
     })

@@ -2,6 +2,7 @@
 
 #![cfg(unix)]
 #![expect(clippy::disallowed_methods, reason = "processes that are lost are started here")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::Command;

@@ -175,6 +175,6 @@ impl Names {
 
 impl Report for Names {
     fn text(&self, _: Style) -> String {
-        self.0.iter().map(|variable| format!("{}\n", variable.name)).collect()
+        self.0.iter().flat_map(|variable| [&*variable.name, "\n"]).collect()
     }
 }

@@ -49,7 +49,7 @@ pub struct Args {
     quiet: bool,
     /// What is added to its own arguments
     #[arg(last = true, value_name = "ARGS")]
-    args: Vec<OsString>,
+    more: Vec<OsString>,
 }
 
 /// Starts the server, in our place where the system can do that. Otherwise says how it ended.
@@ -88,7 +88,7 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<ExitCode, Failur
             (release::take(&supply, server, &also, &journal)?, stdio.clone())
         }
     };
-    let plan = plan(&stdio, &released, &args.args, host)?;
+    let plan = plan(&stdio, &released, &args.more, host)?;
     journal.append(released.record(&server.name))?;
     if released.refresh_due {
         refresh_detached(args, entry, host, output);
@@ -110,7 +110,7 @@ impl Args {
         while let Some(word) = words.next() {
             match word.to_str()? {
                 "--" => {
-                    args.args = words.by_ref().cloned().collect();
+                    args.more = words.by_ref().cloned().collect();
                     break;
                 }
                 "--once" if !args.once => args.once = true,

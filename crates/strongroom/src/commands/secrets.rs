@@ -67,12 +67,12 @@ enum Action {
 /// Does it.
 pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
     match &args.action {
-        Action::Set(args) => set::run(args, host, output),
-        Action::List => list(host, output),
-        Action::Status(args) => status::run(args, host, output),
-        Action::Refresh(args) => refresh::run(args, host, output),
-        Action::Forget { references, all } => forget(references, *all, host, output),
-        Action::Test { reference } => test(reference, host, output),
+        Action::Set(args) => set::run(args, host, *output),
+        Action::List => list(host, *output),
+        Action::Status(args) => status::run(args, host, *output),
+        Action::Refresh(args) => refresh::run(args, host, *output),
+        Action::Forget { references, all } => forget(references, *all, host, *output),
+        Action::Test { reference } => test(reference, host, *output),
     }
 }
 
@@ -97,7 +97,7 @@ impl Room {
     }
 }
 
-fn list(host: &Host, output: &Output) -> Result<(), Failure> {
+fn list(host: &Host, output: Output) -> Result<(), Failure> {
     let vault = home::open(&host.home()?, Arc::clone(&host.clock))?;
     let rows = vault.list()?.into_iter().map(|stored| Stored {
         reference: format!("local://{}", stored.name),
@@ -134,12 +134,7 @@ impl Report for List {
     }
 }
 
-fn forget(
-    references: &[SecretRef],
-    all: bool,
-    host: &Host,
-    output: &Output,
-) -> Result<(), Failure> {
+fn forget(references: &[SecretRef], all: bool, host: &Host, output: Output) -> Result<(), Failure> {
     let room = Room::open(host, None)?;
     let forgotten = if all {
         room.supply.clear().map_err(of_problem)?;
@@ -148,7 +143,7 @@ fn forget(
         Some(room.supply.forget(references).map_err(of_problem)?)
     };
     let subject = if all { "all".to_owned() } else { joined(references) };
-    admin::record_if_possible(host, output, "cache.forget", &subject);
+    admin::record_if_possible(host, &output, "cache.forget", &subject);
     output.report(&Forgotten { forgotten, all })
 }
 
@@ -174,7 +169,7 @@ impl Report for Forgotten {
     }
 }
 
-fn test(reference: &SecretRef, host: &Host, output: &Output) -> Result<(), Failure> {
+fn test(reference: &SecretRef, host: &Host, output: Output) -> Result<(), Failure> {
     let home = host.home()?;
     let config = Config::load_without_services(&home)?;
     let resolver = supply::resolver(host, &home, &config.providers.settings);

@@ -1,6 +1,8 @@
 //! `aws-sm://` and `aws-ssm://` against moto's server: signatures and policies are checked as AWS's
 //! own library makes and reads them, and what is there was put there by that library.
 
+#![expect(clippy::disallowed_methods, reason = "moto's server is started, and asked in plain")]
+
 use super::*;
 
 use std::io::{BufRead as _, BufReader};

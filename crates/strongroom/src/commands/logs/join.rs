@@ -101,9 +101,9 @@ impl Entry {
         let failed = lookups.map_or(0, |lookups| lookups.iter().filter(failed).count());
         match self.text_of("kind").as_deref() {
             Some("release") => {
-                let stale = self.number("stale").filter(|stale| *stale > 0);
-                let stale = stale.map(|stale| style.yellow(&format!("{stale} stale")));
-                [Some(format!("{count} released")), stale].into_iter().flatten().collect()
+                let old = self.number("stale").filter(|old| *old > 0);
+                let old = old.map(|old| style.yellow(&format!("{old} stale")));
+                [Some(format!("{count} released")), old].into_iter().flatten().collect()
             }
             Some("refresh") => {
                 let failed = (failed > 0).then(|| style.red(&format!("{failed} failed")));

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use serde::Serialize;
 use strongroom_model::audit::{Draft, Kind, Lookup};
+use strongroom_model::ports::ResolveError;
 use strongroom_model::reference::{RefError, SecretRef};
 use strongroom_model::server::Delivery;
 use strongroom_secrets::supply::{Done, How};
@@ -62,7 +63,7 @@ impl FromStr for What {
 }
 
 /// Fetches.
-pub(super) fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
+pub(super) fn run(args: &Args, host: &Host, output: Output) -> Result<(), Failure> {
     let room = Room::open(host, args.registry.as_ref())?;
     let talks = host.terminals.stderr && !args.quiet;
     let output = output.quieted(!talks);
@@ -129,7 +130,7 @@ fn references(what: &[What], room: &Room, host: &Host) -> Result<Vec<SecretRef>,
 fn record(done: &[Done]) -> Draft {
     let lookup = |done: &Done| Lookup {
         reference: done.reference.to_string(),
-        from: done.outcome.as_ref().map_or_else(|error| error.kind(), |()| "provider"),
+        from: done.outcome.as_ref().map_or_else(ResolveError::kind, |()| "provider"),
         age_s: None,
     };
     Draft {
@@ -195,7 +196,7 @@ impl Row {
         Self {
             reference: done.reference.to_string(),
             ok: done.outcome.is_ok(),
-            error: done.outcome.as_ref().err().map(|error| error.kind()),
+            error: done.outcome.as_ref().err().map(ResolveError::kind),
             failures: done.failures,
         }
     }

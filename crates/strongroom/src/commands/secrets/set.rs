@@ -37,7 +37,7 @@ pub(super) struct Args {
 }
 
 /// Stores it.
-pub(super) fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
+pub(super) fn run(args: &Args, host: &Host, output: Output) -> Result<(), Failure> {
     let name = args.name.trim_start_matches("local://");
     let reference = format!("local://{name}").parse::<SecretRef>();
     let reference = reference.ok().filter(|reference| reference.fragment().is_none());
@@ -53,7 +53,7 @@ pub(super) fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failu
     let wider = wider(&reference, before.as_ref(), &used_by);
     if !wider.is_empty() && !config.headless {
         confirm::at_terminal(&wider, &*host.clock).inspect_err(|_| {
-            admin::record_if_possible(host, output, "secrets.set.refused", name);
+            admin::record_if_possible(host, &output, "secrets.set.refused", name);
         })?;
     }
     let secret = keys::secret(host, args.key_stdin, name)?;

@@ -24,7 +24,7 @@ use crate::release::{of_problem, span};
 pub(super) struct Args;
 
 /// Shows it.
-pub(super) fn run(_: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
+pub(super) fn run(_: &Args, host: &Host, output: Output) -> Result<(), Failure> {
     let room = Room::open(host, None)?;
     let needed = room.servers.references();
     let status = room.supply.status(&needed);
@@ -178,7 +178,7 @@ impl Report for Everything {
             lines.extend(error.hint.iter().map(|hint| format!("  {hint}\n")));
         }
         for shut in &self.providers {
-            let left = shut.left.iter().map(|left| format!(" for {left}")).collect::<String>();
+            let left = shut.left.as_ref().map(|left| format!(" for {left}")).unwrap_or_default();
             let why = if shut.token_rejected { ": it does not accept its token" } else { "" };
             lines.push(format!("`{}` is not asked{left}{why}\n", shut.provider));
         }
