@@ -154,6 +154,11 @@ impl Pin {
         Ok(Held::digest(&all, &root) == self.whole)
     }
 
+    /// The program that is started; `None`: the server's own, which runs an image.
+    pub fn program(&self) -> Option<&Path> {
+        (!self.program.as_os_str().is_empty()).then_some(self.program.as_path())
+    }
+
     /// How many files and folders are looked at before each start.
     pub fn watched(&self) -> usize {
         self.held.len()

@@ -307,9 +307,11 @@ fn length(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The time of these milliseconds, which may be anything.
+/// The time of these milliseconds, which may be anything: one that no calendar has is none.
 fn time(millis: u64) -> SystemTime {
-    UNIX_EPOCH.checked_add(Duration::from_millis(millis)).unwrap_or(UNIX_EPOCH)
+    const LAST: u64 = 253_402_300_799_000;
+    let span = Some(millis).filter(|millis| *millis <= LAST).map(Duration::from_millis);
+    span.and_then(|span| UNIX_EPOCH.checked_add(span)).unwrap_or(UNIX_EPOCH)
 }
 
 #[cfg(test)]

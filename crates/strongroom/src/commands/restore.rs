@@ -203,6 +203,9 @@ struct Plan {
     uses: BTreeMap<String, String>,
     /// Of the configuration: `services.github`.
     settings: BTreeMap<String, Fate>,
+    /// What each of them would be: it may start programs, and say where secrets are sent.
+    #[serde(skip)]
+    texts: BTreeMap<String, String>,
     /// Files of projects.
     trust: BTreeMap<String, Fate>,
 }
@@ -262,6 +265,10 @@ impl Plan {
             into.insert(key, item.clone());
         }
         let name = if table.is_empty() { key.to_owned() } else { format!("{table}.{key}") };
+        let lines = item.to_string();
+        let lines: Vec<&str> =
+            lines.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        self.texts.insert(name.clone(), lines.join("; "));
         self.settings.insert(name, fate);
     }
 
@@ -284,10 +291,10 @@ impl Plan {
             let used_by = self.uses.get(name).map_or("", String::as_str);
             (fate, format!("{} the secret `{name}` for `{used_by}`", verb(fate)))
         });
-        let settings = self
-            .settings
-            .iter()
-            .map(|(name, fate)| (fate, format!("{} `{name}` in strongroom.toml", verb(fate))));
+        let settings = self.settings.iter().map(|(name, fate)| {
+            let text = self.texts.get(name).map_or("", String::as_str);
+            (fate, format!("{} `{name}` in strongroom.toml: {text}", verb(fate)))
+        });
         let trust = self
             .trust
             .iter()

@@ -158,6 +158,23 @@ fn a_passphrase_of_stdin_closes_and_opens_it() {
     assert!(ran.stderr.contains("type the passphrase"), "{ran:?}");
 }
 
+// AL-01: anybody who knows the public key can have made it.
+#[test]
+fn a_person_sees_what_a_backup_would_start_and_nothing_in_it_hides() {
+    let kept = Kept::new();
+    kept.backup("b.age").ok();
+    let mut document = opened(&kept.home, "b.age");
+    let config = document["config"].as_str().unwrap();
+    document["config"] = format!("{config}\n[providers.op]\nprogram = \"/tmp/evil\"\n").into();
+    document["trust"] = serde_json::json!({ "/p\u{1b}[2K\r": "00" });
+    closed(&kept.home, &kept.recipient, &document.to_string(), "planted.age");
+    let other = kept.other("planted.age");
+    let shown = other.run("restore planted.age --identity key.txt --dry-run").ok().stdout;
+    assert!(shown.contains("`providers.op` in strongroom.toml"), "{shown:?}");
+    assert!(shown.contains("program = \"/tmp/evil\""), "{shown:?}");
+    assert!(shown.contains("`/p\\u{1b}[2K\\u{d}`") && !shown.contains('\u{1b}'), "{shown:?}");
+}
+
 #[test]
 fn what_was_planted_is_refused_and_nothing_is_half_restored() {
     let kept = Kept::new();

@@ -224,6 +224,25 @@ fn a_file_of_variables_is_written_closed_to_others_and_read_only_then() {
     assert_eq!(open.code, 4, "{open:?}");
 }
 
+#[test]
+fn a_damaged_record_of_failures_holds_nothing_up() {
+    let (sandbox, _op) = stitch("");
+    let file = ".cache/strongroom/attempts.json";
+    let far = u64::MAX;
+    sandbox.write(
+        file,
+        &format!(
+            "{{\"references\": {{\"{REFERENCE}\": {{\"at\": {far}, \"kind\": \"denied\"}}}}}}"
+        ),
+    );
+    sandbox.chmod(file, 0o600);
+    sandbox.chmod(".cache/strongroom", 0o700);
+    let status = sandbox.run("secrets status");
+    assert!(status.stdout.contains(REFERENCE), "{status:?}");
+    assert!(!status.stderr.contains("panicked"), "{status:?}");
+    has_its_own_and_nothing_else(&run(&sandbox, &["stitch"]).ok());
+}
+
 // SC-04
 #[test]
 fn a_link_in_a_project_takes_secrets_nowhere_unseen() {

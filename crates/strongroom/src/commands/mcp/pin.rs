@@ -21,7 +21,8 @@ use crate::{admin, confirm};
 /// For servers that are started by `npx`, `uvx`, `pipx run`, `docker run` and their like, which run
 /// whatever their registry has today. The exact version is installed with its lock file and without
 /// running any script of the package; `run` starts it, and refuses to when it has changed. Run this
-/// again to take a new version, or to accept a change: that needs a person.
+/// again to take a new version, or to accept a change. It needs a person: it shows a code at the
+/// terminal, to be typed back.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   strongroom mcp pin files
@@ -68,11 +69,11 @@ pub(super) fn run(args: &Args, host: &Host, output: Output) -> Result<(), Failur
     output.say(&format!("Installing `{}` ..", package.name));
     let ready =
         pins::install::install(host, &home, &server.name, &package, args.version.as_deref())?;
-    // The first pin lets the server do less than before; every other one is a change.
+    // Also the first one: whoever types the command says by `PATH` and by settings of the package
+    // manager what is installed, and each later start runs that.
     let change = match &old {
-        Ok(None) => None,
-        Ok(Some(old)) => Some(change(&server.name, old, &ready.pin)),
-        Err(_) => Some(format!("starts {} as `{}`", shown_as(&ready.pin), server.name)),
+        Ok(Some(old)) => change(&server.name, old, &ready.pin),
+        Ok(None) | Err(_) => format!("starts {} as `{}`", shown_as(&ready.pin), server.name),
     };
     let accepted = confirmed(change, host, &home, &config, &server.name).and_then(|()| {
         admin::record(host, &home, "server.pin", server.name.as_str())?;
@@ -91,9 +92,10 @@ fn nothing(name: &Name, why: &str) -> Failure {
         .hint("pin a server that is started by `npx`, `uvx`, `pipx run` or `docker run`")
 }
 
-/// `@scope/name 1.2.3`.
+/// `@scope/name 1.2.3`, and what runs it.
 fn shown_as(pin: &Pin) -> String {
-    format!("{} {}", pin.package.name, pin.exact)
+    let by = pin.program().map(|program| format!(" by `{}`", program.display()));
+    format!("{} {}{}", pin.package.name, pin.exact, by.unwrap_or_default())
 }
 
 /// What is other code now, for a person.
@@ -105,15 +107,17 @@ fn change(name: &Name, old: &Pin, new: &Pin) -> String {
     }
 }
 
-/// Asks a person, where there is something to ask.
+/// Asks a person.
 fn confirmed(
-    change: Option<String>,
+    change: String,
     host: &Host,
     home: &Home,
     config: &Config,
     name: &Name,
 ) -> Result<(), Failure> {
-    let Some(change) = change.filter(|_| !config.headless) else { return Ok(()) };
+    if config.headless {
+        return Ok(());
+    }
     confirm::at_terminal(&[change], &*host.clock).or_else(|error| {
         admin::record(host, home, "server.pin.refused", name.as_str())?;
         Err(error.into())
@@ -147,7 +151,7 @@ fn remove(
     let there = !matches!(pins::read(home, &name), Ok(None));
     if there {
         let change = format!("starts whatever the registry has as `{name}`");
-        confirmed(Some(change), host, home, config, &name)?;
+        confirmed(change, host, home, config, &name)?;
         admin::record(host, home, "server.unpin", name.as_str())?;
     }
     pins::remove(home, &name)?;
