@@ -127,7 +127,11 @@ impl Supply {
                 refreshed.done.push(Done { reference, outcome: Ok(()), failures: 0 });
                 continue;
             }
-            if how == How::Due && used == Use::Fresh {
+            // The next run in the background may come three quarters of the TTL later: what will
+            // have expired by then is due now.
+            let then = now + freshness.ttl / 4 * 3;
+            let next = kept.judge(&reference, freshness, then, Outcome::NotAsked);
+            if how == How::Due && used == Use::Fresh && next != Use::Expired {
                 refreshed.fresh += 1;
             } else {
                 rest.push(reference);

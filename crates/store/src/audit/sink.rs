@@ -20,7 +20,7 @@ use super::segment;
 pub(super) const LOCK: &str = "audit.lock";
 
 /// What the end of a segment is looked for in, at first.
-const TAIL: u64 = 64 << 10;
+const TAIL: u64 = 4 << 10;
 
 /// Appends records to the segments in a directory.
 pub struct FileSink {
@@ -123,13 +123,8 @@ impl Writer {
 
     /// Nobody wrote to the segment since, and nobody began another.
     fn is_as_we_left_it(&mut self, open: &Open) -> io::Result<bool> {
-        let mut current = [0; 32];
-        self.lock.seek(SeekFrom::Start(0))?;
-        let length = self.lock.read(&mut current)?;
         let metadata = open.file.metadata()?;
-        Ok(&current[..length] == open.name.as_bytes()
-            && metadata.len() == open.size
-            && has_a_name(&metadata))
+        Ok(self.says(&open.name)? && metadata.len() == open.size && has_a_name(&metadata))
     }
 
     /// Finds the end of the chain, and the segment that goes on from it: the newest, or today's.
@@ -150,10 +145,22 @@ impl Writer {
         Ok(open)
     }
 
-    /// Tells the other processes which segment is written.
+    /// Tells the other processes which segment is written, unless the last one said the same: to cut
+    /// a file off costs more than all else that a start does here.
     fn announce(&mut self, name: &str) -> io::Result<()> {
+        if self.says(name)? {
+            return Ok(());
+        }
         self.lock.set_len(0)?;
         self.lock.write_all(name.as_bytes())
+    }
+
+    /// Whether the lock holds this name.
+    fn says(&mut self, name: &str) -> io::Result<bool> {
+        let mut current = [0; 32];
+        self.lock.seek(SeekFrom::Start(0))?;
+        let length = self.lock.read(&mut current)?;
+        Ok(&current[..length] == name.as_bytes())
     }
 }
 
@@ -264,7 +271,7 @@ fn before(dir: &SecureDir, names: &[String], name: &str) -> io::Result<Head> {
 
 /// The last `length` of the `size` bytes of `file`.
 fn last(mut file: &File, size: u64, length: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default() + 1);
     file.seek(SeekFrom::Start(size - length))?;
     file.take(length).read_to_end(&mut bytes)?;
     Ok(bytes)
