@@ -89,3 +89,23 @@ fn place<'a>(key_id: &'a str, scope: &'a Scope) -> Place<'a> {
 fn key_id(key: &Key) -> String {
     format!("cache:{}", hex(&key.mac("strongroom cache key id").tag(&[])[..8]))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use strongroom_seal::MachineId;
+
+    use super::*;
+
+    // The key follows from the scope as well; this is what holds where it does not.
+    #[test]
+    fn what_was_sealed_for_one_scope_opens_for_no_other() {
+        let machine = MachineId::parse(&"a".repeat(32)).unwrap();
+        let key = Key::of_cache(&Secret::new(vec![7; 32]), &machine, "any");
+        let (mine, theirs) = (Scope::user(), Scope::project(Path::new("/theirs")));
+        let sealed = seal(&key, &mine, &Secret::new(b"canary".to_vec())).unwrap();
+        assert_eq!(open(&key, &mine, &sealed).unwrap().expose(), b"canary");
+        assert!(matches!(open(&key, &theirs, &sealed), Err(Damage::Seal)));
+    }
+}

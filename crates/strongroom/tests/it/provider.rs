@@ -89,6 +89,26 @@ fn a_secret_of_another_provider_is_given_away_by_a_person_alone() {
     assert!(sandbox.read(CONFIG).contains("token = \"env://MINE\""));
 }
 
+// However the reference came into the file: the vault is asked again when the token is used.
+#[test]
+fn a_stored_token_is_used_by_its_own_provider_alone() {
+    let (sandbox, _op) = set_up();
+    let config = sandbox.read(CONFIG);
+    let vault = "[providers.vault]\naddress = \"http://127.0.0.1:1\"\ntoken = ";
+    let with = |token: &str| sandbox.write(CONFIG, &format!("{config}{vault}\"{token}\"\n"));
+    with("local://provider/op/token");
+    let denied = strongroom(&sandbox, &["secrets", "test", "vault://secret/x#y"]);
+    assert_eq!(denied.code, 4, "{denied:?}");
+    assert!(denied.stderr.contains("was stored for `provider:op`"), "{denied:?}");
+    // Its own one is used: nobody listens there.
+    let words =
+        ["secrets", "set", "provider/vault/token", "--for", "provider:vault", "--key-stdin"];
+    sandbox.feed(&words, "hvs.another").ok();
+    with("local://provider/vault/token");
+    let asked = strongroom(&sandbox, &["secrets", "test", "vault://secret/x#y"]);
+    assert!(asked.stderr.contains("no connection to it can be made"), "{asked:?}");
+}
+
 #[test]
 fn a_revoked_token_is_said_with_its_fix_by_doctor() {
     let (sandbox, op) = set_up();
