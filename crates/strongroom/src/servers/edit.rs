@@ -99,7 +99,8 @@ pub fn switch_in_project(root: &Path, name: &Name, on: bool) -> Result<bool, Fai
 }
 
 const NEW: &str = "# Which MCP servers are on in this project: `strongroom mcp enable` and `disable` write here. No\n\
-                   # secret ever stands in this file.\n";
+                   # secret ever stands in this file.\n\
+                   enable = []\n";
 
 fn unreadable(path: &Path, error: io::Error) -> Failure {
     Failure::failed(ProjectFile { path: path.display().to_string(), source: error })
