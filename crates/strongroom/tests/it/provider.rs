@@ -110,6 +110,26 @@ fn a_stored_token_is_used_by_its_own_provider_alone() {
 }
 
 #[test]
+fn a_stored_token_is_not_led_to_another_program_by_naming_it_again_or_later() {
+    let (sandbox, op) = set_up();
+    let other = StandInOp::new();
+    let program = other.program();
+    let lead = ["provider", "set", "op", "--program", program.to_str().unwrap()];
+    let name = ["--token-from", "local://provider/op/token"];
+    let again = strongroom(&sandbox, &[&lead[..], &name].concat());
+    assert_eq!(again.code, 3, "{again:?}");
+    assert!(sandbox.read(CONFIG).contains(op.program().to_str().unwrap()));
+    // The same without another program changes nothing, and needs nobody.
+    strongroom(&sandbox, &[&lead[..3], &name].concat()).ok();
+    // Forgotten, led, and named again.
+    strongroom(&sandbox, &["provider", "set", "op", "--unset", "token"]).ok();
+    strongroom(&sandbox, &lead).ok();
+    let later = strongroom(&sandbox, &[&lead[..3], &name].concat());
+    assert_eq!(later.code, 3, "{later:?}");
+    assert!(!sandbox.read(CONFIG).contains("local://provider/op/token"));
+}
+
+#[test]
 fn a_revoked_token_is_said_with_its_fix_by_doctor() {
     let (sandbox, op) = set_up();
     op.trouble(Trouble::Revoked);

@@ -75,6 +75,13 @@ enum Token {
     Value(Secret),
 }
 
+impl Token {
+    /// Whether it is in our vault already.
+    fn is_stored(&self) -> bool {
+        matches!(self, Self::At(reference) if reference.scheme() == "local")
+    }
+}
+
 /// Sets the provider up.
 pub(super) fn run(args: &Args, host: &Host, output: Output) -> Result<(), Failure> {
     let about = known(&args.name)?;
@@ -94,8 +101,8 @@ pub(super) fn run(args: &Args, host: &Host, output: Output) -> Result<(), Failur
             about.scheme
         )));
     }
-    let mut wider =
-        leads_elsewhere(&about, &before, &settings, &args.unset, token.as_ref().and(key));
+    let renewed = token.as_ref().filter(|token| !token.is_stored()).and(key);
+    let mut wider = leads_elsewhere(&about, &before, &settings, &args.unset, renewed);
     wider.extend(takes(&about, &before, &settings, key, token.as_ref()));
     if !wider.is_empty() && !config.headless {
         confirm::at_terminal(&wider, &*host.clock).inspect_err(|_| {
@@ -281,7 +288,8 @@ fn leads_elsewhere(
 }
 
 /// What would give the provider a secret of another one. Whoever types the command has what is in a
-/// variable or a file anyhow, and the vault knows itself who may use what is in it.
+/// variable or a file anyhow. The vault knows itself who may use what is in it, but not where the
+/// provider takes it: a stored token that the settings no longer name may meet another place there.
 fn takes(
     about: &About,
     before: &Settings,
@@ -298,10 +306,15 @@ fn takes(
         (Some(key), Some(Token::At(reference))) => Some((key, reference.clone())),
         _ => None,
     };
+    let is_led = !(before.texts.is_empty() && before.words.is_empty() && settings.is_empty());
+    let needs = |reference: &SecretRef| match reference.scheme() {
+        "env" | "file" => false,
+        "local" => is_led,
+        _ => true,
+    };
     set.chain(token)
         .filter(|(key, reference): &(&str, SecretRef)| {
-            !matches!(reference.scheme(), "env" | "file" | "local")
-                && before.secret(key) != Some(reference)
+            needs(reference) && before.secret(key) != Some(reference)
         })
         .map(|(_, reference)| format!("gives the secret at `{reference}` to `{}`", about.scheme))
         .collect()
