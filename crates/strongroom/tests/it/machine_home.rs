@@ -74,10 +74,12 @@ fn init_names_the_places_of_plaintext_secrets_and_never_the_values() {
         assert!(!format!("{ran:?}").contains("canary"), "{command}: {ran:?}");
     }
     let clients = sandbox.run("init --json").json();
-    let secrets = &clients["clients"][0]["secrets"];
+    let clients = clients["clients"].as_array().unwrap();
+    let secrets =
+        &clients.iter().find(|client| client["client"] == "claude-code").unwrap()["secrets"];
     let expected = json!([
-        {"server": "gh", "place": "env", "name": "GITHUB_TOKEN", "kind": "GitHub token"},
-        {"server": "db", "place": "args", "name": "--password", "kind": "named like a secret"},
+        {"server": "gh", "place": "env", "name": "GITHUB_TOKEN", "kind": "GitHub token", "line": 1},
+        {"server": "db", "place": "args", "name": "--password", "kind": "named like a secret", "line": 1},
     ]);
     assert_eq!(*secrets, expected);
 }
