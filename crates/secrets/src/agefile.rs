@@ -118,8 +118,14 @@ fn lines<K: std::str::FromStr>(text: &str, form: &'static str) -> Result<Vec<K>,
     if keys.is_empty() { Err(KeyTextError::None(form)) } else { Ok(keys) }
 }
 
+/// How an armoured file begins.
+const ARMOUR: &[u8] = b"-----BEGIN AGE ENCRYPTED FILE-----";
+
 /// Opens `file`, armoured or not, whose content is at most `most` bytes.
 pub fn open(file: &[u8], opener: &Opener, most: usize) -> Result<Secret, AgeError> {
+    // White space may stand before an armoured file and behind it, and nowhere about a binary one.
+    let bare = file.trim_ascii();
+    let file = if bare.starts_with(ARMOUR) { bare } else { file };
     let decryptor = Decryptor::new_buffered(ArmoredReader::new(file)).map_err(|e| of_age(&e))?;
     let content = match (opener, decryptor.is_scrypt()) {
         (Opener::Keys(_), true) => return Err(AgeError::NeedsPassphrase),
