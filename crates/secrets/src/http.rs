@@ -18,14 +18,14 @@ use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::settings::{Context, Field, Kind, SettingError, Settings};
 
-pub(crate) mod api;
+mod api;
 pub(crate) mod failure;
 pub(crate) mod json;
 pub(crate) mod login;
 pub(crate) mod several;
 mod tls;
 
-pub(crate) use api::{Api, Pass};
+pub(crate) use api::{Api, Pass, Remote};
 pub(crate) use failure::Failure;
 pub(crate) use json::{Body, Fields};
 pub(crate) use login::{Logins, Token};

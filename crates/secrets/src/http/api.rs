@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use strongroom_model::ports::{BoxFuture, ResolveError};
+use strongroom_model::ports::{BoxFuture, Provider, ResolveError};
 use strongroom_model::reference::SecretRef;
 use strongroom_model::secret::Secret;
 
@@ -13,7 +13,10 @@ use super::{Failure, Http, Session};
 use crate::providers::usable;
 
 /// An API that is asked for one thing at a time, of which several references may be parts.
-pub(crate) trait Api: Sync {
+pub(crate) trait Api: Send + Sync {
+    /// The scheme of the references that it answers.
+    const SCHEME: &'static str;
+
     /// What one question asks for.
     type Key: Ord + Send + Sync;
 
@@ -45,6 +48,22 @@ pub(crate) trait Api: Sync {
     fn pick(&self, found: &Self::Found, reference: &SecretRef) -> Result<Secret, Failure>;
 }
 
+/// An API as a provider.
+pub(crate) struct Remote<A>(pub A);
+
+impl<A: Api> Provider for Remote<A> {
+    fn scheme(&self) -> &str {
+        A::SCHEME
+    }
+
+    fn resolve<'a>(
+        &'a self,
+        refs: &'a [SecretRef],
+    ) -> BoxFuture<'a, Vec<Result<Secret, ResolveError>>> {
+        Box::pin(answer(&self.0, refs))
+    }
+}
+
 /// A token and what is known of it.
 pub(crate) struct Pass {
     /// The token.
@@ -66,10 +85,7 @@ impl Pass {
 }
 
 /// Answers `refs`, in order: one question for each distinct key, several at the same time.
-pub(crate) async fn answer<A: Api>(
-    api: &A,
-    refs: &[SecretRef],
-) -> Vec<Result<Secret, ResolveError>> {
+async fn answer<A: Api>(api: &A, refs: &[SecretRef]) -> Vec<Result<Secret, ResolveError>> {
     let keys: Vec<Result<A::Key, Failure>> =
         refs.iter().map(|reference| api.key(reference)).collect();
     let mut asked: BTreeMap<&A::Key, Result<A::Found, Failure>> = BTreeMap::new();

@@ -1,14 +1,14 @@
 //! `azure-kv://VAULT/NAME[/VERSION]`: Azure Key Vault, as an application with a client secret.
 
 use serde::Deserialize;
-use strongroom_model::ports::{BoxFuture, Provider, ResolveError};
+use strongroom_model::ports::BoxFuture;
 use strongroom_model::reference::SecretRef;
 use strongroom_model::secret::Secret;
 
 use crate::http::json::{Hidden, Part, form};
 use crate::http::login::Login;
 use crate::http::{
-    Api, Base, Body, CA_FILE, Failure, Http, Logins, Pass, Request, Session, Token, api,
+    Api, Base, Body, CA_FILE, Failure, Http, Logins, Pass, Remote, Request, Session, Token,
 };
 use crate::settings::{Context, Field, Kind, SettingError, Settings};
 
@@ -54,7 +54,7 @@ pub(super) struct Azure {
 }
 
 /// A provider of what `settings` say. It asks nothing yet.
-pub(super) fn new(settings: &Settings, context: &Context) -> Result<Azure, SettingError> {
+pub(super) fn new(settings: &Settings, context: &Context) -> Result<Remote<Azure>, SettingError> {
     let suffix = settings.text("dns_suffix").unwrap_or(SUFFIX);
     let labels = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.');
     if !suffix.chars().all(labels) || !suffix.contains('.') || suffix.starts_with('.') {
@@ -66,7 +66,7 @@ pub(super) fn new(settings: &Settings, context: &Context) -> Result<Azure, Setti
             ),
         });
     }
-    Ok(Azure {
+    Ok(Remote(Azure {
         http: Http::new(settings),
         tenant: settings.text("tenant_id").map(str::to_owned),
         client: settings.text("client_id").map(str::to_owned),
@@ -76,23 +76,12 @@ pub(super) fn new(settings: &Settings, context: &Context) -> Result<Azure, Setti
         endpoint: Base::setting(settings, "endpoint")?,
         logins: Logins::new(&context.clock),
         context: context.clone(),
-    })
-}
-
-impl Provider for Azure {
-    fn scheme(&self) -> &'static str {
-        SCHEME
-    }
-
-    fn resolve<'a>(
-        &'a self,
-        refs: &'a [SecretRef],
-    ) -> BoxFuture<'a, Vec<Result<Secret, ResolveError>>> {
-        Box::pin(api::answer(self, refs))
-    }
+    }))
 }
 
 impl Api for Azure {
+    const SCHEME: &'static str = SCHEME;
+
     /// Vault, and the segments behind it.
     type Key = Vec<String>;
     type Found = Body;

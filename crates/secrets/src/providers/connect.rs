@@ -7,13 +7,13 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Deserialize;
-use strongroom_model::ports::{BoxFuture, Provider, ResolveError};
+use strongroom_model::ports::BoxFuture;
 use strongroom_model::reference::SecretRef;
 use strongroom_model::secret::Secret;
 use tokio::sync::OnceCell;
 
 use crate::http::json::Hidden;
-use crate::http::{Api, Base, Body, Failure, Http, Pass, Request, Session, Token, api};
+use crate::http::{Api, Base, Body, Failure, Http, Pass, Remote, Request, Session, Token};
 use crate::settings::{Context, Field, Kind, SettingError, Settings};
 
 /// Where the Connect server is.
@@ -49,32 +49,18 @@ pub(super) fn is_configured(settings: &Settings, context: &Context) -> bool {
 }
 
 /// A Connect server as `settings` say. It asks nothing yet.
-pub(super) fn new(settings: &Settings, context: &Context) -> Result<Connect, SettingError> {
-    let token = settings.secret("connect_token");
-    Ok(Connect {
+pub(super) fn new(settings: &Settings, context: &Context) -> Result<Remote<Connect>, SettingError> {
+    Ok(Remote(Connect {
         http: Http::new(settings),
         host: Base::setting(settings, "connect_host")?,
-        token: token.map_or(Token::Variable(&["OP_CONNECT_TOKEN"]), |token| {
-            Token::Reference(token.clone())
-        }),
+        token: Token::setting(settings, "connect_token", &["OP_CONNECT_TOKEN"]),
         context: context.clone(),
-    })
-}
-
-impl Provider for Connect {
-    fn scheme(&self) -> &'static str {
-        SCHEME
-    }
-
-    fn resolve<'a>(
-        &'a self,
-        refs: &'a [SecretRef],
-    ) -> BoxFuture<'a, Vec<Result<Secret, ResolveError>>> {
-        Box::pin(api::answer(self, refs))
-    }
+    }))
 }
 
 impl Api for Connect {
+    const SCHEME: &'static str = SCHEME;
+
     /// The vault and the item.
     type Key = (String, String);
     type Found = Body;

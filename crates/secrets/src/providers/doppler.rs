@@ -3,12 +3,12 @@
 
 use std::sync::Arc;
 
-use strongroom_model::ports::{BoxFuture, Provider, ResolveError};
+use strongroom_model::ports::BoxFuture;
 use strongroom_model::reference::SecretRef;
 use strongroom_model::secret::Secret;
 
 use crate::http::{
-    Api, Base, Body, CA_FILE, Failure, Fields, Http, Pass, Request, Session, Token, api,
+    Api, Base, Body, CA_FILE, Failure, Fields, Http, Pass, Remote, Request, Session, Token,
 };
 use crate::settings::{Context, Field, Kind, SettingError, Settings};
 
@@ -35,29 +35,18 @@ pub(super) struct Doppler {
 }
 
 /// A provider of what `settings` say. It asks nothing yet.
-pub(super) fn new(settings: &Settings, context: &Context) -> Result<Doppler, SettingError> {
-    Ok(Doppler {
+pub(super) fn new(settings: &Settings, context: &Context) -> Result<Remote<Doppler>, SettingError> {
+    Ok(Remote(Doppler {
         http: Http::new(settings),
         token: Token::setting(settings, "token", &["DOPPLER_TOKEN"]),
         endpoint: Base::setting(settings, "endpoint")?,
         context: context.clone(),
-    })
-}
-
-impl Provider for Doppler {
-    fn scheme(&self) -> &'static str {
-        SCHEME
-    }
-
-    fn resolve<'a>(
-        &'a self,
-        refs: &'a [SecretRef],
-    ) -> BoxFuture<'a, Vec<Result<Secret, ResolveError>>> {
-        Box::pin(api::answer(self, refs))
-    }
+    }))
 }
 
 impl Api for Doppler {
+    const SCHEME: &'static str = SCHEME;
+
     /// Project and config.
     type Key = (String, String);
     type Found = Body;

@@ -9,7 +9,7 @@ use std::time::UNIX_EPOCH;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
-use strongroom_model::ports::{BoxFuture, Provider, ResolveError};
+use strongroom_model::ports::BoxFuture;
 use strongroom_model::reference::SecretRef;
 use strongroom_model::secret::Secret;
 use strongroom_seal::file::{open_private, read};
@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 use crate::http::json::{Hidden, Part, form};
 use crate::http::login::Login;
 use crate::http::{
-    Api, Base, Body, CA_FILE, Failure, Http, Logins, Pass, Request, Session, Token, api,
+    Api, Base, Body, CA_FILE, Failure, Http, Logins, Pass, Remote, Request, Session, Token,
 };
 use crate::settings::{Context, Field, Kind, SettingError, Settings};
 
@@ -53,30 +53,19 @@ pub(super) struct Google {
 }
 
 /// A provider of what `settings` say. It asks nothing yet.
-pub(super) fn new(settings: &Settings, context: &Context) -> Result<Google, SettingError> {
-    Ok(Google {
+pub(super) fn new(settings: &Settings, context: &Context) -> Result<Remote<Google>, SettingError> {
+    Ok(Remote(Google {
         http: Http::new(settings),
         credentials: settings.secret("credentials").cloned(),
         endpoint: Base::setting(settings, "endpoint")?,
         logins: Logins::new(&context.clock),
         context: context.clone(),
-    })
-}
-
-impl Provider for Google {
-    fn scheme(&self) -> &'static str {
-        SCHEME
-    }
-
-    fn resolve<'a>(
-        &'a self,
-        refs: &'a [SecretRef],
-    ) -> BoxFuture<'a, Vec<Result<Secret, ResolveError>>> {
-        Box::pin(api::answer(self, refs))
-    }
+    }))
 }
 
 impl Api for Google {
+    const SCHEME: &'static str = SCHEME;
+
     /// Project, name, version.
     type Key = [String; 3];
     type Found = Body;

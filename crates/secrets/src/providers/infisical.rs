@@ -2,14 +2,14 @@
 //! with universal auth. PROJECT is a project's slug or its id.
 
 use serde::Deserialize;
-use strongroom_model::ports::{BoxFuture, Provider, ResolveError};
+use strongroom_model::ports::BoxFuture;
 use strongroom_model::reference::SecretRef;
 use strongroom_model::secret::Secret;
 
 use crate::http::json::{Hidden, Part, object};
 use crate::http::login::Login;
 use crate::http::{
-    Api, Base, Body, CA_FILE, Failure, Http, Logins, Pass, Request, Session, Token, api,
+    Api, Base, Body, CA_FILE, Failure, Http, Logins, Pass, Remote, Request, Session, Token,
 };
 use crate::settings::{Context, Field, Kind, SettingError, Settings};
 
@@ -47,32 +47,24 @@ pub(super) struct Infisical {
 }
 
 /// A provider of what `settings` say. It asks nothing yet.
-pub(super) fn new(settings: &Settings, context: &Context) -> Result<Infisical, SettingError> {
+pub(super) fn new(
+    settings: &Settings,
+    context: &Context,
+) -> Result<Remote<Infisical>, SettingError> {
     let variables = &["INFISICAL_UNIVERSAL_AUTH_CLIENT_SECRET"];
-    Ok(Infisical {
+    Ok(Remote(Infisical {
         http: Http::new(settings),
         client: settings.text("client_id").map(str::to_owned),
         secret: Token::setting(settings, "client_secret", variables),
         address: Base::setting(settings, "address")?,
         logins: Logins::new(&context.clock),
         context: context.clone(),
-    })
-}
-
-impl Provider for Infisical {
-    fn scheme(&self) -> &'static str {
-        SCHEME
-    }
-
-    fn resolve<'a>(
-        &'a self,
-        refs: &'a [SecretRef],
-    ) -> BoxFuture<'a, Vec<Result<Secret, ResolveError>>> {
-        Box::pin(api::answer(self, refs))
-    }
+    }))
 }
 
 impl Api for Infisical {
+    const SCHEME: &'static str = SCHEME;
+
     /// Project, environment, folder.
     type Key = [String; 3];
     type Found = Body;

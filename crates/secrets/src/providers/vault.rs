@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::Deserialize;
-use strongroom_model::ports::{BoxFuture, Provider, ResolveError};
+use strongroom_model::ports::BoxFuture;
 use strongroom_model::reference::SecretRef;
 use strongroom_model::secret::Secret;
 use strongroom_seal::file::{open_private, read};
@@ -18,8 +18,8 @@ use tokio::sync::{Mutex, OnceCell};
 use crate::http::json::{Hidden, Part, object};
 use crate::http::login::Login;
 use crate::http::{
-    Answer, Api, Base, Body, CA_FILE, Failure, Fields, Http, Logins, Pass, Request, Session, Token,
-    api,
+    Answer, Api, Base, Body, CA_FILE, Failure, Fields, Http, Logins, Pass, Remote, Request,
+    Session, Token,
 };
 use crate::settings::{Context, Field, Kind, SettingError, Settings};
 
@@ -81,7 +81,7 @@ pub(crate) enum Version {
 }
 
 /// A provider of what `settings` say. It asks nothing yet.
-pub(super) fn new(settings: &Settings, context: &Context) -> Result<Vault, SettingError> {
+pub(super) fn new(settings: &Settings, context: &Context) -> Result<Remote<Vault>, SettingError> {
     let error = |key, problem: &str, hint: &str| SettingError {
         key,
         problem: problem.to_owned(),
@@ -117,7 +117,7 @@ pub(super) fn new(settings: &Settings, context: &Context) -> Result<Vault, Setti
                 ));
             }
         };
-    Ok(Vault {
+    Ok(Remote(Vault {
         http: Http::new(settings),
         address: Base::setting(settings, "address")?,
         namespace: settings.text("namespace").map(str::to_owned),
@@ -126,23 +126,12 @@ pub(super) fn new(settings: &Settings, context: &Context) -> Result<Vault, Setti
         mounts: Mutex::default(),
         logins: Logins::new(&context.clock),
         context: context.clone(),
-    })
-}
-
-impl Provider for Vault {
-    fn scheme(&self) -> &'static str {
-        SCHEME
-    }
-
-    fn resolve<'a>(
-        &'a self,
-        refs: &'a [SecretRef],
-    ) -> BoxFuture<'a, Vec<Result<Secret, ResolveError>>> {
-        Box::pin(api::answer(self, refs))
-    }
+    }))
 }
 
 impl Api for Vault {
+    const SCHEME: &'static str = SCHEME;
+
     /// The path, with its mount.
     type Key = String;
     type Found = (Version, Body);
