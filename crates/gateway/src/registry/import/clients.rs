@@ -4,7 +4,7 @@
 //! the variable, and `${input:NAME}` a slot or a setting.
 
 use super::compose::{Line, Piece, Place};
-use super::fields::{clean, scalar, text_at};
+use super::fields::{Cut, clean, cut, scalar, text_at};
 use super::{Found, Making, Node, Problem, Shape, Value, keyed, names, texts};
 use crate::registry::words;
 use strongroom_model::server::{Piece as TemplatePiece, Template};
@@ -145,14 +145,13 @@ fn fill(
     value: &str,
 ) -> Result<Line, Problem> {
     let mut line = Line::default();
-    let mut rest = value;
-    while let Some((before, behind)) = rest.split_once("${") {
-        let Some((inner, after)) = behind.split_once('}') else { break };
-        line.0.push(Piece::Text(before.to_owned()));
-        line.0.extend(variable(making, root, place, inner)?.0);
-        rest = after;
+    for cut in cut(value, "${", "}") {
+        match cut {
+            // A client leaves what nothing closes as it is.
+            Cut::Text(text) | Cut::Open(text) => line.0.push(Piece::Text(text.to_owned())),
+            Cut::Hole(inner) => line.0.extend(variable(making, root, place, inner)?.0),
+        }
     }
-    line.0.push(Piece::Text(rest.to_owned()));
     Ok(line)
 }
 

@@ -4,7 +4,7 @@
 //! here, so that neither can become one of our own references.
 
 use super::compose::{Line, Piece, Place};
-use super::fields::{clean, field, scalar, text_at};
+use super::fields::{Cut, clean, cut, field, scalar, text_at};
 use super::names;
 use super::official::assemble;
 use super::package::{container, image};
@@ -141,19 +141,19 @@ fn header_line(
     value: &str,
 ) -> Result<Line, Problem> {
     let mut line = Line::default();
-    let mut rest = value;
-    while let Some((before, behind)) = rest.split_once("${") {
-        let (variable, after) = behind
-            .split_once('}')
-            .ok_or_else(|| making.refuse("a `${` in the file is not closed"))?;
-        line.0.extend(fill(making, node, place, before)?.0);
-        let secrets = field(node, "secrets").map(Node::items).unwrap_or_default();
-        let secret = secrets.iter().find(|secret| text_at(secret, "env") == Some(variable));
-        let slot = secret.map_or_else(|| names::slot(variable), |secret| slot_of(secret, variable));
-        line.0.extend(making.slot(place, &slot, secret, true)?.0);
-        rest = after;
+    for cut in cut(value, "${", "}") {
+        match cut {
+            Cut::Text(text) => line.0.extend(fill(making, node, place, text)?.0),
+            Cut::Open(_) => return Err(making.refuse("a `${` in the file is not closed")),
+            Cut::Hole(variable) => {
+                let secrets = field(node, "secrets").map(Node::items).unwrap_or_default();
+                let secret = secrets.iter().find(|s| text_at(s, "env") == Some(variable));
+                let slot = secret
+                    .map_or_else(|| names::slot(variable), |secret| slot_of(secret, variable));
+                line.0.extend(making.slot(place, &slot, secret, true)?.0);
+            }
+        }
     }
-    line.0.extend(fill(making, node, place, rest)?.0);
     Ok(line)
 }
 
@@ -165,16 +165,13 @@ fn fill(
     value: &str,
 ) -> Result<Line, Problem> {
     let mut line = Line::default();
-    let mut rest = value;
-    while let Some((before, behind)) = rest.split_once("{{") {
-        let (inner, after) = behind
-            .split_once("}}")
-            .ok_or_else(|| making.refuse("a `{{` in the file is not closed"))?;
-        line.0.push(Piece::Text(before.to_owned()));
-        line.0.extend(setting(making, node, place, inner)?.0);
-        rest = after;
+    for cut in cut(value, "{{", "}}") {
+        match cut {
+            Cut::Text(text) => line.0.push(Piece::Text(text.to_owned())),
+            Cut::Open(_) => return Err(making.refuse("a `{{` in the file is not closed")),
+            Cut::Hole(inner) => line.0.extend(setting(making, node, place, inner)?.0),
+        }
     }
-    line.0.push(Piece::Text(rest.to_owned()));
     Ok(line)
 }
 

@@ -63,3 +63,50 @@ pub(super) fn is_identifier(text: &str) -> bool {
         && text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b))
 }
+
+/// A piece of a text with holes, as catalogues write them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cut<'t> {
+    /// What stands between the holes.
+    Text(&'t str),
+    /// What stands in one.
+    Hole(&'t str),
+    /// What stands behind an opening that nothing closes, with the opening.
+    Open(&'t str),
+}
+
+/// `text` cut at its holes, which begin with `open` and end with `close`.
+pub(super) fn cut<'t>(text: &'t str, open: &str, close: &str) -> Vec<Cut<'t>> {
+    let mut cuts = Vec::new();
+    let mut rest = text;
+    while let Some((before, behind)) = rest.split_once(open) {
+        cuts.push(Cut::Text(before));
+        let Some((hole, after)) = behind.split_once(close) else {
+            cuts.push(Cut::Open(&rest[before.len()..]));
+            return cuts;
+        };
+        cuts.push(Cut::Hole(hole));
+        rest = after;
+    }
+    cuts.push(Cut::Text(rest));
+    cuts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_cut_at_its_holes_and_nothing_of_it_is_lost() {
+        use Cut::{Hole, Open, Text};
+        for (text, cuts) in [
+            ("", vec![Text("")]),
+            ("a", vec![Text("a")]),
+            ("${A}", vec![Text(""), Hole("A"), Text("")]),
+            ("a ${A}b${C}", vec![Text("a "), Hole("A"), Text("b"), Hole("C"), Text("")]),
+            ("a ${A} ${B", vec![Text("a "), Hole("A"), Text(" "), Open("${B")]),
+        ] {
+            assert_eq!(cut(text, "${", "}"), cuts, "{text}");
+        }
+    }
+}
