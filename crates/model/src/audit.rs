@@ -9,6 +9,7 @@ pub mod verify;
 
 use serde::Serialize;
 
+use crate::approval::Approved;
 use crate::code::{Code, Refusal};
 use crate::principal::Caller;
 
@@ -49,6 +50,12 @@ pub struct Draft {
     /// The rule that decided.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rule: Option<String>,
+    /// How a person was asked for it: `cli`, `elicitation`, `dialog`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approval: Option<&'static str>,
+    /// The grant that covers it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grant: Option<String>,
     /// Why it ended, where it did not end well.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<Code>,
@@ -200,11 +207,18 @@ impl<'a> Journal<'a> {
     }
 
     /// Writes the intent of a call that `rule` allows.
-    pub fn intent(&self, asked: &Asked<'_>, rule: &str) -> Result<Recorded, AuditError> {
+    pub fn intent(
+        &self,
+        asked: &Asked<'_>,
+        rule: &str,
+        approved: Option<&Approved>,
+    ) -> Result<Recorded, AuditError> {
         let draft = Draft {
             kind: Kind::Intent,
             decision: Some("allow"),
             rule: Some(rule.to_owned()),
+            approval: approved.map(|approved| approved.method),
+            grant: approved.and_then(|approved| approved.grant.clone()),
             ..asked.draft()
         };
         let audit_id = self.sink.append(draft)?;

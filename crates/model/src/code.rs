@@ -39,6 +39,8 @@ pub enum Code {
     AuditUnavailable,
     /// The secret cannot be had now.
     SecretUnavailable,
+    /// The kill switch is on.
+    Locked,
 }
 
 /// Whether the same call may succeed later.
@@ -55,7 +57,7 @@ pub enum Retry {
 
 impl Code {
     /// Every code, in the order of declaration.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::InvalidRequest,
         Self::PolicyDenied,
         Self::DestinationDenied,
@@ -70,6 +72,7 @@ impl Code {
         Self::IntegrityError,
         Self::AuditUnavailable,
         Self::SecretUnavailable,
+        Self::Locked,
     ];
 
     /// The name on the wire and in the audit.
@@ -89,6 +92,7 @@ impl Code {
             Self::IntegrityError => "integrity_error",
             Self::AuditUnavailable => "audit_unavailable",
             Self::SecretUnavailable => "secret_unavailable",
+            Self::Locked => "locked",
         }
     }
 
@@ -108,7 +112,8 @@ impl Code {
             | Self::Unauthenticated
             | Self::NotFound
             | Self::ResponseTooLarge
-            | Self::IntegrityError => Retry::Never,
+            | Self::IntegrityError
+            | Self::Locked => Retry::Never,
         }
     }
 }

@@ -1,10 +1,10 @@
-//! Ties a credential to the one origin that it may go to.
+//! Ties a credential to the one place that it may go to.
 
 use std::sync::Arc;
 
 use crate::audit::Recorded;
 use crate::secret::Secret;
-use crate::service::{Origin, Service};
+use crate::service::{Keys, Origin};
 
 /// The secrets of one service by field, resolved.
 #[derive(Debug, Default)]
@@ -29,29 +29,52 @@ impl Credential {
     }
 }
 
-/// A credential that may be written into a request to `origin`, and into no other.
-///
-/// Invariant: only [`bind`] makes one, and it takes the origin from the service's configuration:
-/// never from an agent's words, never from a response (I2).
-#[derive(Debug)]
-pub struct Bound {
-    credential: Arc<Credential>,
-    origin: Origin,
+/// What a credential can be for: an HTTP API, or a program.
+pub trait Target: Sync {
+    /// Where its credential may go.
+    type To: Send;
+
+    /// Its secrets.
+    fn keys(&self) -> Keys<'_>;
+
+    /// Where its credential may go, by the configuration and by nothing else.
+    fn to(&self) -> Self::To;
 }
 
-impl Bound {
+/// A credential that may be written into what goes to `To`, and into nothing else.
+///
+/// Invariant: only [`bind`] makes one, and it takes the place from the configuration: never from an
+/// agent's words, never from a response (I2).
+#[derive(Debug)]
+pub struct Bound<To = Origin> {
+    credential: Arc<Credential>,
+    to: To,
+}
+
+impl<To> Bound<To> {
     /// The credential.
     pub fn credential(&self) -> &Credential {
         &self.credential
     }
 
     /// Where it may go.
-    pub fn origin(&self) -> &Origin {
-        &self.origin
+    pub fn to(&self) -> &To {
+        &self.to
     }
 }
 
-/// Binds `credential` to the origin of `service`. That a call was recorded is the price.
-pub fn bind(_recorded: &Recorded, service: &Service, credential: Arc<Credential>) -> Bound {
-    Bound { credential, origin: service.origin.clone() }
+impl Bound {
+    /// Where it may go.
+    pub fn origin(&self) -> &Origin {
+        &self.to
+    }
+}
+
+/// Binds `credential` to the place of `target`. That a call was recorded is the price.
+pub fn bind<T: Target>(
+    _recorded: &Recorded,
+    target: &T,
+    credential: Arc<Credential>,
+) -> Bound<T::To> {
+    Bound { credential, to: target.to() }
 }

@@ -6,11 +6,13 @@
 //! Read in this order: [`secret`], [`reference`], [`service`], [`canonical`], [`policy`],
 //! [`pipeline`] (the order of one call, written down once), [`ports`].
 
+pub mod approval;
 pub mod audit;
 pub mod base_url;
 pub mod call;
 pub mod canonical;
 pub mod code;
+pub mod command;
 pub mod display;
 pub mod freshness;
 pub mod injection;

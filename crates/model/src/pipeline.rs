@@ -8,22 +8,26 @@
 //! needs is a value that only the step before can make: a [`Permit`] comes from the policy, a
 //! [`Recorded`](crate::audit::Recorded) from the journal, a [`Bound`] from [`injection::bind`].
 
+use crate::approval::Approved;
 use crate::audit::{Asked, AuditError, Facts, Journal, Trail};
 use crate::code::{Code, Refusal};
-use crate::injection::{self, Bound};
+use crate::injection::{self, Bound, Target};
+use crate::policy::Terms;
 use crate::ports::{Credentials, ResolveError};
-use crate::service::{Catalog, Service};
+use crate::service::{Catalog, Origin};
 
 /// A request that may be made. Only [`Policy::decide`](crate::policy::Policy::decide) makes one.
 #[derive(Debug)]
 pub struct Permit<T> {
     request: T,
     rule: String,
+    terms: Terms,
+    approved: Option<Approved>,
 }
 
 impl<T> Permit<T> {
-    pub(crate) fn new(request: T, rule: String) -> Self {
-        Self { request, rule }
+    pub(crate) fn new(request: T, rule: String, terms: Terms, approved: Option<Approved>) -> Self {
+        Self { request, rule, terms, approved }
     }
 
     /// What was permitted.
@@ -36,6 +40,16 @@ impl<T> Permit<T> {
         &self.rule
     }
 
+    /// What the rule demands beside.
+    pub fn terms(&self) -> &Terms {
+        &self.terms
+    }
+
+    /// What a person said, where the rule demands that one is asked.
+    pub fn approved(&self) -> Option<&Approved> {
+        self.approved.as_ref()
+    }
+
     /// Takes the request out, to be sent.
     pub fn into_request(self) -> T {
         self.request
@@ -43,7 +57,7 @@ impl<T> Permit<T> {
 }
 
 /// What a job does with a permit and a credential: the one step that differs between jobs.
-pub trait Act<R>: Send {
+pub trait Act<R, To = Origin>: Send {
     /// What comes back when it goes well.
     type Answer: Send;
 
@@ -52,7 +66,7 @@ pub trait Act<R>: Send {
     fn act(
         self,
         permit: Permit<R>,
-        bound: Bound,
+        bound: Bound<To>,
         trail: Trail<'_>,
     ) -> impl Future<Output = Done<Self::Answer>> + Send;
 }
@@ -91,24 +105,24 @@ impl Pipeline<'_> {
     ///
     /// Not cancel safe: dropped between intent and outcome it leaves an intent without an outcome.
     /// Callers run it in a task of its own and cancel the act from within.
-    pub async fn run<R: Send, A: Act<R>>(
+    pub async fn run<R: Send, T: Target, A: Act<R, T::To>>(
         &self,
         asked: &Asked<'_>,
         judged: Result<Permit<R>, Refusal>,
         catalog: &Catalog,
-        service: &Service,
+        target: &T,
         act: A,
     ) -> Ended<A::Answer> {
         let permit = match judged {
             Ok(permit) => permit,
             Err(refusal) => return self.refuse(asked, refusal),
         };
-        let Ok(recorded) = self.journal.intent(asked, permit.rule()) else {
+        let Ok(recorded) = self.journal.intent(asked, permit.rule(), permit.approved()) else {
             return Ended { result: Err(audit_unavailable()), audit_id: None };
         };
-        let done = match self.credentials.resolve(catalog, service).await {
+        let done = match self.credentials.resolve(catalog, target.keys()).await {
             Ok(credential) => {
-                let bound = injection::bind(&recorded, service, credential);
+                let bound = injection::bind(&recorded, target, credential);
                 act.act(permit, bound, Trail::new(self.journal, &recorded, asked)).await
             }
             Err(error) => Done { result: Err(unavailable(&error)), facts: Facts::default() },

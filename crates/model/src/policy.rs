@@ -5,7 +5,9 @@
 
 mod pattern;
 mod rule;
+mod terms;
 
+use crate::approval::Approved;
 use crate::canonical::CanonicalRequest;
 use crate::code::{Code, Refusal};
 use crate::pipeline::Permit;
@@ -13,6 +15,7 @@ use crate::pipeline::Permit;
 use pattern::Subject;
 
 pub use rule::Rule;
+pub use terms::{Method as AskMethod, Terms};
 
 /// What a rule says. Ordered by strictness.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -40,6 +43,52 @@ pub struct RuleError {
     pub problem: String,
     /// What to write instead.
     pub hint: Option<&'static str>,
+}
+
+/// What the policy says to a request.
+#[derive(Debug)]
+pub enum Judgement<T> {
+    /// It may be made.
+    Allowed(Permit<T>),
+    /// A person decides.
+    Asks(Awaiting<T>),
+    /// It may not be made.
+    Denied(Box<(Refusal, T)>),
+}
+
+/// A request that a person must approve.
+#[derive(Debug)]
+pub struct Awaiting<T> {
+    request: T,
+    rule: String,
+    terms: Terms,
+}
+
+impl<T> Awaiting<T> {
+    /// What is to be approved.
+    pub fn request(&self) -> &T {
+        &self.request
+    }
+
+    /// The rule that says so.
+    pub fn rule(&self) -> &str {
+        &self.rule
+    }
+
+    /// How a person is asked, and what the rule demands beside.
+    pub fn terms(&self) -> &Terms {
+        &self.terms
+    }
+
+    /// It was approved.
+    pub fn approve(self, by: Approved) -> Permit<T> {
+        Permit::new(self.request, self.rule, self.terms, Some(by))
+    }
+
+    /// It was not.
+    pub fn refuse(self, refusal: Refusal) -> (Refusal, T) {
+        (refusal.by_rule(self.rule), self.request)
+    }
 }
 
 /// How a decision came about, for `policy explain` and `explain_access`.
@@ -81,29 +130,41 @@ impl Policy {
         Explanation { verdict, rule, matched }
     }
 
-    /// Judges `request`. The permit carries it on; nothing else makes one.
+    /// Judges `request`. A permit carries it on; nothing else makes one.
+    pub fn judge(&self, request: CanonicalRequest) -> Judgement<CanonicalRequest> {
+        let Some(rule) = strictest(&self.matching(&request)) else {
+            let refusal = Refusal::new(Code::PolicyDenied, "no rule allows this request");
+            return Judgement::Denied(Box::new((refusal, request)));
+        };
+        let (text, terms) = (rule.text().to_owned(), rule.terms().clone());
+        match rule.verdict() {
+            Verdict::Allow => Judgement::Allowed(Permit::new(request, text, terms, None)),
+            Verdict::Ask => Judgement::Asks(Awaiting { request, rule: text, terms }),
+            Verdict::Deny => {
+                let refusal = Refusal::new(Code::PolicyDenied, "a rule denies this request");
+                Judgement::Denied(Box::new((refusal.by_rule(text), request)))
+            }
+        }
+    }
+
+    /// Judges `request` where nobody can be asked.
     ///
     /// # Errors
     ///
     /// `policy_denied` where a deny rule or no rule matches, `approval_denied` where an ask rule
-    /// decides (nobody can be asked yet).
+    /// decides.
     pub fn decide(
         &self,
         request: CanonicalRequest,
     ) -> Result<Permit<CanonicalRequest>, Box<(Refusal, CanonicalRequest)>> {
-        let Some(rule) = strictest(&self.matching(&request)) else {
-            let refusal = Refusal::new(Code::PolicyDenied, "no rule allows this request");
-            return Err(Box::new((refusal, request)));
-        };
-        let refusal = match rule.verdict() {
-            Verdict::Allow => return Ok(Permit::new(request, rule.text().to_owned())),
-            Verdict::Ask => Refusal::new(
-                Code::ApprovalDenied,
-                "a person must approve this, and nobody can be asked here",
-            ),
-            Verdict::Deny => Refusal::new(Code::PolicyDenied, "a rule denies this request"),
-        };
-        Err(Box::new((refusal.by_rule(rule.text()), request)))
+        match self.judge(request) {
+            Judgement::Allowed(permit) => Ok(permit),
+            Judgement::Asks(awaiting) => {
+                let text = "a person must approve this, and nobody can be asked here";
+                Err(Box::new(awaiting.refuse(Refusal::new(Code::ApprovalDenied, text))))
+            }
+            Judgement::Denied(denied) => Err(denied),
+        }
     }
 
     fn matching(&self, request: &CanonicalRequest) -> Vec<&Rule> {

@@ -14,7 +14,7 @@ use crate::principal::{Caller, Name, Principal};
 use crate::redact::Redactor;
 use crate::reference::SecretRef;
 use crate::secret::Secret;
-use crate::service::{Catalog, Service};
+use crate::service::{Catalog, Keys};
 
 pub use crate::audit::AuditSink;
 
@@ -225,12 +225,12 @@ pub trait Provider: Send + Sync {
 
 /// The secrets of services, and the matcher of everything that is loaded.
 pub trait Credentials: Send + Sync {
-    /// The credential of `service`. References that belong to other services of `catalog` may be
-    /// loaded along with it, so that one matcher knows them all (RR-14).
+    /// The credential that `keys` tells of. References that belong to other services of `catalog`
+    /// may be loaded along with it, so that one matcher knows them all (RR-14).
     fn resolve<'a>(
         &'a self,
         catalog: &'a Catalog,
-        service: &'a Service,
+        keys: Keys<'a>,
     ) -> BoxFuture<'a, Result<Arc<Credential>, ResolveError>>;
 
     /// Matches every secret that is loaded now, the ones just resolved included.

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::canonical::Grammar;
+use crate::command::Command;
+use crate::injection::Target;
 use crate::network::Cidr;
 use crate::policy::Policy;
 use crate::principal::Name;
@@ -165,11 +167,44 @@ impl Service {
     }
 }
 
-/// All services of one configuration, at one moment.
+impl Target for Service {
+    type To = Origin;
+
+    fn keys(&self) -> Keys<'_> {
+        Keys { name: &self.name, auth: &self.auth, revision: self.revision }
+    }
+
+    fn to(&self) -> Origin {
+        self.origin.clone()
+    }
+}
+
+/// What is needed of a service to find its secrets.
+#[derive(Clone, Copy, Debug)]
+pub struct Keys<'a> {
+    /// Its name.
+    pub name: &'a Name,
+    /// Its secrets.
+    pub auth: &'a Auth,
+    /// Changes whenever its configuration does.
+    pub revision: u64,
+}
+
+/// All services of one configuration, at one moment. A name is an HTTP API's or a command's.
 #[derive(Debug, Default)]
 pub struct Catalog {
-    /// By name.
+    /// HTTP APIs, by name.
     pub services: BTreeMap<Name, std::sync::Arc<Service>>,
+    /// Programs, by name.
+    pub commands: BTreeMap<Name, std::sync::Arc<Command>>,
     /// Grows with every change.
     pub revision: u64,
+}
+
+impl Catalog {
+    /// The secrets of everything in it.
+    pub fn keys(&self) -> impl Iterator<Item = Keys<'_>> {
+        let services = self.services.values().map(|service| service.keys());
+        services.chain(self.commands.values().map(|command| command.keys()))
+    }
 }

@@ -15,9 +15,11 @@ use strongroom_model::injection::Bound;
 use strongroom_model::pipeline::{Act, Done, Permit};
 use strongroom_model::ports::{Clock, Credentials, Dns};
 use strongroom_model::service::Service;
+use strongroom_seal::random;
 
 use crate::connect::Dialler;
 use crate::fields;
+use crate::inject::Moment;
 use crate::link::{Link, SendError};
 use crate::outgoing::message;
 use crate::pool::Pool;
@@ -142,7 +144,8 @@ impl Send<'_> {
         bound: &Bound,
     ) -> Result<(Link, Response<Incoming>, bool), Refusal> {
         let body = Bytes::from(request.take_body());
-        let mut message = message(self.service, request, body, bound)?;
+        let moment = self.moment()?;
+        let mut message = message(self.service, request, body, bound, &moment)?;
         let ranged = message.headers().contains_key(RANGE);
         let limits = &self.service.limits;
         let mut may_retry = true;
@@ -170,6 +173,14 @@ impl Send<'_> {
                 }
             }
         }
+    }
+
+    fn moment(&self) -> Result<Moment<'static>, Refusal> {
+        let mut nonce = [0; 16];
+        random(&mut nonce).map_err(|_| {
+            Refusal::new(Code::SecretUnavailable, "the system has no random numbers to sign with")
+        })?;
+        Ok(Moment { now: self.clock.now(), nonce, token: None })
     }
 
     async fn finish(

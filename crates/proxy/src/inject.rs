@@ -13,9 +13,13 @@ mod cookie;
 mod headers;
 mod query;
 
+use std::time::SystemTime;
+
 use bytes::Bytes;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
+use http::{Method, Request, Uri};
+use http_body_util::Full;
 use strongroom_model::code::{Code, Refusal};
 use strongroom_model::injection::Bound;
 use strongroom_model::secret::Secret;
@@ -43,7 +47,13 @@ pub trait Scheme: Send + Sync {
     /// # Errors
     ///
     /// `secret_unavailable` where a value cannot stand in its slot. Nothing is sent then.
-    fn inject(&self, auth: &Auth, bound: &Bound, outgoing: &mut Outgoing) -> Result<(), Refusal>;
+    fn inject(
+        &self,
+        auth: &Auth,
+        bound: &Bound,
+        outgoing: &mut Outgoing,
+        moment: &Moment<'_>,
+    ) -> Result<(), Refusal>;
 }
 
 /// The scheme of this name.
@@ -94,17 +104,30 @@ pub enum AuthError {
     },
 }
 
-/// A request on its way out, before it is handed to the HTTP library.
+/// What is different for each request that is signed.
+#[derive(Debug)]
+pub struct Moment<'a> {
+    /// The time.
+    pub now: SystemTime,
+    /// Random bits that are used once.
+    pub nonce: [u8; 16],
+    /// The token that was had for this request, where the scheme needs one.
+    pub token: Option<&'a Secret>,
+}
+
+/// A request on its way out, before it is handed to the HTTP library: what is signed is what is sent.
 #[derive(Debug)]
 pub struct Outgoing {
+    method: Method,
     target: Zeroizing<Vec<u8>>,
     headers: HeaderMap,
+    body: Bytes,
 }
 
 impl Outgoing {
-    /// The request to `target` (origin form) with `headers`.
-    pub fn new(target: &str, headers: HeaderMap) -> Self {
-        Self { target: Zeroizing::new(target.as_bytes().to_vec()), headers }
+    /// The request `method target` (origin form) with `headers`, `host` among them, and `body`.
+    pub fn new(method: Method, target: &str, headers: HeaderMap, body: Bytes) -> Self {
+        Self { method, target: Zeroizing::new(target.as_bytes().to_vec()), headers, body }
     }
 
     /// Makes `slot` the only value of the header `name`.
@@ -135,13 +158,17 @@ impl Outgoing {
         self.target = target;
     }
 
-    /// The request line's target and the headers.
-    pub(crate) fn into_parts(self) -> Result<(PathAndQuery, HeaderMap), Refusal> {
+    /// The whole request.
+    pub(crate) fn into_request(self) -> Result<Request<Full<Bytes>>, Refusal> {
         let target =
             PathAndQuery::from_maybe_shared(Bytes::from_owner(self.target)).map_err(|_| {
                 Refusal::new(Code::InvalidRequest, "the path cannot stand in a request line")
             })?;
-        Ok((target, self.headers))
+        let mut request = Request::new(Full::new(self.body));
+        *request.method_mut() = self.method;
+        *request.uri_mut() = Uri::from(target);
+        *request.headers_mut() = self.headers;
+        Ok(request)
     }
 }
 

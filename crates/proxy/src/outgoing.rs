@@ -5,14 +5,14 @@ use http::header::{
     ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue,
     REFERER, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, USER_AGENT,
 };
-use http::{Method, Request, Uri};
+use http::{Method, Request};
 use http_body_util::Full;
 use strongroom_model::canonical::{self, CanonicalRequest};
 use strongroom_model::code::{Code, Refusal};
 use strongroom_model::injection::Bound;
 use strongroom_model::service::Service;
 
-use crate::inject::{self, Outgoing};
+use crate::inject::{self, Moment, Outgoing};
 
 /// What we can decode, so that redaction sees plaintext.
 const ENCODINGS: HeaderValue = HeaderValue::from_static("gzip, deflate, br, zstd");
@@ -41,6 +41,7 @@ pub(crate) fn message(
     request: &CanonicalRequest,
     body: Bytes,
     bound: &Bound,
+    moment: &Moment<'_>,
 ) -> Result<Request<Full<Bytes>>, Refusal> {
     let mut headers = HeaderMap::with_capacity(8 + request.headers().len());
     headers.insert(USER_AGENT, AGENT);
@@ -68,18 +69,12 @@ pub(crate) fn message(
     let (_, host) = header("host", &bound.origin().authority())?;
     headers.insert(HOST, host);
 
-    let mut outgoing = Outgoing::new(request.target(), headers);
+    let mut outgoing = Outgoing::new(method, request.target(), headers, body);
     let scheme = inject::scheme(&service.auth.scheme).ok_or_else(|| {
         Refusal::new(Code::SecretUnavailable, "the auth type of this service does not exist")
     })?;
-    scheme.inject(&service.auth, bound, &mut outgoing)?;
-
-    let (target, headers) = outgoing.into_parts()?;
-    let mut message = Request::new(Full::new(body));
-    *message.method_mut() = method;
-    *message.uri_mut() = Uri::from(target);
-    *message.headers_mut() = headers;
-    Ok(message)
+    scheme.inject(&service.auth, bound, &mut outgoing, moment)?;
+    outgoing.into_request()
 }
 
 fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), Refusal> {

@@ -20,7 +20,7 @@ use strongroom_model::ports::{BoxFuture, Credentials, Purpose, ResolveError, Sta
 use strongroom_model::principal::Name;
 use strongroom_model::redact::{Labelled, Redactor};
 use strongroom_model::reference::SecretRef;
-use strongroom_model::service::{Catalog, Service};
+use strongroom_model::service::{Catalog, Keys};
 
 use crate::resolver::Resolver;
 use entries::Entries;
@@ -59,22 +59,22 @@ impl Loaded {
     }
 
     /// What the service was given last, where nothing has changed since.
-    fn given(&self, catalog: &Catalog, service: &Service) -> Option<Arc<Credential>> {
+    fn given(&self, catalog: &Catalog, keys: Keys<'_>) -> Option<Arc<Credential>> {
         let given = {
             let state = self.state();
             if state.revision != Some(catalog.revision) {
                 return None;
             }
-            Arc::clone(state.given.get(&service.name)?)
+            Arc::clone(state.given.get(keys.name)?)
         };
-        let holds = given.service_revision == service.revision
+        let holds = given.service_revision == keys.revision
             && given.stamps.iter().all(|(reference, stamp)| {
                 stamp.is_some() && self.resolver.stamp(reference) == *stamp
             });
         holds.then(|| Arc::clone(&given.credential))
     }
 
-    /// Loads what is missing or has changed, and makes the credential of `service`.
+    /// Loads what is missing or has changed, and makes the credential of `keys`.
     ///
     /// # Cancel safety
     ///
@@ -88,14 +88,14 @@ impl Loaded {
     async fn load(
         &self,
         catalog: &Catalog,
-        service: &Service,
+        keys: Keys<'_>,
     ) -> Result<Arc<Credential>, ResolveError> {
-        let wanted = self.wanted(catalog, service);
+        let wanted = self.wanted(catalog, keys);
         let refs: Vec<_> = wanted.iter().map(|(reference, _)| reference.clone()).collect();
         let answers = self.resolver.resolve(&refs).await;
 
-        let permitted = service.auth.secrets.values().try_for_each(|reference| {
-            self.resolver.permits(reference, Purpose::Service(&service.name))
+        let permitted = keys.auth.secrets.values().try_for_each(|reference| {
+            self.resolver.permits(reference, Purpose::Service(keys.name))
         });
         let (given, set) = {
             let mut state = self.state();
@@ -107,7 +107,7 @@ impl Loaded {
                 state.given.clear();
                 state.revision = Some(catalog.revision);
             }
-            let given = permitted.and_then(|()| state.entries.give(service));
+            let given = permitted.and_then(|()| state.entries.give(keys));
             (given, state.entries.set(catalog, self.in_force()))
         };
         if let Some((number, secrets)) = set {
@@ -115,7 +115,7 @@ impl Loaded {
         }
         let given = Arc::new(given?);
         let credential = Arc::clone(&given.credential);
-        self.state().given.insert(service.name.clone(), given);
+        self.state().given.insert(keys.name.clone(), given);
         Ok(credential)
     }
 
@@ -126,9 +126,9 @@ impl Loaded {
 
     /// The references to ask for, with the stamps that they have now: taken before the values, so
     /// that a change in between shows as a stamp that is too old.
-    fn wanted(&self, catalog: &Catalog, service: &Service) -> Vec<(SecretRef, Stamp)> {
-        let own: Vec<_> = service.auth.secrets.values().collect();
-        let others = catalog.services.values().flat_map(|other| other.auth.secrets.values());
+    fn wanted(&self, catalog: &Catalog, keys: Keys<'_>) -> Vec<(SecretRef, Stamp)> {
+        let own: Vec<_> = keys.auth.secrets.values().collect();
+        let others = catalog.keys().flat_map(|other| other.auth.secrets.values());
         let mut wanted: Vec<(SecretRef, Stamp)> = Vec::new();
         for reference in own.iter().copied().chain(others) {
             if wanted.iter().any(|(known, _)| known == reference) {
@@ -161,11 +161,11 @@ impl Credentials for Loaded {
     fn resolve<'a>(
         &'a self,
         catalog: &'a Catalog,
-        service: &'a Service,
+        keys: Keys<'a>,
     ) -> BoxFuture<'a, Result<Arc<Credential>, ResolveError>> {
-        match self.given(catalog, service) {
+        match self.given(catalog, keys) {
             Some(credential) => Box::pin(std::future::ready(Ok(credential))),
-            None => Box::pin(self.load(catalog, service)),
+            None => Box::pin(self.load(catalog, keys)),
         }
     }
 

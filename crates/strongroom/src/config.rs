@@ -26,8 +26,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use strongroom_gateway::registry::Problem;
+use strongroom_model::command::Command;
 use strongroom_model::principal::Name;
-use strongroom_model::service::Service;
+use strongroom_model::service::{Catalog, Service};
 use strongroom_seal::{FileError, SecureDir};
 
 use crate::failure::{Exit, Failure};
@@ -78,6 +79,8 @@ pub struct Config {
     pub providers: providers::Providers,
     /// The services, by name; none where they were not asked for.
     pub services: BTreeMap<Name, Arc<Service>>,
+    /// The command services, by name; none where services were not asked for.
+    pub commands: BTreeMap<Name, Arc<Command>>,
     /// The MCP servers that the file has itself.
     pub servers: Declared,
     /// The registry files that it names: absolute paths, or such as begin with `~`.
@@ -174,10 +177,16 @@ impl Config {
             cache,
             audit: cache::audit(&root)?,
             services,
+            commands: BTreeMap::new(),
             servers: servers::declared(&root, file, text)?,
             catalog_files: servers::catalog_files(&root)?,
             switches: servers::switches(&root)?,
         })
+    }
+
+    /// What may be called, as the broker takes it.
+    pub fn into_catalog(self, revision: u64) -> Catalog {
+        Catalog { services: self.services, commands: self.commands, revision }
     }
 
     /// The service `name`; otherwise the failure that names the nearest one.

@@ -18,7 +18,7 @@ use strongroom_model::principal::{Caller, Principal, Source};
 use strongroom_model::redact::{Labelled, Redactor};
 use strongroom_model::reference::SecretRef;
 use strongroom_model::secret::Secret;
-use strongroom_model::service::{Auth, Catalog, Limits, Origin, Scheme, Service, Slots};
+use strongroom_model::service::{Auth, Catalog, Keys, Limits, Origin, Scheme, Service, Slots};
 
 pub use counting::CountingProvider;
 
@@ -102,7 +102,8 @@ impl StaticRegistry {
             services.into_iter().map(|service| (service.name.clone(), Arc::new(service)));
         let mut catalog = lock(&self.catalog);
         let revision = catalog.revision + 1;
-        *catalog = Arc::new(Catalog { services: services.collect(), revision });
+        *catalog =
+            Arc::new(Catalog { services: services.collect(), revision, ..Catalog::default() });
     }
 }
 
@@ -151,13 +152,13 @@ impl Credentials for StaticCredentials {
     fn resolve<'a>(
         &'a self,
         _: &'a Catalog,
-        service: &'a Service,
+        keys: Keys<'a>,
     ) -> BoxFuture<'a, Result<Arc<Credential>, ResolveError>> {
         Box::pin(async move {
             if let Some(error) = lock(&self.fails).clone() {
                 return Err(error);
             }
-            let fields = service.auth.secrets.iter().map(|(field, reference)| {
+            let fields = keys.auth.secrets.iter().map(|(field, reference)| {
                 let secret = self.secrets.get(reference);
                 let secret = secret
                     .ok_or_else(|| ResolveError::NotFound { reference: reference.clone() })?;

@@ -149,6 +149,8 @@ impl Line {
             path,
             decision,
             rule,
+            approval,
+            grant,
             code,
             reason,
             status,
@@ -172,6 +174,8 @@ impl Line {
         self.text("path", path.as_deref());
         self.text("decision", *decision);
         self.text("rule", rule.as_deref());
+        self.text("approval", *approval);
+        self.text("grant", grant.as_deref());
         self.text("code", code.map(super::Code::as_str));
         self.text("reason", reason.as_deref());
         self.number("status", status.map(u64::from));
@@ -314,6 +318,8 @@ mod tests {
             path: Some("/a\\b".into()),
             decision: Some("deny"),
             rule: Some("* /**".into()),
+            approval: Some("cli"),
+            grant: Some("g1".into()),
             code: Some(Code::PolicyDenied),
             reason: Some("é\u{1f600}\u{2028}".into()),
             status: Some(200),

@@ -1,7 +1,7 @@
 //! One rule: `METHOD[|METHOD...] PATH`.
 
 use super::pattern::{Pattern, Reading, Subject};
-use super::{RuleError, Verdict};
+use super::{RuleError, Terms, Verdict};
 use crate::canonical::Method;
 
 /// `METHOD[|METHOD...] PATH` with a verdict.
@@ -17,6 +17,7 @@ pub struct Rule {
     verdict: Verdict,
     methods: Methods,
     pattern: Pattern,
+    terms: Terms,
     text: Box<str>,
 }
 
@@ -42,6 +43,7 @@ impl Rule {
             verdict,
             methods: Methods::parse(methods.split('|'))?,
             pattern: Pattern::parse(path)?,
+            terms: Terms::default(),
             text: format!("{methods} {path}").into(),
         };
         Ok(rule)
@@ -55,6 +57,18 @@ impl Rule {
     pub fn from_block<M: AsRef<str>>(path: &str, methods: &[M]) -> Result<Self, RuleError> {
         let methods: Vec<&str> = methods.iter().map(AsRef::as_ref).collect();
         Self::parse(Verdict::Allow, &format!("{} {path}", methods.join("|")))
+    }
+
+    /// The same with `terms`.
+    #[must_use]
+    pub fn with_terms(mut self, terms: Terms) -> Self {
+        self.terms = terms;
+        self
+    }
+
+    /// What it demands beside the match.
+    pub fn terms(&self) -> &Terms {
+        &self.terms
     }
 
     /// The verdict.

@@ -4,7 +4,7 @@ use strongroom_model::injection::{Bound, Credential};
 use strongroom_model::service::Origin;
 
 fn forge(origin: Origin) -> Bound {
-    Bound { credential: Arc::new(Credential::default()), origin }
+    Bound { credential: Arc::new(Credential::default()), to: origin }
 }
 
 fn main() {

@@ -9,7 +9,7 @@ use strongroom_model::secret::Secret;
 use strongroom_model::service::{Auth, Slots};
 use zeroize::Zeroizing;
 
-use super::{AuthError, Outgoing, Scheme, Slot, field, only, unfit};
+use super::{AuthError, Moment, Outgoing, Scheme, Slot, field, only, unfit};
 
 /// Needs the user, as the setting `user` or the secret `user_ref`, and the secret `password`, which
 /// may be missing where the user is secret (a key as the user and an empty password).
@@ -40,7 +40,13 @@ impl Scheme for Basic {
         Ok(Slots { headers: vec!["authorization".into()], query: Vec::new() })
     }
 
-    fn inject(&self, auth: &Auth, bound: &Bound, outgoing: &mut Outgoing) -> Result<(), Refusal> {
+    fn inject(
+        &self,
+        auth: &Auth,
+        bound: &Bound,
+        outgoing: &mut Outgoing,
+        _: &Moment<'_>,
+    ) -> Result<(), Refusal> {
         let pair = match auth.settings.get("user") {
             Some(user) => {
                 let password = field(bound, "password")?;

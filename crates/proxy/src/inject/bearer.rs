@@ -5,7 +5,7 @@ use strongroom_model::code::Refusal;
 use strongroom_model::injection::Bound;
 use strongroom_model::service::{Auth, Slots};
 
-use super::{AuthError, Outgoing, Scheme, Slot, field, only};
+use super::{AuthError, Moment, Outgoing, Scheme, Slot, field, only};
 
 /// Needs the secret `token`.
 pub(super) struct Bearer;
@@ -23,7 +23,13 @@ impl Scheme for Bearer {
         Ok(Slots { headers: vec!["authorization".into()], query: Vec::new() })
     }
 
-    fn inject(&self, _: &Auth, bound: &Bound, outgoing: &mut Outgoing) -> Result<(), Refusal> {
+    fn inject(
+        &self,
+        _: &Auth,
+        bound: &Bound,
+        outgoing: &mut Outgoing,
+        _: &Moment<'_>,
+    ) -> Result<(), Refusal> {
         let token = field(bound, "token")?;
         let slot = Slot::with_room("Bearer ".len() + token.len()).text("Bearer ").secret(token);
         outgoing.set_header(AUTHORIZATION, slot)

@@ -5,7 +5,7 @@ use strongroom_model::code::Refusal;
 use strongroom_model::injection::Bound;
 use strongroom_model::service::{Auth, Slots};
 
-use super::{AuthError, Outgoing, Scheme, Slot, field, only, unfit};
+use super::{AuthError, Moment, Outgoing, Scheme, Slot, field, only, unfit};
 
 /// Each secret's field is the name of its cookie.
 pub(super) struct Cookie;
@@ -28,7 +28,13 @@ impl Scheme for Cookie {
         Ok(Slots { headers: vec!["cookie".into()], query: Vec::new() })
     }
 
-    fn inject(&self, auth: &Auth, bound: &Bound, outgoing: &mut Outgoing) -> Result<(), Refusal> {
+    fn inject(
+        &self,
+        auth: &Auth,
+        bound: &Bound,
+        outgoing: &mut Outgoing,
+        _: &Moment<'_>,
+    ) -> Result<(), Refusal> {
         let secrets = auth
             .secrets
             .keys()

@@ -5,7 +5,7 @@ use strongroom_model::code::Refusal;
 use strongroom_model::injection::Bound;
 use strongroom_model::service::{Auth, Slots};
 
-use super::{AuthError, Outgoing, Scheme, Slot, field, only, unfit};
+use super::{AuthError, Moment, Outgoing, Scheme, Slot, field, only, unfit};
 
 /// Each secret's field is the name of its header.
 pub(super) struct Headers;
@@ -58,7 +58,13 @@ impl Scheme for Headers {
         Ok(Slots { headers, query: Vec::new() })
     }
 
-    fn inject(&self, auth: &Auth, bound: &Bound, outgoing: &mut Outgoing) -> Result<(), Refusal> {
+    fn inject(
+        &self,
+        auth: &Auth,
+        bound: &Bound,
+        outgoing: &mut Outgoing,
+        _: &Moment<'_>,
+    ) -> Result<(), Refusal> {
         for name in auth.secrets.keys() {
             let secret = field(bound, name)?;
             let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| unfit("a header"))?;

@@ -4,7 +4,7 @@ use strongroom_model::code::Refusal;
 use strongroom_model::injection::Bound;
 use strongroom_model::service::{Auth, Slots};
 
-use super::{AuthError, Outgoing, Scheme, Slot, field, only};
+use super::{AuthError, Moment, Outgoing, Scheme, Slot, field, only};
 
 /// Each secret's field is the name of its parameter.
 pub(super) struct Query;
@@ -27,7 +27,13 @@ impl Scheme for Query {
         Ok(Slots { headers: Vec::new(), query: auth.secrets.keys().cloned().collect() })
     }
 
-    fn inject(&self, auth: &Auth, bound: &Bound, outgoing: &mut Outgoing) -> Result<(), Refusal> {
+    fn inject(
+        &self,
+        auth: &Auth,
+        bound: &Bound,
+        outgoing: &mut Outgoing,
+        _: &Moment<'_>,
+    ) -> Result<(), Refusal> {
         for name in auth.secrets.keys() {
             let secret = field(bound, name)?;
             outgoing.add_query(name, &Slot::with_room(secret.len()).secret(secret));

@@ -60,7 +60,7 @@ fn inject(auth: &Auth, secrets: &[(&str, &str)]) -> Result<(String, HeaderMap), 
         reason: None,
         request_bytes: 0,
     };
-    let recorded = Journal::new(&Accepting).intent(&asked, "GET /**").unwrap();
+    let recorded = Journal::new(&Accepting).intent(&asked, "GET /**", None).unwrap();
     let fields = secrets
         .iter()
         .map(|(field, value)| {
@@ -68,10 +68,11 @@ fn inject(auth: &Auth, secrets: &[(&str, &str)]) -> Result<(String, HeaderMap), 
         })
         .collect();
     let bound = bind(&recorded, &service, Arc::new(Credential::new(fields)));
-    let mut outgoing = Outgoing::new("/v1/x?a=1", HeaderMap::new());
-    scheme(&auth.scheme).unwrap().inject(auth, &bound, &mut outgoing)?;
-    let (target, headers) = outgoing.into_parts()?;
-    Ok((target.to_string(), headers))
+    let mut outgoing = Outgoing::new(Method::GET, "/v1/x?a=1", HeaderMap::new(), Bytes::new());
+    let moment = Moment { now: SystemTime::UNIX_EPOCH, nonce: [0; 16], token: None };
+    scheme(&auth.scheme).unwrap().inject(auth, &bound, &mut outgoing, &moment)?;
+    let (parts, _) = outgoing.into_request()?.into_parts();
+    Ok((parts.uri.to_string(), parts.headers))
 }
 
 #[test]

@@ -8,7 +8,7 @@ use strongroom_model::ports::{ResolveError, Stamp};
 use strongroom_model::redact::Labelled;
 use strongroom_model::reference::SecretRef;
 use strongroom_model::secret::Secret;
-use strongroom_model::service::{Catalog, Service};
+use strongroom_model::service::{Catalog, Keys};
 
 use super::Given;
 
@@ -68,17 +68,17 @@ impl Entries {
         self.answers.insert(reference, Entry { stamp, answer, label });
     }
 
-    /// The credential of `service`, with what it was made from.
-    pub(super) fn give(&self, service: &Service) -> Result<Given, ResolveError> {
-        let mut fields = Vec::with_capacity(service.auth.secrets.len());
-        let mut stamps = Vec::with_capacity(service.auth.secrets.len());
-        for (field, reference) in &service.auth.secrets {
+    /// The credential of `keys`, with what it was made from.
+    pub(super) fn give(&self, keys: Keys<'_>) -> Result<Given, ResolveError> {
+        let mut fields = Vec::with_capacity(keys.auth.secrets.len());
+        let mut stamps = Vec::with_capacity(keys.auth.secrets.len());
+        for (field, reference) in &keys.auth.secrets {
             let (secret, stamp) = self.get(reference)?;
             fields.push((field.clone(), secret));
             stamps.push((reference.clone(), stamp));
         }
         let credential = Arc::new(Credential::new(fields));
-        Ok(Given { service_revision: service.revision, stamps, credential })
+        Ok(Given { service_revision: keys.revision, stamps, credential })
     }
 
     /// The value of `reference`, or why there is none.
@@ -92,7 +92,7 @@ impl Entries {
     /// those of its services.
     pub(super) fn keep_those_of(&mut self, catalog: &Catalog) {
         let referred: HashSet<_> =
-            catalog.services.values().flat_map(|service| service.auth.secrets.values()).collect();
+            catalog.keys().flat_map(|keys| keys.auth.secrets.values()).collect();
         let gone: Vec<_> =
             self.answers.extract_if(|reference, _| !referred.contains(reference)).collect();
         for (_, entry) in gone {
@@ -113,9 +113,9 @@ impl Entries {
             return None;
         }
         let mut labelled = Vec::new();
-        for service in catalog.services.values() {
-            let label = service.name.as_str();
-            for reference in service.auth.secrets.values() {
+        for keys in catalog.keys() {
+            let label = keys.name.as_str();
+            for reference in keys.auth.secrets.values() {
                 if let Some(entry) = self.answers.get_mut(reference)
                     && let Ok(secret) = &entry.answer
                 {
@@ -123,7 +123,7 @@ impl Entries {
                     labelled.push(Labelled { label: label.to_owned(), secret: Arc::clone(secret) });
                 }
             }
-            if let Some(pair) = self.basic_pair(service) {
+            if let Some(pair) = self.basic_pair(keys) {
                 labelled.push(Labelled { label: label.to_owned(), secret: Arc::new(pair) });
             }
         }
@@ -133,17 +133,17 @@ impl Entries {
 
     /// `user:password`, which goes over the wire as one text: an echo of its base64 holds neither
     /// part at an alignment of its own.
-    fn basic_pair(&self, service: &Service) -> Option<Secret> {
-        if service.auth.scheme != "basic" {
+    fn basic_pair(&self, keys: Keys<'_>) -> Option<Secret> {
+        if keys.auth.scheme != "basic" {
             return None;
         }
         let part = |field| {
-            let reference = service.auth.secrets.get(field)?;
+            let reference = keys.auth.secrets.get(field)?;
             Some(self.get(reference).ok()?.0)
         };
         let (user, password) = (part("user_ref"), part("password"));
         let parts = [
-            service.auth.settings.get("user").map_or(&[][..], |user| user.as_bytes()),
+            keys.auth.settings.get("user").map_or(&[][..], |user| user.as_bytes()),
             user.as_ref().map_or(&[], |user| user.expose()),
             b":",
             password.as_ref().map_or(&[], |password| password.expose()),

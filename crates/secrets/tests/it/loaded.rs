@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use strongroom_model::injection::Credential;
+use strongroom_model::injection::{Credential, Target as _};
 use strongroom_model::ports::{Credentials as _, ResolveError};
 use strongroom_model::service::{Auth, Catalog, Service, Slots};
 use strongroom_secrets::{Loaded, Resolver};
@@ -147,7 +147,7 @@ async fn a_load_that_is_dropped_midway_changes_nothing() {
     let (script, loaded) = loaded();
     let catalog = catalog(1, &["github"]);
     let service = Arc::clone(&catalog.services[&"github".parse().unwrap()]);
-    let mut load = loaded.resolve(&catalog, &service);
+    let mut load = loaded.resolve(&catalog, service.keys());
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
     assert!(load.as_mut().poll(&mut context).is_pending());
     drop(load);
@@ -215,7 +215,7 @@ async fn resolve(
     service: &str,
 ) -> Result<Arc<Credential>, ResolveError> {
     let service = Arc::clone(&catalog.services[&service.parse().unwrap()]);
-    loaded.resolve(catalog, &service).await
+    loaded.resolve(catalog, service.keys()).await
 }
 
 fn token(credential: &Credential) -> String {

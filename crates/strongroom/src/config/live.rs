@@ -41,7 +41,7 @@ impl Live {
         let path = home.config_file();
         let seen = Seen::of(&path);
         let config = Config::load(home)?;
-        let catalog = Arc::new(Catalog { services: config.services, revision: 1 });
+        let catalog = Arc::new(config.into_catalog(1));
         Ok(Self { home: home.clone(), path, audit, state: Mutex::new(State { seen, catalog }) })
     }
 }
@@ -56,7 +56,7 @@ impl Registry for Live {
             match Config::load(&self.home) {
                 Ok(config) => {
                     let revision = state.catalog.revision + 1;
-                    state.catalog = Arc::new(Catalog { services: config.services, revision });
+                    state.catalog = Arc::new(config.into_catalog(revision));
                     info!(revision, "the configuration was taken over");
                     self.record("config.reload");
                 }
