@@ -1,5 +1,5 @@
 use strongroom_model::pipeline::Permit;
 
 fn main() {
-    let _ = Permit::new((), String::new());
+    let _ = Permit::new((), String::new(), Default::default(), None);
 }
