@@ -73,6 +73,31 @@ pub(crate) fn cargo_tool(shell: &Shell, name: &str, arguments: &[&str]) -> Resul
         println!("{name} is here");
         return Ok(());
     }
+    cargo_install(shell, name, arguments)
+}
+
+/// The server of Vault's API that can be built here, where the tests look for it.
+pub(crate) fn vault_server(shell: &Shell) -> Result<(), String> {
+    let text = |error: std::io::Error| error.to_string();
+    let built = shell.cache.join("tools/bin/rvault");
+    if !shell.prints(&built, &["--version"], &format!("rusty_vault {RUSTY_VAULT}")) {
+        cargo_install(shell, "rusty_vault", &["--version", RUSTY_VAULT])?;
+    }
+    let folder = shell.target.join("backends/bin");
+    fs::create_dir_all(&folder).map_err(text)?;
+    let link = folder.join("rvault");
+    if fs::canonicalize(&link).ok() == fs::canonicalize(&built).ok() {
+        println!("rusty_vault is here");
+        return Ok(());
+    }
+    drop(fs::remove_file(&link));
+    // It is large, and the same for every build folder.
+    std::os::unix::fs::symlink(&built, &link).map_err(text)
+}
+
+const RUSTY_VAULT: &str = "0.2.1";
+
+fn cargo_install(shell: &Shell, name: &str, arguments: &[&str]) -> Result<(), String> {
     let mut command = shell.command("cargo");
     // Its own build folder: the tool is built once, with features that nothing else shares.
     command.env("CARGO_TARGET_DIR", shell.cache.join("tools/build"));

@@ -22,7 +22,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   cross   type-checks for Windows and macOS
   bench   measures a release build and writes docs/reference/benchmarks.md;
           `bench starts` measures how servers start, and prints that
-  soak    kills `serve` at random points during writes, 200 times
+  soak    kills `serve` during writes 200 times, and refreshes of the cache 500 times
   demo    runs `strongroom demo`";
 
 fn main() -> ExitCode {

@@ -80,6 +80,12 @@ impl Shell {
         command.status().is_ok_and(|status| status.success())
     }
 
+    /// Whether a program prints this, and nothing else.
+    pub(crate) fn prints(&self, program: &Path, arguments: &[&str], text: &str) -> bool {
+        let output = self.command(program).args(arguments).output();
+        output.is_ok_and(|output| output.stdout.trim_ascii() == text.as_bytes())
+    }
+
     /// Every file that is tracked or would be, by its path from the root.
     pub(crate) fn files(&self) -> Result<Vec<PathBuf>, String> {
         let arguments = ["ls-files", "--cached", "--others", "--exclude-standard", "-z"];

@@ -19,7 +19,8 @@ pub(crate) fn run(shell: &Shell) -> Result<(), String> {
         )?;
         install::node_clients(shell)?;
         install::python_clients(shell)?;
-        install::python_backends(shell)
+        install::python_backends(shell)?;
+        install::vault_server(shell)
     })?;
     step("examples in the documentation", || {
         shell.cargo(&["test", "--quiet", "--workspace", "--doc"])

@@ -23,6 +23,8 @@ mod clouds;
 mod connect;
 #[cfg(unix)]
 mod moto;
+#[cfg(unix)]
+mod rusty_vault;
 mod vault;
 
 /// A provider, and what keeps its tokens.
@@ -82,6 +84,15 @@ fn at_home(
     let built = providers::build(&all, &context).unwrap();
     let provider = built.into_iter().find(|provider| provider.scheme() == scheme).unwrap();
     Kept { provider, _tokens: keeper }
+}
+
+/// A file of a server that `cargo xtask test` installs.
+#[cfg(unix)]
+fn backend(path: &str) -> std::path::PathBuf {
+    let target = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
+    let file = target.join("backends").join(path);
+    assert!(file.exists(), "{} is missing: run `cargo xtask test`", file.display());
+    file
 }
 
 fn reference(text: &str) -> SecretRef {

@@ -6,19 +6,11 @@
 use super::*;
 
 use std::io::{BufRead as _, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::mpsc;
 
 use serde_json::Value;
-
-/// A file that `cargo xtask test` installs.
-fn installed(path: &str) -> PathBuf {
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
-    let file = target.join("backends/python/bin").join(path);
-    assert!(file.exists(), "{} is missing: run `cargo xtask test`", file.display());
-    file
-}
 
 /// moto's server, until this value goes.
 struct Moto {
@@ -32,7 +24,7 @@ struct Moto {
 
 impl Moto {
     fn start() -> Self {
-        let mut server = Command::new(installed("moto_server"));
+        let mut server = Command::new(backend("python/bin/moto_server"));
         server.args(["-H", "127.0.0.1", "-p", "0"]).stdin(Stdio::null()).stdout(Stdio::null());
         let mut child = server.stderr(Stdio::piped()).spawn().unwrap();
         let lines = said(child.stderr.take().unwrap());
@@ -42,7 +34,7 @@ impl Moto {
         let url = lines.iter().find_map(|line| at(&line)).expect("moto's server does not start");
         let mut moto = Self { child, url, users: Value::Null, lines };
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/backends/aws.py");
-        let mut put = Command::new(installed("python"));
+        let mut put = Command::new(backend("python/bin/python"));
         let put = put.arg(script).arg(&moto.url).stdin(Stdio::null()).output().unwrap();
         assert!(put.status.success(), "{}", String::from_utf8_lossy(&put.stderr));
         moto.users = serde_json::from_slice(&put.stdout).unwrap();
