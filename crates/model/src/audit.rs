@@ -2,15 +2,18 @@
 //!
 //! A call that is let through has two records under one id, an *intent* before anything leaves and
 //! an *outcome* after it; a refused call and an administrative act have one. [`chain`] writes a record
-//! as a line, [`verify`] reads the lines back and says what is wrong with them.
+//! as a line, [`checkpoint`] vouches for the chain with a signature, [`verify`] reads the lines back and
+//! says what is wrong with them.
 
 pub mod chain;
+pub mod checkpoint;
 pub mod verify;
 
 use serde::Serialize;
 
 use crate::approval::Approved;
 use crate::code::{Code, Refusal};
+use crate::ports::BoxFuture;
 use crate::principal::Caller;
 
 /// Names one call or one act, 128 random bits in hex; drawn by the sink.
@@ -24,7 +27,7 @@ pub struct AuditId(pub String);
 /// service's slots were removed from it, and there are no headers and no bodies.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Draft {
-    /// `intent`, `outcome`, `refusal`, `release`, `refresh`, `admin`, `torn`.
+    /// `intent`, `outcome`, `refusal`, `release`, `refresh`, `admin`, `checkpoint`, `torn`.
     pub kind: Kind,
     /// The call; the sink draws one where it is `None`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -95,6 +98,9 @@ pub struct Draft {
     /// The references, and what became of each; at most [`MOST_REFERENCES`] of them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub references: Vec<Lookup>,
+    /// A signed statement about the chain.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<Box<checkpoint::Checkpoint>>,
 }
 
 /// References that one record names; `count` counts all.
@@ -132,6 +138,8 @@ pub enum Kind {
     Refresh,
     /// An act of the person at the CLI.
     Admin,
+    /// Where a segment ended, signed.
+    Checkpoint,
     /// Closes a line that a killed writer left unfinished.
     Torn,
 }
@@ -149,6 +157,12 @@ pub struct AuditError {
 pub trait AuditSink: Send + Sync {
     /// Appends one record and returns its call's id.
     fn append(&self, draft: Draft) -> Result<AuditId, AuditError>;
+
+    /// Waits until all that was appended before is on the disk, where the sink promises that;
+    /// `None` where it promises no more than `append` did.
+    fn durable(&self) -> Option<BoxFuture<'_, Result<(), AuditError>>> {
+        None
+    }
 }
 
 /// Proof that the intent of a call was written. Only [`Journal::intent`] makes one.
@@ -204,6 +218,15 @@ impl<'a> Journal<'a> {
     /// A journal on `sink`.
     pub fn new(sink: &'a dyn AuditSink) -> Self {
         Self { sink }
+    }
+
+    /// Waits until what was written is as safe as the sink promises. What leaves this machine, and
+    /// what its answer says, waits for it.
+    pub async fn settled(&self) -> Result<(), AuditError> {
+        match self.sink.durable() {
+            Some(durable) => durable.await,
+            None => Ok(()),
+        }
     }
 
     /// Writes the intent of a call that `rule` allows.
@@ -293,9 +316,10 @@ impl<'a> Trail<'a> {
 
     /// Records that the call goes on to `method path`, which `rule` allows. To be called before
     /// anything is sent there.
-    pub fn redirect(&self, method: &str, path: &str, rule: &str) -> Result<(), AuditError> {
+    pub async fn redirect(&self, method: &str, path: &str, rule: &str) -> Result<(), AuditError> {
         let asked = Asked { method, path, request_bytes: 0, ..self.asked.clone() };
-        self.journal.redirect(self.recorded, &asked, rule)
+        self.journal.redirect(self.recorded, &asked, rule)?;
+        self.journal.settled().await
     }
 }
 

@@ -120,6 +120,9 @@ impl Pipeline<'_> {
         let Ok(recorded) = self.journal.intent(asked, permit.rule(), permit.approved()) else {
             return Ended { result: Err(audit_unavailable()), audit_id: None };
         };
+        if self.journal.settled().await.is_err() {
+            return Ended { result: Err(audit_unavailable()), audit_id: None };
+        }
         let done = match self.credentials.resolve(catalog, target.keys()).await {
             Ok(credential) => {
                 let bound = injection::bind(&recorded, target, credential);
@@ -130,7 +133,10 @@ impl Pipeline<'_> {
         let code = done.result.as_ref().err().map(|refusal| refusal.code);
         // The act is done and cannot be undone: an outcome that cannot be written turns the answer
         // into an error, so that the agent is never told of a call that the audit does not know.
-        let written = self.journal.outcome(&recorded, asked, code, done.facts);
+        let mut written = self.journal.outcome(&recorded, asked, code, done.facts);
+        if written.is_ok() {
+            written = self.journal.settled().await;
+        }
         let result = if written.is_ok() { done.result } else { Err(outcome_unrecorded()) };
         Ended { result, audit_id: Some(recorded.audit_id().0.clone()) }
     }

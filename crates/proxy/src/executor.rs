@@ -101,7 +101,7 @@ impl Send<'_> {
             }
             let next = self.redirected(&request, &response)?;
             let to = next.request();
-            trail.redirect(to.method().as_str(), to.path(), next.rule())?;
+            trail.redirect(to.method().as_str(), to.path(), next.rule()).await?;
             if response.body().is_end_stream() {
                 self.executor.pool.put(self.service, link).await;
             }

@@ -4,7 +4,7 @@
 //! wraps such keys; [`machine`] keeps the secret that the machine's own wrapping key is derived
 //! from; [`file`] opens directories and files that nobody else can read, write or swap.
 //!
-//! All cryptography is AES-256-GCM, HKDF-SHA256 and HMAC-SHA256 of aws-lc-rs.
+//! All cryptography is AES-256-GCM, HKDF-SHA256, HMAC-SHA256 and Ed25519 of aws-lc-rs.
 
 pub mod envelope;
 pub mod file;
@@ -12,6 +12,7 @@ pub mod kek;
 pub mod key;
 pub mod machine;
 pub mod sign;
+pub mod signing;
 
 pub use envelope::{IntegrityError, Place, SealError, open, seal};
 pub use file::{FileError, Guard, SecureDir};
@@ -20,3 +21,4 @@ pub use key::{Key, KeyError, MacKey, RandomError, hex, random};
 pub use machine::{
     FileSecret, MachineId, MachineIdError, MachineKeyError, MachineSecret, machine_id,
 };
+pub use signing::SigningKey;

@@ -12,8 +12,11 @@
 use std::fmt;
 
 use aws_lc_rs::digest;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use time::OffsetDateTime;
 
+use super::checkpoint::Checkpoint;
 use super::{Draft, Kind, Lookup, MOST_REFERENCES};
 
 /// The SHA-256 that stands at the end of a line.
@@ -92,6 +95,11 @@ impl Hash {
         Some(Self(hash))
     }
 
+    /// The 32 bytes of it.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     fn write_hex(self, out: &mut Vec<u8>) {
         for octet in self.0 {
             out.push(HEX[usize::from(octet >> 4)]);
@@ -114,6 +122,19 @@ impl fmt::Debug for Hash {
     }
 }
 
+impl Serialize for Hash {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Hash {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::from_hex(&text).ok_or_else(|| D::Error::custom("not the hex digits of a hash"))
+    }
+}
+
 impl Kind {
     /// The name in the record.
     pub fn as_str(self) -> &'static str {
@@ -125,6 +146,7 @@ impl Kind {
             Self::Release => "release",
             Self::Refresh => "refresh",
             Self::Admin => "admin",
+            Self::Checkpoint => "checkpoint",
             Self::Torn => "torn",
         }
     }
@@ -164,6 +186,7 @@ impl Line {
             count,
             stale,
             references,
+            checkpoint,
         } = draft;
         self.text("kind", Some(kind.as_str()));
         self.text("audit_id", audit_id.as_ref().map(|id| id.0.as_str()));
@@ -189,6 +212,22 @@ impl Line {
         self.number("count", *count);
         self.number("stale", *stale);
         self.lookups(references);
+        self.checkpoint(checkpoint.as_deref());
+    }
+
+    fn checkpoint(&mut self, checkpoint: Option<&Checkpoint>) {
+        let Some(Checkpoint { statement, key, signature }) = checkpoint else { return };
+        self.key("checkpoint");
+        let start = self.out.len();
+        self.text("says", Some(statement.says.as_str()));
+        self.text("segment", Some(&statement.segment));
+        self.number("first", Some(statement.first));
+        self.number("last", Some(statement.last));
+        self.text("head", Some(&statement.head.to_string()));
+        self.text("key", Some(&key.to_string()));
+        self.text("signature", Some(&signature.to_string()));
+        self.out[start] = b'{';
+        self.out.push(b'}');
     }
 
     fn lookups(&mut self, lookups: &[Lookup]) {
@@ -305,6 +344,7 @@ mod tests {
 
     use super::*;
     use crate::audit::AuditId;
+    use crate::audit::checkpoint::{Octets, Says, Statement};
     use crate::code::Code;
 
     fn full() -> Draft {
@@ -336,6 +376,17 @@ mod tests {
                 Lookup { reference: "op://V/I/f".into(), from: "stale", age_s: Some(9) },
                 Lookup { reference: "local://\"x".into(), from: "not_found", age_s: None },
             ],
+            checkpoint: Some(Box::new(Checkpoint {
+                statement: Statement {
+                    says: Says::SoFar,
+                    segment: "2026-03-15.jsonl".into(),
+                    first: 1,
+                    last: 812,
+                    head: Hash::of(b"x"),
+                },
+                key: Octets([7; 32]),
+                signature: Octets([9; 64]),
+            })),
         }
     }
 

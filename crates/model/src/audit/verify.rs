@@ -1,5 +1,7 @@
 //! Reads the lines of an audit back and says what is wrong with them.
 
+mod vouch;
+
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
@@ -9,6 +11,8 @@ use serde::Deserialize;
 
 use super::Kind;
 use super::chain::{Hash, TAIL};
+use super::checkpoint::{Checkpoint, Octets};
+use vouch::Vouchers;
 
 /// Takes the lines of consecutive segments, in their order.
 #[derive(Debug)]
@@ -24,7 +28,19 @@ pub struct Verifier {
     lost: bool,
     last_time: String,
     intents: HashMap<String, Place>,
+    vouchers: Vouchers,
     report: Report,
+}
+
+/// What a verifier goes by beyond the chain itself. That of the default is nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Expect {
+    /// Whose checkpoints count. Without it they are held against the key that they name.
+    pub key: Option<Octets<32>>,
+    /// What stands beside the chain.
+    pub beside: Option<Checkpoint>,
+    /// A hash that was kept elsewhere: some record must have it.
+    pub head: Option<Hash>,
 }
 
 /// What a verification came to.
@@ -34,6 +50,8 @@ pub struct Report {
     pub records: u64,
     /// The hash of the last record, to be kept elsewhere as an anchor.
     pub head: Option<Hash>,
+    /// Up to which record a checkpoint vouches for the chain.
+    pub signed: Option<u64>,
     /// What should not be. The chain is whole where this is empty.
     pub problems: Vec<Found>,
     /// What is worth knowing and may be.
@@ -45,7 +63,7 @@ pub struct Report {
 pub struct Found {
     /// The segment, by the name that [`Verifier::segment`] was given.
     pub segment: Arc<str>,
-    /// The line within it, from 1.
+    /// The line within it, from 1; 0 for the segment as a whole.
     pub line: u64,
     /// What was found.
     pub finding: Finding,
@@ -71,6 +89,38 @@ pub enum Finding {
     Unfinished,
     /// An outcome without its intent.
     NoIntent,
+    /// A segment is gone that a checkpoint vouched for.
+    Missing {
+        /// Its first record.
+        first: u64,
+        /// Its last one.
+        last: u64,
+    },
+    /// The end of a segment is gone, as a checkpoint shows.
+    Cut {
+        /// The first record that is missing.
+        first: u64,
+        /// The last one that was there.
+        last: u64,
+    },
+    /// A record is not the one that a checkpoint vouched for.
+    Replaced {
+        /// Its number.
+        seq: u64,
+    },
+    /// The signature of a checkpoint is wrong.
+    BadSignature,
+    /// A checkpoint was signed by a key that is not this machine's.
+    OtherKey,
+    /// No record has the hash that was kept elsewhere.
+    HeadNotFound,
+    /// A note: the records up to this one were removed, as the configuration said.
+    Removed {
+        /// The last of them.
+        last: u64,
+    },
+    /// A note: whose signatures the checkpoints have is not known here.
+    KeyUnknown,
     /// A note: a killed writer left a line unfinished, and the next one closed it.
     Torn,
     /// A note: a call was let through and its end is not recorded: it is running, or was killed.
@@ -126,6 +176,7 @@ struct Record<'a> {
     prev: Cow<'a, str>,
     #[serde(borrow)]
     hash: Cow<'a, str>,
+    checkpoint: Option<Checkpoint>,
 }
 
 impl Default for Verifier {
@@ -137,6 +188,11 @@ impl Default for Verifier {
 impl Verifier {
     /// A verifier that has read nothing.
     pub fn new() -> Self {
+        Self::expecting(Expect::default())
+    }
+
+    /// A verifier that holds the chain against what is expected of it, too.
+    pub fn expecting(expect: Expect) -> Self {
         Self {
             place: Place { segment: "".into(), line: 0 },
             expected: Link { seq: 1, prev: Hash::GENESIS },
@@ -145,6 +201,7 @@ impl Verifier {
             lost: false,
             last_time: String::new(),
             intents: HashMap::new(),
+            vouchers: Vouchers::new(expect),
             report: Report::default(),
         }
     }
@@ -188,6 +245,11 @@ impl Verifier {
         for place in open {
             self.find(place, Finding::NoOutcome);
         }
+        let (found, signed) = std::mem::take(&mut self.vouchers).finish();
+        for (place, finding) in found {
+            self.find(place, finding);
+        }
+        self.report.signed = signed;
         self.report
     }
 
@@ -198,7 +260,15 @@ impl Verifier {
             self.settle();
         }
         let here = self.place.clone();
-        if !self.lost && link != self.expected {
+        self.vouchers.record(&here, link, hash);
+        if let Some(checkpoint) = &record.checkpoint {
+            self.vouchers.checkpoint(&here, checkpoint);
+        }
+        let nothing_before = self.report.records == 0 && self.expected.seq == 1;
+        if nothing_before && !self.lost && link.seq > 1 {
+            // What stood before it may have been removed on purpose: a checkpoint knows.
+            self.vouchers.begins(&here, link);
+        } else if !self.lost && link != self.expected {
             let finding = if link.seq == self.expected.seq {
                 Finding::BrokenLink
             } else {
@@ -317,7 +387,14 @@ fn read(text: &[u8]) -> Read<'_> {
 impl Finding {
     /// Whether it should not be.
     pub fn is_problem(self) -> bool {
-        !matches!(self, Self::Torn | Self::NoOutcome | Self::ClockBack)
+        !matches!(
+            self,
+            Self::Torn
+                | Self::NoOutcome
+                | Self::ClockBack
+                | Self::Removed { .. }
+                | Self::KeyUnknown
+        )
     }
 }
 
@@ -332,6 +409,22 @@ impl fmt::Display for Finding {
             }
             Self::Unfinished => "the last line has no end",
             Self::NoIntent => "an outcome without its intent",
+            Self::Missing { first, last } => {
+                return write!(f, "the segment is missing, with records {first} to {last}");
+            }
+            Self::Cut { first, last } => {
+                return write!(f, "the end was cut off: records {first} to {last} are missing");
+            }
+            Self::Replaced { seq } => {
+                return write!(f, "record {seq} is not the one that was signed");
+            }
+            Self::BadSignature => "the signature of the checkpoint is wrong",
+            Self::OtherKey => "the checkpoint was not signed with the key of this machine",
+            Self::HeadNotFound => "no record has the hash that was given",
+            Self::Removed { last } => {
+                return write!(f, "records 1 to {last} were removed, as `[audit] keep` says");
+            }
+            Self::KeyUnknown => "whose key signed the checkpoints is not known here",
             Self::Torn => "a line was left unfinished and closed by the next writer",
             Self::NoOutcome => "the end of an allowed call is not recorded",
             Self::ClockBack => "the clock was set back",

@@ -264,3 +264,178 @@ mod properties {
         }
     }
 }
+
+mod checkpoints {
+    use super::*;
+    use crate::audit::checkpoint::tests::{key, public, signed};
+    use crate::audit::checkpoint::{Says, Statement};
+
+    /// Three days of two records, each behind the first beginning with the checkpoint of the day
+    /// before; as they are in files.
+    fn days(removed: Option<u64>) -> (Vec<(String, Vec<u8>)>, Vec<Statement>) {
+        let mut writer = Writer::new();
+        let mut days = Vec::new();
+        let mut ended: Vec<Statement> = Vec::new();
+        for day in 15..18 {
+            let first = writer.seq;
+            if let Some(before) = ended.last() {
+                writer.write(&vouched(Kind::Checkpoint, before.clone()));
+            }
+            for id in ["x", "y"] {
+                writer.write(&record(Kind::Refusal, id));
+            }
+            if let Some(place) = removed.filter(|_| day == 17) {
+                let place = usize::try_from(place).unwrap();
+                let statement = Statement { says: Says::Removed, ..ended[place].clone() };
+                writer.write(&vouched(Kind::Admin, statement));
+            }
+            let segment = format!("{day}");
+            days.push((segment.clone(), std::mem::take(&mut writer.bytes)));
+            let (last, head) = (writer.seq - 1, writer.prev);
+            ended.push(Statement { says: Says::Ended, segment, first, last, head });
+        }
+        (days, ended)
+    }
+
+    fn vouched(kind: Kind, statement: Statement) -> Draft {
+        let checkpoint = Some(Box::new(signed(statement, &key(7))));
+        Draft { kind, checkpoint, ..Draft::default() }
+    }
+
+    fn expect() -> Expect {
+        Expect { key: Some(public(&key(7))), ..Expect::default() }
+    }
+
+    fn verify(days: &[(String, Vec<u8>)], expect: Expect) -> Report {
+        let mut verifier = Verifier::expecting(expect);
+        for (name, bytes) in days {
+            verifier.bytes(name, bytes);
+        }
+        verifier.finish()
+    }
+
+    fn named(found: &[Found]) -> Vec<(&str, Finding)> {
+        found.iter().map(|found| (&*found.segment, found.finding)).collect()
+    }
+
+    #[test]
+    fn what_was_signed_and_is_there_is_whole() {
+        let (days, ended) = days(None);
+        let report = verify(&days, expect());
+        assert_eq!((named(&report.problems), report.notes), (vec![], vec![]));
+        assert_eq!(report.signed, Some(ended[1].last));
+
+        let beside = Statement { says: Says::SoFar, ..ended[2].clone() };
+        let beside = Some(signed(beside, &key(7)));
+        let report = verify(&days, Expect { beside, head: Some(ended[0].head), ..expect() });
+        assert_eq!((named(&report.problems), report.signed), (vec![], Some(ended[2].last)));
+    }
+
+    // AL-10
+    #[test]
+    fn a_segment_that_is_gone_is_named_with_its_records() {
+        for gone in [0, 1] {
+            let (mut days, ended) = days(None);
+            days.remove(gone);
+            let problems = verify(&days, expect()).problems;
+            let Statement { segment, first, last, .. } = &ended[gone];
+            let missing = (segment.as_str(), Finding::Missing { first: *first, last: *last });
+            assert!(named(&problems).contains(&missing), "{problems:?}");
+        }
+    }
+
+    #[test]
+    fn an_end_that_was_cut_off_is_missed_in_every_segment() {
+        for cut in 0..3 {
+            let (mut days, ended) = days(None);
+            let bytes = &mut days[cut].1;
+            let length = bytes[..bytes.len() - 1].iter().rposition(|b| *b == b'\n').unwrap() + 1;
+            bytes.truncate(length);
+            let beside = Statement { says: Says::SoFar, ..ended[2].clone() };
+            let beside = Some(signed(beside, &key(7)));
+            let problems = verify(&days, Expect { beside, ..expect() }).problems;
+            let Statement { segment, last, .. } = &ended[cut];
+            let expected = (segment.as_str(), Finding::Cut { first: *last, last: *last });
+            assert!(named(&problems).contains(&expected), "{cut} {problems:?}");
+        }
+    }
+
+    #[test]
+    fn a_chain_that_was_written_anew_is_not_the_one_that_was_signed() {
+        let (days, ended) = days(None);
+        let mut anew = Writer::new();
+        (0..8).for_each(|_| anew.write(&record(Kind::Refusal, "z")));
+        let anew = [("17".to_owned(), anew.bytes)];
+        let beside = Statement { says: Says::SoFar, ..ended[2].clone() };
+        let beside = Some(signed(beside, &key(7)));
+        let report = verify(&anew, Expect { beside: beside.clone(), ..expect() });
+        assert_eq!(named(&report.problems), [("17", Finding::Replaced { seq: ended[2].last })]);
+        let head = Some(ended[2].head);
+        let report = verify(&anew, Expect { head, ..Expect::default() });
+        assert_eq!(named(&report.problems), [("17", Finding::HeadNotFound)]);
+        assert_eq!(verify(&days, Expect { head, beside, ..expect() }).problems, []);
+    }
+
+    // AL-10
+    #[test]
+    fn what_was_removed_on_purpose_is_a_note_that_says_which_records_are_gone() {
+        let (days, ended) = days(Some(0));
+        for gone in [0, 1] {
+            let report = verify(&days[gone..], expect());
+            assert_eq!(named(&report.problems), []);
+            let removed = Finding::Removed { last: ended[0].last };
+            let expected = if gone == 0 { vec![] } else { vec![("16", removed)] };
+            assert_eq!(named(&report.notes), expected);
+        }
+        // More is gone than was removed.
+        let report = verify(&days[2..], expect());
+        let Statement { first, last, .. } = ended[1];
+        assert_eq!(
+            named(&report.problems),
+            [
+                ("17", Finding::Gap { expected: first, found: last + 1 }),
+                ("16", Finding::Missing { first, last }),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_removal_that_was_not_finished_is_no_problem() {
+        let (days, ended) = days(Some(1));
+        for gone in 0..3 {
+            let report = verify(&days[gone..], expect());
+            assert_eq!(named(&report.problems), [], "{gone}");
+        }
+        let report = verify(&days[2..], expect());
+        assert_eq!(named(&report.notes), [("17", Finding::Removed { last: ended[1].last })]);
+    }
+
+    #[test]
+    fn only_the_key_of_the_machine_vouches() {
+        let (days, _) = days(Some(0));
+        let other = Expect { key: Some(public(&key(8))), ..Expect::default() };
+        let report = verify(&days[1..], other);
+        let problems = named(&report.problems);
+        assert!(problems.contains(&("17", Finding::OtherKey)), "{problems:?}");
+        assert!(problems.contains(&("16", Finding::Gap { expected: 1, found: 3 })), "{problems:?}");
+        assert_eq!(report.signed, None);
+
+        let unknown = verify(&days[1..], Expect::default());
+        assert_eq!(named(&unknown.problems), []);
+        assert!(named(&unknown.notes).contains(&("16", Finding::KeyUnknown)));
+    }
+
+    #[test]
+    fn a_statement_that_was_changed_vouches_for_nothing() {
+        let mut writer = Writer::new();
+        writer.write(&record(Kind::Refusal, "x"));
+        let (last, head) = (1, writer.prev);
+        let statement =
+            Statement { says: Says::Ended, segment: "17".to_owned(), first: 1, last, head };
+        let mut bad = signed(statement, &key(7));
+        bad.statement.says = Says::Removed;
+        writer.write(&Draft { checkpoint: Some(Box::new(bad)), ..record(Kind::Admin, "y") });
+        let report = verify(&[("17".to_owned(), writer.bytes)], expect());
+        assert_eq!(named(&report.problems), [("17", Finding::BadSignature)]);
+    }
+}
