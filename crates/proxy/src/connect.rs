@@ -15,7 +15,11 @@ use strongroom_model::service::{Origin, Scheme, Service};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use crate::link::{Link, Wire};
+use crate::link::{Link, Wire, http1, http2};
+
+/// What the upstream is offered, the version that we would rather speak first (RFC 7301).
+const HTTP2: &[u8] = b"h2";
+const HTTP1: &[u8] = b"http/1.1";
 
 /// Asks the operating system.
 #[derive(Clone, Copy, Debug, Default)]
@@ -50,8 +54,8 @@ impl Dialler {
         let stream = connect(&addresses, origin.port).await.ok_or_else(unreachable)?;
         // Without this a small request waits for the acknowledgement of the one before.
         stream.set_nodelay(true).map_err(|_| unreachable())?;
-        let wire: Box<dyn Wire> = match origin.scheme {
-            Scheme::Http => Box::new(stream),
+        let (wire, two): (Box<dyn Wire>, bool) = match origin.scheme {
+            Scheme::Http => (Box::new(stream), false),
             Scheme::Https => {
                 let name = ServerName::try_from(origin.host.to_string())
                     .map_err(|_| failed("the host is not a name that TLS can verify"))?;
@@ -60,10 +64,15 @@ impl Dialler {
                     .connect(name, stream)
                     .await
                     .map_err(|_| failed("the upstream's certificate or TLS is not acceptable"))?;
-                Box::new(stream)
+                let two = stream.get_ref().1.alpn_protocol() == Some(HTTP2);
+                (Box::new(stream), two)
             }
         };
-        Link::new(wire).await.map_err(|_| unreachable())
+        if two {
+            http2::Link::new(wire).await.map(Link::Two).map_err(|_| unreachable())
+        } else {
+            http1::Link::new(wire).await.map(Link::One).map_err(|_| unreachable())
+        }
     }
 
     /// The addresses of `origin`, all of them allowed: one that is not denies the rest (SS-05).
@@ -143,7 +152,7 @@ fn client_config(ca_pem: Option<&[u8]>) -> Result<ClientConfig, Refusal> {
         .map_err(|_| failed("TLS cannot be set up"))?
         .with_root_certificates(roots)
         .with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![HTTP2.to_vec(), HTTP1.to_vec()];
     Ok(config)
 }
 

@@ -6,7 +6,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{LOCATION, RANGE};
 use http::{HeaderMap, Response, StatusCode};
-use hyper::body::{Body as _, Incoming};
 use strongroom_model::audit::{Facts, Trail};
 use strongroom_model::call::Answer;
 use strongroom_model::canonical::{CanonicalRequest, Method};
@@ -14,13 +13,13 @@ use strongroom_model::code::{Code, Refusal};
 use strongroom_model::injection::Bound;
 use strongroom_model::pipeline::{Act, Done, Permit};
 use strongroom_model::ports::{Clock, Credentials, Dns};
-use strongroom_model::service::Service;
+use strongroom_model::service::{Origin, Service};
 use strongroom_seal::random;
 
 use crate::connect::Dialler;
 use crate::fields;
 use crate::inject::Moment;
-use crate::link::{Link, SendError};
+use crate::link::{Inbound, Link, SendError};
 use crate::outgoing::message;
 use crate::pool::Pool;
 use crate::response;
@@ -38,6 +37,26 @@ pub(crate) struct Executor {
 impl Executor {
     pub(crate) fn new(dns: Arc<dyn Dns>) -> Self {
         Self { dialler: Dialler::new(dns), pool: Pool::default() }
+    }
+
+    /// A connection that was just made; or, where calls share one and somebody else has made it
+    /// meanwhile, that one. Says too whether it was used before.
+    async fn connect(
+        &self,
+        service: &Service,
+        origin: &Origin,
+        anew: bool,
+    ) -> Result<(Link, bool), Refusal> {
+        let turn = self.pool.turn(service).await;
+        if turn.is_some()
+            && !anew
+            && let Some(link) = self.pool.take(service).await
+        {
+            return Ok((link, true));
+        }
+        let link = self.dialler.dial(service, origin).await?;
+        self.pool.made(service, &link);
+        Ok((link, false))
     }
 }
 
@@ -113,7 +132,7 @@ impl Send<'_> {
     fn redirected(
         &self,
         request: &CanonicalRequest,
-        response: &Response<Incoming>,
+        response: &Response<Inbound>,
     ) -> Result<Permit<CanonicalRequest>, Refusal> {
         let method = match (response.status(), request.method()) {
             (_, Method::Head) => Method::Head,
@@ -142,7 +161,7 @@ impl Send<'_> {
         &mut self,
         request: &mut CanonicalRequest,
         bound: &Bound,
-    ) -> Result<(Link, Response<Incoming>, bool), Refusal> {
+    ) -> Result<(Link, Response<Inbound>, bool), Refusal> {
         let body = Bytes::from(request.take_body());
         let moment = self.moment()?;
         let mut message = message(self.service, request, body, bound, &moment)?;
@@ -151,16 +170,19 @@ impl Send<'_> {
         let mut may_retry = true;
         loop {
             let pooled = if may_retry { self.executor.pool.take(self.service).await } else { None };
-            let reused = pooled.is_some();
-            let mut link = if let Some(link) = pooled {
-                link
+            let (mut link, reused) = if let Some(link) = pooled {
+                (link, true)
             } else {
                 self.watch.phase(Duration::from_millis(limits.connect_ms));
-                let dial = self.executor.dialler.dial(self.service, bound.origin());
-                self.watch.run(dial).await??
+                let connect = self.executor.connect(self.service, bound.origin(), !may_retry);
+                self.watch.run(connect).await??
             };
             self.watch.phase(Duration::from_millis(limits.first_byte_ms));
-            match self.watch.run(link.send(message)).await? {
+            let sent = self.watch.run(link.send(message)).await;
+            if !matches!(sent, Ok(Ok(_))) {
+                self.executor.pool.forget(self.service, &link);
+            }
+            match sent? {
                 Ok(response) => return Ok((link, response, ranged)),
                 // Dead before it had anything of ours: once more, on a connection of its own.
                 Err(SendError::Unsent(unsent)) if reused => {
@@ -168,7 +190,7 @@ impl Send<'_> {
                     may_retry = false;
                 }
                 Err(_) => {
-                    let text = "the upstream closed the connection or does not speak HTTP/1.1";
+                    let text = "the upstream closed the connection or does not speak HTTP";
                     return Err(Refusal::new(Code::UpstreamError, text));
                 }
             }
@@ -186,7 +208,7 @@ impl Send<'_> {
     async fn finish(
         &mut self,
         mut link: Link,
-        response: Response<Incoming>,
+        response: Response<Inbound>,
         ranged: bool,
         dropped_headers: Vec<String>,
         facts: &mut Facts,
@@ -242,7 +264,7 @@ impl Send<'_> {
 }
 
 /// Whether the response leads elsewhere. A 304 does not, and neither does one without `Location`.
-fn is_redirect(response: &Response<Incoming>) -> bool {
+fn is_redirect(response: &Response<Inbound>) -> bool {
     matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308)
         && response.headers().contains_key(LOCATION)
 }

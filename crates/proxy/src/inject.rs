@@ -19,12 +19,13 @@ use bytes::Bytes;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{Method, Request, Uri};
-use http_body_util::Full;
 use strongroom_model::code::{Code, Refusal};
 use strongroom_model::injection::Bound;
 use strongroom_model::secret::Secret;
 use strongroom_model::service::{Auth, Slots};
 use zeroize::Zeroizing;
+
+use crate::payload::Payload;
 
 /// Every scheme that exists.
 pub static SCHEMES: &[&dyn Scheme] =
@@ -159,12 +160,12 @@ impl Outgoing {
     }
 
     /// The whole request.
-    pub(crate) fn into_request(self) -> Result<Request<Full<Bytes>>, Refusal> {
+    pub(crate) fn into_request(self) -> Result<Request<Payload>, Refusal> {
         let target =
             PathAndQuery::from_maybe_shared(Bytes::from_owner(self.target)).map_err(|_| {
                 Refusal::new(Code::InvalidRequest, "the path cannot stand in a request line")
             })?;
-        let mut request = Request::new(Full::new(self.body));
+        let mut request = Request::new(Payload::Whole(self.body));
         *request.method_mut() = self.method;
         *request.uri_mut() = Uri::from(target);
         *request.headers_mut() = self.headers;

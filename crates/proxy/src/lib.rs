@@ -17,6 +17,7 @@ mod executor;
 mod fields;
 mod link;
 mod outgoing;
+mod payload;
 mod pool;
 mod response;
 mod watch;

@@ -1,25 +1,23 @@
-//! One connection to an upstream, driven by whoever uses it.
+//! One connection to an upstream, in either version of HTTP.
 //!
-//! Hyper's connection is a future of its own, which is usually spawned. Here the call that uses the
-//! connection polls it: there is no task to wake and to wait for, dropping the call closes the
-//! socket, and an idle connection costs nothing. What an idle connection missed (the upstream's
-//! close) it notices when it is taken up again.
+//! Over HTTP/1.1 a call has the connection to itself and drives it; over HTTP/2 the calls of a
+//! service share one, which a task of its own drives. Which version is spoken the upstream chooses in
+//! the TLS handshake (ALPN): that comes after the address was vetted, and changes nothing about what
+//! is dialled.
 
-use std::future::poll_fn;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+pub(crate) mod http1;
+pub(crate) mod http2;
+
+use std::io;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use h2::RecvStream;
 use http::{Request, Response};
-use http_body_util::Full;
 use hyper::body::{Body as _, Incoming};
-use hyper::client::conn::TrySendError;
-use hyper::client::conn::http1::{Builder, SendRequest};
-use hyper_util::rt::TokioIo;
-use strongroom_model::ports::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::payload::Payload;
 
 /// A socket, with or without TLS.
 pub(crate) trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -29,102 +27,87 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
 /// Bytes of a response head at the most.
 const HEAD: usize = 64 << 10;
 
+/// Headers of a response at the most.
+const HEADERS: usize = 100;
+
 /// Interim responses (RFC 9110 §15.2) of one request at the most.
 const INTERIM: u32 = 16;
 
-/// A connection.
-pub(crate) struct Link {
-    sender: SendRequest<Full<Bytes>>,
-    driver: Driver,
+/// A connection that a call can use.
+pub(crate) enum Link {
+    /// A connection of its own.
+    One(http1::Link),
+    /// A share of one.
+    Two(http2::Link),
 }
 
-/// The half that moves bytes.
-struct Driver {
-    connection: BoxFuture<'static, ()>,
-    ended: bool,
+/// The body of a response, as it comes off the wire.
+pub(crate) enum Inbound {
+    /// Over HTTP/1.1.
+    One(Incoming),
+    /// Over HTTP/2; the length that the head states.
+    Two(RecvStream, Option<u64>),
 }
 
 /// Why there is no response.
 pub(crate) enum SendError {
-    /// The connection was dead before the request was sent: it may go out on another.
-    Unsent(Box<Request<Full<Bytes>>>),
+    /// The upstream had nothing of the request, or says that it did nothing with it: it may go out
+    /// once more, on another connection.
+    Unsent(Box<Request<Payload>>),
     /// Anything else.
     Failed,
 }
 
 impl Link {
-    /// Begins HTTP/1.1 on `wire`.
-    pub(crate) async fn new(wire: Box<dyn Wire>) -> Result<Self, hyper::Error> {
-        // Hyper's own cap of 100 headers stands.
-        let (sender, connection) =
-            Builder::new().max_buf_size(HEAD).handshake(TokioIo::new(wire)).await?;
-        // Its errors reach us by way of the response or its body.
-        let connection = Box::pin(async { drop(connection.await) });
-        let driver = Driver { connection, ended: false };
-        Ok(Self { sender, driver })
-    }
-
     /// Sends `request`, and comes back with the head of the response.
     pub(crate) async fn send(
         &mut self,
-        mut request: Request<Full<Bytes>>,
-    ) -> Result<Response<Incoming>, SendError> {
-        let interim = Arc::new(AtomicU32::new(0));
-        let seen = Arc::clone(&interim);
-        hyper::ext::on_informational(&mut request, move |_| {
-            seen.fetch_add(1, Ordering::Relaxed);
-        });
-        let mut response = Box::pin(self.sender.try_send_request(request));
-        let driver = &mut self.driver;
-        let answered = poll_fn(|cx| {
-            driver.poll(cx);
-            if interim.load(Ordering::Relaxed) > INTERIM {
-                return Poll::Ready(Err(SendError::Failed));
-            }
-            response.as_mut().poll(cx).map(|result| result.map_err(SendError::from))
-        });
-        answered.await
+        request: Request<Payload>,
+    ) -> Result<Response<Inbound>, SendError> {
+        match self {
+            Self::One(link) => link.send(request).await.map(|response| response.map(Inbound::One)),
+            Self::Two(link) => link.send(request).await,
+        }
     }
 
     /// Whether another request can be sent now. Lets the connection notice what happened to it
     /// while nobody looked.
     pub(crate) fn poll_idle(&mut self, cx: &mut Context<'_>) -> bool {
-        self.driver.poll(cx);
-        !self.driver.ended && self.sender.is_ready()
+        match self {
+            Self::One(link) => link.poll_idle(cx),
+            Self::Two(link) => link.is_open(),
+        }
     }
 
     /// The next piece of `body`; `None` at its end. Trailers are dropped.
     pub(crate) fn poll_data(
         &mut self,
-        body: &mut Incoming,
+        body: &mut Inbound,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Bytes, hyper::Error>>> {
-        loop {
-            self.driver.poll(cx);
-            match Pin::new(&mut *body).poll_frame(cx) {
-                Poll::Ready(Some(Ok(frame))) => {
-                    if let Ok(data) = frame.into_data() {
-                        return Poll::Ready(Some(Ok(data)));
-                    }
-                }
-                Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error))),
-                Poll::Ready(None) => return Poll::Ready(None),
-                Poll::Pending => return Poll::Pending,
-            }
+    ) -> Poll<Option<io::Result<Bytes>>> {
+        match (self, body) {
+            (Self::One(link), Inbound::One(body)) => link.poll_data(body, cx),
+            (_, Inbound::Two(body, _)) => http2::poll_data(body, cx),
+            (Self::Two(_), Inbound::One(_)) => Poll::Ready(None),
         }
     }
 }
 
-impl Driver {
-    fn poll(&mut self, cx: &mut Context<'_>) {
-        if !self.ended && self.connection.as_mut().poll(cx).is_ready() {
-            self.ended = true;
+impl Inbound {
+    /// Whether there is nothing more to read.
+    pub(crate) fn is_end_stream(&self) -> bool {
+        match self {
+            Self::One(body) => body.is_end_stream(),
+            Self::Two(body, _) => body.is_end_stream(),
         }
     }
-}
 
-impl From<TrySendError<Request<Full<Bytes>>>> for SendError {
-    fn from(mut error: TrySendError<Request<Full<Bytes>>>) -> Self {
-        error.take_message().map_or(Self::Failed, |request| Self::Unsent(Box::new(request)))
+    /// Bytes that are still to come at the least.
+    pub(crate) fn expected(&self) -> usize {
+        let bytes = match self {
+            Self::One(body) => body.size_hint().lower(),
+            Self::Two(_, stated) => stated.unwrap_or_default(),
+        };
+        usize::try_from(bytes).unwrap_or(usize::MAX)
     }
 }

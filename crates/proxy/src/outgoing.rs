@@ -6,13 +6,13 @@ use http::header::{
     REFERER, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, USER_AGENT,
 };
 use http::{Method, Request};
-use http_body_util::Full;
 use strongroom_model::canonical::{self, CanonicalRequest};
 use strongroom_model::code::{Code, Refusal};
 use strongroom_model::injection::Bound;
 use strongroom_model::service::Service;
 
 use crate::inject::{self, Moment, Outgoing};
+use crate::payload::Payload;
 
 /// What we can decode, so that redaction sees plaintext.
 const ENCODINGS: HeaderValue = HeaderValue::from_static("gzip, deflate, br, zstd");
@@ -42,7 +42,7 @@ pub(crate) fn message(
     body: Bytes,
     bound: &Bound,
     moment: &Moment<'_>,
-) -> Result<Request<Full<Bytes>>, Refusal> {
+) -> Result<Request<Payload>, Refusal> {
     let mut headers = HeaderMap::with_capacity(8 + request.headers().len());
     headers.insert(USER_AGENT, AGENT);
     for (name, value) in request.headers() {

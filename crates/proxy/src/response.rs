@@ -13,14 +13,13 @@ use async_compression::tokio::bufread::{
 use async_compression::zstd::DParameter;
 use bytes::{Buf as _, Bytes};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName};
-use hyper::body::{Body as _, Incoming};
 use strongroom_model::code::{Code, Refusal};
 use strongroom_model::redact::{Clean, Redactor};
 use tokio::io::{
     AsyncBufRead, AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader, ReadBuf,
 };
 
-use crate::link::Link;
+use crate::link::{Inbound, Link};
 
 /// Content codings of one response at the most.
 const CODINGS: usize = 2;
@@ -39,10 +38,10 @@ const ZSTD_WINDOW_LOG: u32 = 23;
 pub(crate) async fn read(
     link: &mut Link,
     headers: &HeaderMap,
-    body: Incoming,
+    body: Inbound,
     cap: usize,
 ) -> Result<Vec<u8>, Refusal> {
-    let expected = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    let expected = body.expected();
     let mut raw = Raw { link, body, chunk: Bytes::new(), left: encoded_cap(cap) };
     let codings = codings(headers)?;
     let decoded = if codings.is_empty() {
@@ -305,7 +304,7 @@ fn withheld(text: &'static str) -> Refusal {
 /// The body as it comes off the wire, no more of it than is allowed.
 struct Raw<'a> {
     link: &'a mut Link,
-    body: Incoming,
+    body: Inbound,
     chunk: Bytes,
     left: usize,
 }
@@ -315,7 +314,7 @@ impl AsyncBufRead for Raw<'_> {
         let this = self.get_mut();
         while this.chunk.is_empty() {
             let Some(chunk) = ready!(this.link.poll_data(&mut this.body, cx)) else { break };
-            let chunk = chunk.map_err(io::Error::other)?;
+            let chunk = chunk?;
             let Some(left) = this.left.checked_sub(chunk.len()) else {
                 return Poll::Ready(Err(io::ErrorKind::FileTooLarge.into()));
             };

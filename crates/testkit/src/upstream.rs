@@ -9,10 +9,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
@@ -57,6 +57,8 @@ pub enum Step {
     ReadHead,
     /// Sends bytes.
     Write(Vec<u8>),
+    /// Reads to the end of a request's head, in HTTP/2.
+    ReadHead2,
     /// Sends bytes over and over, until nobody takes them.
     Flood(Vec<u8>),
     /// Sends nothing more and waits until the other side is gone.
@@ -68,6 +70,7 @@ struct Shared {
     accepted: AtomicUsize,
     open: watch::Sender<usize>,
     requests: watch::Sender<usize>,
+    answers: watch::Sender<usize>,
     seen: Mutex<Vec<Seen>>,
     raw: Mutex<Vec<u8>>,
 }
@@ -81,7 +84,7 @@ enum Manner {
 impl Upstream {
     /// Answers over plain HTTP.
     pub async fn http(answer: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Self {
-        Self::start(None, Manner::Answer(Arc::new(answer))).await
+        Self::start(None, &[], Manner::Answer(Arc::new(answer))).await
     }
 
     /// Answers over TLS.
@@ -89,12 +92,34 @@ impl Upstream {
         identity: Identity,
         answer: impl Fn(&Seen) -> Reply + Send + Sync + 'static,
     ) -> Self {
-        Self::start(Some(identity), Manner::Answer(Arc::new(answer))).await
+        Self::start(Some(identity), &[], Manner::Answer(Arc::new(answer))).await
+    }
+
+    /// Answers over HTTP/2, which it says in the TLS handshake.
+    pub async fn http2(
+        identity: Identity,
+        answer: impl Fn(&Seen) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        Self::start(Some(identity), &[HTTP2], Manner::Answer(Arc::new(answer))).await
+    }
+
+    /// Answers over TLS, in the first of the versions `alpn` that the other side speaks too.
+    pub async fn https_with(
+        identity: Identity,
+        alpn: &[&[u8]],
+        answer: impl Fn(&Seen) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        Self::start(Some(identity), alpn, Manner::Answer(Arc::new(answer))).await
     }
 
     /// Follows a script on each connection, then closes it.
     pub async fn raw(steps: impl Into<Arc<[Step]>>) -> Self {
-        Self::start(None, Manner::Script(steps.into())).await
+        Self::start(None, &[], Manner::Script(steps.into())).await
+    }
+
+    /// The same over TLS, where it says that it speaks HTTP/2.
+    pub async fn raw_http2(identity: Identity, steps: impl Into<Arc<[Step]>>) -> Self {
+        Self::start(Some(identity), &[HTTP2], Manner::Script(steps.into())).await
     }
 
     /// Where it listens.
@@ -135,12 +160,18 @@ impl Upstream {
         open.wait_for(|open| *open == 0).await.expect("the sender lives as long as we do");
     }
 
-    async fn start(identity: Option<Identity>, manner: Manner) -> Self {
+    /// Waits until no answer of a well-behaved upstream is under way.
+    pub async fn wait_until_answered(&self) {
+        let mut answers = self.shared.answers.subscribe();
+        answers.wait_for(|answers| *answers == 0).await.expect("the sender lives as long as we do");
+    }
+
+    async fn start(identity: Option<Identity>, alpn: &[&[u8]], manner: Manner) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port is free");
         let address = listener.local_addr().expect("a listener has an address");
         let shared = Arc::new(Shared::default());
         let acceptor =
-            identity.map(|identity| TlsAcceptor::from(Arc::new(server_config(identity))));
+            identity.map(|identity| TlsAcceptor::from(Arc::new(server_config(identity, alpn))));
         let accepting = tokio::spawn(accept(listener, acceptor, manner, Arc::clone(&shared)));
         Self { address, shared, accepting: accepting.abort_handle() }
     }
@@ -183,6 +214,31 @@ impl Reply {
         Self { body: ReplyBody { sized, ..ReplyBody::of(piece.into(), times) }, ..self }
     }
 
+    /// With a body of these pieces, and no length.
+    #[must_use]
+    pub fn pieces<T: Into<Bytes>>(self, pieces: impl IntoIterator<Item = T>) -> Self {
+        let mut pieces: Vec<Bytes> = pieces.into_iter().map(Into::into).collect();
+        pieces.reverse();
+        Self { body: ReplyBody { pieces, sized: false, ..ReplyBody::of(Bytes::new(), 0) }, ..self }
+    }
+
+    /// With a body that does not end where it seems to: nothing more comes.
+    #[must_use]
+    pub fn and_no_end(mut self) -> Self {
+        self.body.endless = true;
+        self.body.sized = false;
+        self
+    }
+
+    /// With a trailer behind the body.
+    #[must_use]
+    pub fn trailer(mut self, name: &'static str, value: &str) -> Self {
+        let value = value.parse().expect("a test's trailers are trailers");
+        self.body.trailers.get_or_insert_default().append(name, value);
+        self.body.sized = false;
+        self
+    }
+
     /// With another header.
     #[must_use]
     pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
@@ -191,16 +247,20 @@ impl Reply {
     }
 }
 
+/// Pieces, the last one first; then `piece`, `times` over; then trailers, or nothing more and no end.
 #[derive(Clone, Debug)]
 struct ReplyBody {
+    pieces: Vec<Bytes>,
     piece: Bytes,
     times: u64,
+    trailers: Option<HeaderMap>,
     sized: bool,
+    endless: bool,
 }
 
 impl ReplyBody {
     fn of(piece: Bytes, times: u64) -> Self {
-        Self { piece, times, sized: true }
+        Self { pieces: Vec::new(), piece, times, trailers: None, sized: true, endless: false }
     }
 }
 
@@ -213,13 +273,21 @@ impl Body for ReplyBody {
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let this = self.get_mut();
-        let Some(left) = this.times.checked_sub(1) else { return Poll::Ready(None) };
-        this.times = left;
-        Poll::Ready(Some(Ok(Frame::data(this.piece.clone()))))
+        if let Some(piece) = this.pieces.pop() {
+            return Poll::Ready(Some(Ok(Frame::data(piece))));
+        }
+        if let Some(left) = this.times.checked_sub(1) {
+            this.times = left;
+            return Poll::Ready(Some(Ok(Frame::data(this.piece.clone()))));
+        }
+        if this.endless {
+            return Poll::Pending;
+        }
+        Poll::Ready(this.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.times == 0
+        self.pieces.is_empty() && self.times == 0 && self.trailers.is_none() && !self.endless
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -228,6 +296,45 @@ impl Body for ReplyBody {
         } else {
             SizeHint::default()
         }
+    }
+}
+
+/// A body that is under way, until it is dropped.
+struct UnderWay {
+    body: ReplyBody,
+    shared: Arc<Shared>,
+}
+
+impl UnderWay {
+    fn new(body: ReplyBody, shared: Arc<Shared>) -> Self {
+        shared.answers.send_modify(|answers| *answers += 1);
+        Self { body, shared }
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.shared.answers.send_modify(|answers| *answers -= 1);
+    }
+}
+
+impl Body for UnderWay {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Pin::new(&mut self.get_mut().body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 
@@ -258,24 +365,29 @@ async fn serve(
 ) -> io::Result<()> {
     stream.set_nodelay(true)?;
     match acceptor {
-        None => speak(stream, manner, shared).await,
-        Some(acceptor) => speak(acceptor.accept(stream).await?, manner, shared).await,
+        None => speak(stream, false, manner, shared).await,
+        Some(acceptor) => {
+            let stream = acceptor.accept(stream).await?;
+            let two = stream.get_ref().1.alpn_protocol() == Some(HTTP2);
+            speak(stream, two, manner, shared).await
+        }
     }
 }
 
-async fn speak<S>(stream: S, manner: Manner, shared: &Arc<Shared>) -> io::Result<()>
+async fn speak<S>(stream: S, two: bool, manner: Manner, shared: &Arc<Shared>) -> io::Result<()>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let stream = Recorder { stream, shared: Arc::clone(shared) };
     match manner {
-        Manner::Answer(answer) => speak_http(stream, answer, shared).await,
+        Manner::Answer(answer) => speak_http(stream, two, answer, shared).await,
         Manner::Script(steps) => follow(stream, &steps, shared).await,
     }
 }
 
 async fn speak_http<S>(
     stream: Recorder<S>,
+    two: bool,
     answer: Arc<dyn Fn(&Seen) -> Reply + Send + Sync>,
     shared: &Arc<Shared>,
 ) -> io::Result<()>
@@ -293,9 +405,14 @@ where
             for (name, value) in &reply.headers {
                 response = response.header(name.as_str(), value.as_slice());
             }
-            response.body(reply.body).map_err(io::Error::other)
+            response.body(UnderWay::new(reply.body, shared)).map_err(io::Error::other)
         }
     });
+    if two {
+        let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+        let served = server.serve_connection(TokioIo::new(stream), service);
+        return served.await.map_err(io::Error::other);
+    }
     let server = hyper::server::conn::http1::Builder::new();
     server.serve_connection(TokioIo::new(stream), service).await.map_err(io::Error::other)
 }
@@ -327,6 +444,10 @@ where
                 }
                 shared.requests.send_modify(|requests| *requests += 1);
             }
+            Step::ReadHead2 => {
+                read_head_2(&mut stream).await?;
+                shared.requests.send_modify(|requests| *requests += 1);
+            }
             Step::Write(bytes) => stream.write_all(bytes).await?,
             Step::Flood(bytes) => loop {
                 stream.write_all(bytes).await?;
@@ -337,14 +458,38 @@ where
     stream.shutdown().await
 }
 
-fn server_config(identity: Identity) -> ServerConfig {
+/// Reads frames up to one that ends a head: HEADERS or CONTINUATION with END_HEADERS (RFC 9113 §4.1).
+/// The preface, where it stands, looks like the head of a request.
+async fn read_head_2<S: AsyncRead + Unpin>(stream: &mut S) -> io::Result<()> {
+    loop {
+        let mut head = [0; 9];
+        stream.read_exact(&mut head).await?;
+        if &head == b"PRI * HTT" {
+            stream.read_exact(&mut [0; 15]).await?;
+            continue;
+        }
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        let length = usize::try_from(length).expect("24 bits fit");
+        stream.read_exact(&mut vec![0; length]).await?;
+        if matches!(head[3], 1 | 9) && head[4] & 4 != 0 {
+            return Ok(());
+        }
+    }
+}
+
+/// What ALPN calls it (RFC 9113 §11.1).
+const HTTP2: &[u8] = b"h2";
+
+fn server_config(identity: Identity, alpn: &[&[u8]]) -> ServerConfig {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    ServerConfig::builder_with_provider(provider)
+    let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .expect("the provider knows the default versions")
         .with_no_client_auth()
         .with_single_cert(identity.chain, identity.key)
-        .expect("certificate and key belong together")
+        .expect("certificate and key belong together");
+    config.alpn_protocols = alpn.iter().map(|version| version.to_vec()).collect();
+    config
 }
 
 /// Keeps a copy of what is read.
