@@ -117,8 +117,18 @@ impl Tokens {
 
     /// The token at `reference`, for the provider of `scheme`.
     ///
+    /// Whatever goes wrong with it, the provider is not set up: nothing is known by that of the secrets
+    /// that it was to be asked for, and what is kept of them stays.
+    ///
     /// Invariant: the configuration has refused circles, in which this would not end.
     pub async fn get(&self, scheme: &str, reference: &SecretRef) -> Result<Secret, ResolveError> {
+        self.look_up(scheme, reference).await.map_err(|error| {
+            let fix = error.hint().unwrap_or_else(|| "run `strongroom doctor`".to_owned());
+            ResolveError::absent(scheme, format!("its own token cannot be had: {error}"), fix)
+        })
+    }
+
+    async fn look_up(&self, scheme: &str, reference: &SecretRef) -> Result<Secret, ResolveError> {
         let resolver = self.0.get().and_then(Weak::upgrade);
         let resolver = resolver
             .ok_or_else(|| ResolveError::unreachable(scheme, "its token cannot be looked up"))?;

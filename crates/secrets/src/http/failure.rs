@@ -43,12 +43,11 @@ impl Failure {
         }
     }
 
-    /// The token of this provider could not be had from the provider that keeps it. Nothing is
-    /// known of the secret itself by that.
-    pub(crate) fn of_token(error: &ResolveError) -> Self {
-        Self::Absent {
-            why: format!("its own token cannot be had: {error}"),
-            fix: error.hint().unwrap_or_else(|| "run `strongroom doctor`".to_owned()),
+    /// The token of this provider could not be had from the provider that keeps it.
+    pub(crate) fn of_token(error: ResolveError) -> Self {
+        match error {
+            ResolveError::Absent { why, fix, .. } => Self::Absent { why, fix },
+            error => Self::Unreachable(error.to_string()),
         }
     }
 

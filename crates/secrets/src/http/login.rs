@@ -43,7 +43,7 @@ impl Token {
         match self {
             Self::Reference(reference) => {
                 let token = context.tokens.get(scheme, reference).await;
-                token.map(Some).map_err(|error| Failure::of_token(&error))
+                token.map(Some).map_err(Failure::of_token)
             }
             Self::Variable(names) => {
                 let value = names.iter().find_map(|name| context.text(name));

@@ -76,6 +76,59 @@ async fn without_a_key_it_says_what_to_write() {
     }
 }
 
+#[tokio::test]
+async fn a_key_and_a_passphrase_of_other_places_open_what_they_are_for() {
+    let folder = Folder::new();
+    folder.encrypt("key.age", "canary-of-the-key", &[]);
+    // Ours would take seconds to open: as much work as a good passphrase is worth.
+    let file = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/age-testkit/scrypt"));
+    let file = file.unwrap();
+    let start = file.windows(2).position(|end| end == b"\n\n").unwrap() + 2;
+    fs::write(folder.path("words.age"), &file[start..]).unwrap();
+    let key = fs::read_to_string(folder.path("key.txt")).unwrap();
+    let other = fs::read_to_string(Folder::new().path("key.txt")).unwrap();
+    for (name, text) in [
+        ("good-key", key.as_str()),
+        ("other-key", &other),
+        ("no-key", "canary-of-nothing"),
+        ("good-words", "password\n"),
+        ("other-words", "canary-of-nothing"),
+    ] {
+        fs::write(folder.path(name), text).unwrap();
+        fs::set_permissions(folder.path(name), Permissions::from_mode(0o600)).unwrap();
+    }
+    let (of_key, of_words) = (Ok("canary-of-the-key"), Ok("age"));
+    let table: &[(&[(&str, &str)], _, _)] = &[
+        (&[("identity", "good-key")], of_key, Err("denied")),
+        (&[("passphrase", "good-words")], Err("denied"), of_words),
+        (&[("identity", "good-key"), ("passphrase", "good-words")], of_key, of_words),
+        (&[("identity", "other-key"), ("passphrase", "other-words")], Err("denied"), Err("denied")),
+        (&[("identity", "no-key")], Err("absent"), Err("absent")),
+        // It says nothing of the secrets, so that what is kept of them stays.
+        (&[("identity", "missing")], Err("absent"), Err("absent")),
+        (&[("passphrase", "missing")], Err("absent"), Err("absent")),
+    ];
+    for (pairs, key, words) in table {
+        let mut settings = Settings::default();
+        for (setting, name) in *pairs {
+            let reference = format!("file://{}", folder.path(name).display()).parse().unwrap();
+            settings.secrets.insert((*setting).to_owned(), reference);
+        }
+        let wanted = [folder.reference("key.age"), folder.reference("words.age")];
+        let answers = resolver(settings).resolve(&wanted).await;
+        for (answer, expected) in answers.into_iter().zip([key, words]) {
+            match (&answer, expected) {
+                (Ok(found), Ok(text)) => assert_eq!(found.expose(), text.as_bytes()),
+                (Err(error), Err(kind)) => {
+                    assert_eq!(error.kind(), *kind, "{pairs:?}");
+                    assert!(!error.to_string().contains("canary"), "{error}");
+                }
+                _ => panic!("{pairs:?}: {answer:?} is not {expected:?}"),
+            }
+        }
+    }
+}
+
 #[test]
 fn the_age_command_opens_ours() {
     let folder = Folder::new();

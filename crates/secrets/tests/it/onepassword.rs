@@ -180,7 +180,7 @@ async fn the_token_comes_from_the_setting_the_variable_the_file_or_the_desktop_a
     world.secret("op", "token", "env://MY_TOKEN");
     all_found(&*world.provider("op")).await;
     world.secret("op", "token", "env://NOT_SET");
-    all_fail("no token", &*world.provider("op"), &found(), "not_found").await;
+    all_fail("no token", &*world.provider("op"), &found(), "absent").await;
 
     let world = bare();
     let file = world.home().join(".config/op/claude-dev-token");

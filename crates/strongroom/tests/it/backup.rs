@@ -158,6 +158,42 @@ fn a_passphrase_of_stdin_closes_and_opens_it() {
     assert!(ran.stderr.contains("type the passphrase"), "{ran:?}");
 }
 
+#[test]
+fn a_key_that_is_kept_elsewhere_opens_it_and_another_one_does_not() {
+    let kept = Kept::new();
+    kept.backup("b.age").ok();
+    // In a file, and in the vault of the machine itself.
+    let other = kept.other("b.age");
+    let key = other.read("key.txt");
+    let secret = key.lines().last().unwrap().to_owned();
+    other.write("secret.txt", &secret);
+    other.chmod("secret.txt", 0o600);
+    let file = format!("file://{}", other.path("secret.txt").display());
+    let set = ["secrets", "set", "age-key", "--for", "provider:age", "--key-stdin"];
+    other.feed(&set, &secret).ok();
+    let another = Kept::new().home.read("key.txt").lines().last().unwrap().to_owned();
+    let set = ["secrets", "set", "other-key", "--for", "provider:age", "--key-stdin"];
+    other.feed(&set, &another).ok();
+    let set = ["secrets", "set", "github-key", "--for", "service:github", "--key-stdin"];
+    other.feed(&set, &secret).ok();
+    for (reference, code) in [
+        (file.as_str(), 0),
+        ("local://age-key", 0),
+        ("local://other-key", 1),
+        ("local://github-key", 1),
+        ("local://none", 1),
+    ] {
+        let ran = other.run(&format!("restore b.age --identity-from {reference} --dry-run"));
+        assert_eq!(ran.code, code, "{reference}: {ran:?}");
+        assert_eq!(ran.stdout.contains("`tickets/token`"), code == 0, "{reference}: {ran:?}");
+        for key in [&secret, &another] {
+            assert!(!format!("{ran:?}").contains(key.as_str()), "{reference}");
+        }
+    }
+    other.run("restore b.age --identity-from local://age-key").ok();
+    other.run("show tickets").ok();
+}
+
 // AL-01: anybody who knows the public key can have made it.
 #[test]
 fn a_person_sees_what_a_backup_would_start_and_nothing_in_it_hides() {

@@ -1,8 +1,17 @@
 //! `strongroom run`: a server gets its own secrets and nothing else of ours.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
+use strongroom::clock::SystemClock;
+use strongroom::config::Config;
+use strongroom::environment::{Host, Terminals};
+use strongroom::supply;
+use strongroom_model::ports::Clock;
+use strongroom_secrets::supply::How;
 use strongroom_testkit::op::{StandInOp, TOKEN, Trouble, executable};
+use strongroom_testkit::oracle::Oracle;
 
 use crate::sandbox::{PROGRAM, Ran, Sandbox};
 
@@ -149,6 +158,22 @@ fn a_provider_that_is_gone_holds_up_no_start_until_what_is_kept_is_too_old_with_
 }
 
 #[test]
+fn a_token_that_is_gone_takes_nothing_away_of_what_is_kept_with_a_stand_in() {
+    let (sandbox, op) = stitch("");
+    run(&sandbox, &["stitch"]).ok();
+    let config = sandbox.read(CONFIG);
+    let token = "local://provider/op/token";
+    sandbox.write(CONFIG, &config.replace(token, "file:///nonexistent/token"));
+    let refreshed = sandbox.run("secrets refresh");
+    assert_eq!(refreshed.code, 4, "{refreshed:?}");
+    let said = "`op` cannot be used here: its own token cannot be had";
+    assert!(refreshed.stderr.contains(said), "{refreshed:?}");
+    op.calls();
+    has_its_own_and_nothing_else(&run(&sandbox, &["stitch"]).ok());
+    assert!(op.calls().is_empty());
+}
+
+#[test]
 fn a_cache_that_cannot_be_written_is_warned_of_and_holds_nothing_up() {
     let (sandbox, op) = stitch("");
     // A file in the place of the directory: also root cannot write there.
@@ -169,16 +194,97 @@ fn a_cache_that_cannot_be_written_is_warned_of_and_holds_nothing_up() {
     assert!(!refused.stdout.contains("args:"));
 }
 
-#[test]
-fn fifty_starts_at_once_on_an_expired_cache_ask_once_with_a_stand_in() {
-    let (sandbox, op) = stitch("");
+/// Starts the server fifty times at once; each has its secret.
+fn fifty_starts(sandbox: &Sandbox) {
     let children: Vec<_> = (0..50).map(|_| sandbox.child(&["run", "stitch", "--quiet"])).collect();
     for mut child in children {
         let mut text = String::new();
         std::io::Read::read_to_string(&mut child.stdout().unwrap(), &mut text).unwrap();
         assert!(text.contains(SECRET), "{text}");
     }
+}
+
+#[test]
+fn fifty_starts_at_once_without_a_cache_ask_once_with_a_stand_in() {
+    let (sandbox, op) = stitch("");
+    fifty_starts(&sandbox);
     assert_eq!(op.calls().len(), 1);
+}
+
+#[test]
+fn fifty_starts_at_once_on_an_expired_cache_ask_once_with_a_stand_in() {
+    let (sandbox, op) = stitch("");
+    fetch(&sandbox, Duration::from_hours(5));
+    assert_eq!(op.calls().len(), 1);
+    let status = sandbox.run("secrets status --json");
+    assert_eq!((status.code, &status.json()["secrets"][0]["state"]), (3, &"stale".into()));
+    fifty_starts(&sandbox);
+    assert_eq!(op.calls().len(), 1);
+    assert_eq!(sandbox.run("secrets status --json").ok().json()["secrets"][0]["state"], "fresh");
+}
+
+/// Fetches the secret into the sandbox's cache, as it would have been done this long ago.
+fn fetch(sandbox: &Sandbox, ago: Duration) {
+    struct Ago(SystemClock, Duration);
+    impl Clock for Ago {
+        fn now(&self) -> SystemTime {
+            self.0.now() - self.1
+        }
+
+        fn monotonic(&self) -> Duration {
+            self.0.monotonic()
+        }
+    }
+    let host = Host {
+        arguments: Vec::new(),
+        environment: sandbox.environment(),
+        program: PROGRAM.into(),
+        directory: sandbox.path(""),
+        terminals: Terminals::default(),
+        clock: Arc::new(Ago(SystemClock::new(), ago)),
+    };
+    let home = host.home().ok().unwrap();
+    let config = Config::load_without_services(&home).unwrap();
+    let supply = supply::open(&host, &home, &config, &sandbox.path(""));
+    let done = supply.refresh(&[REFERENCE.parse().unwrap()], How::All).done;
+    assert!(done[0].outcome.is_ok(), "{done:?}");
+}
+
+// LM-02, LM-12
+#[cfg(target_os = "linux")]
+#[test]
+fn a_started_process_has_its_own_secret_in_its_environment_and_nowhere_else_and_nothing_of_ours() {
+    let (sandbox, _op) = stitch("");
+    let sandbox = sandbox.with("OP_SERVICE_ACCOUNT_TOKEN", TOKEN).with("VAULT_TOKEN", "canary-v");
+    let sandbox = sandbox.with("STRONGROOM_PASSPHRASE", "canary-s").with("MY_OWN", "canary-m");
+    sandbox.write("bin/npx", "#!/bin/sh\necho ready\nread line\n");
+    // Whoever looks at the table of processes sees the launcher first, and then what it became.
+    for _ in 0..2 {
+        let mut child = sandbox.child(&["run", "stitch", "--quiet", "--", "--more"]);
+        let mut ready = [0; 6];
+        std::io::Read::read_exact(&mut child.stdout().unwrap(), &mut ready).unwrap();
+        let of = |file: &str| {
+            let bytes = std::fs::read(format!("/proc/{}/{file}", child.id())).unwrap();
+            let text = String::from_utf8(bytes).unwrap();
+            text.split_terminator('\0').map(str::to_owned).collect::<Vec<_>>()
+        };
+        let npx = sandbox.path("bin/npx").display().to_string();
+        assert_eq!(of("cmdline"), ["/bin/sh", &npx, "@anthropic/stitch-mcp", "--more"]);
+        let path = format!("PATH={}:/usr/bin:/bin", sandbox.path("bin").display());
+        let mut expected = [
+            format!("HOME={}", sandbox.path("").display()),
+            path,
+            format!("STITCH_API_KEY={SECRET}"),
+        ];
+        let mut environment = of("environ");
+        environment.sort();
+        expected.sort();
+        assert_eq!(environment, expected, "and nothing else");
+        let secrets = [("the secret", SECRET.as_bytes()), ("the token", TOKEN.as_bytes())];
+        assert_eq!(Oracle::new(&secrets).scan_command_lines(), []);
+        drop(child.stdin());
+        assert_eq!(child.wait().unwrap().code(), Some(1), "`read` has met the end");
+    }
 }
 
 #[test]
@@ -215,9 +321,26 @@ fn a_file_of_variables_is_written_closed_to_others_and_read_only_then() {
     assert_eq!(sandbox.mode(".env.local"), 0o600);
     assert_eq!(sandbox.read(".gitignore"), "/.env.local\n");
 
+    // The cache has a newer one: the file is used all the same, and the person is told.
+    let newer = "the cache has newer secrets of `filed` than";
+    let file = std::fs::File::options().append(true).open(sandbox.path(".env.local")).unwrap();
+    let written = file.metadata().unwrap().modified().unwrap();
+    file.set_modified(written - Duration::from_hours(1)).unwrap();
+    op.put(REFERENCE, "canary-of-today");
+    sandbox.run("secrets refresh").ok();
+    let older = run(&sandbox, &["filed"]).ok();
+    assert!(older.stdout.contains(&format!("K={SECRET}\n")), "{older:?}");
+    assert!(older.stderr.contains(newer), "{older:?}");
+    assert!(older.stderr.contains("run `strongroom env filed --write`"), "{older:?}");
+    assert!(!older.stderr.contains("canary"), "{older:?}");
+    sandbox.run("env filed --write").ok();
+    let written = run(&sandbox, &["filed"]).ok();
+    assert!(written.stdout.contains("K=canary-of-today\n"), "{written:?}");
+    assert!(!written.stderr.contains(newer), "{written:?}");
+
     op.trouble(Trouble::Unreachable);
     let ran = run(&sandbox, &["filed"]).ok();
-    assert!(ran.stdout.contains(&format!("K={SECRET}\n")), "{ran:?}");
+    assert!(ran.stdout.contains("K=canary-of-today\n"), "{ran:?}");
     assert!(!ran.stdout.contains("OTHER"), "only what it declares: {ran:?}");
     sandbox.chmod(".env.local", 0o644);
     let open = run(&sandbox, &["filed"]);

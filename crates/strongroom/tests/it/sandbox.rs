@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::Value;
+use strongroom::paths::{Environment, Os};
 use strongroom_process::{Child, Output, Start, Stream, run};
 
 /// The program.
@@ -111,6 +112,11 @@ impl Sandbox {
         start.env.clone_from(&self.env);
         start.dir = Some(self.path(""));
         start
+    }
+
+    /// The environment, as the program captures it.
+    pub(crate) fn environment(&self) -> Environment {
+        Environment::new(Os::CURRENT, self.env.iter().cloned())
     }
 
     /// A place in the home directory.
