@@ -38,6 +38,7 @@ pub struct Args {
 enum Command {
     Init(commands::init::Args),
     Add(commands::add::Args),
+    Templates(commands::templates::Args),
     List(commands::list::Args),
     Show(commands::show::Args),
     Edit(commands::edit::Args),
@@ -87,6 +88,7 @@ impl Args {
             Some(Command::Uninstall(args)) => commands::uninstall::run(&args, host, output),
             Some(Command::Completions(args)) => commands::completions::run(&args, output),
             Some(Command::Add(args)) => commands::add::run(&args, host, output),
+            Some(Command::Templates(args)) => commands::templates::run(&args, host, output),
             Some(Command::List(args)) => commands::list::run(&args, host, output),
             Some(Command::Show(args)) => commands::show::run(&args, host, output),
             Some(Command::Edit(args)) => commands::edit::run(&args, host, output),

@@ -27,6 +27,7 @@ pub mod secrets;
 pub mod serve;
 pub mod service;
 pub mod show;
+pub mod templates;
 pub mod trust;
 pub mod uninstall;
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use strongroom_model::principal::Name;
 use strongroom_model::reference::SecretRef;
-use toml_edit::Table;
+use toml_edit::{Item, Table};
 
 use crate::config::edit::Editor;
 use crate::config::near;
@@ -19,13 +19,14 @@ use crate::{admin, confirm, home, stored};
 
 /// Add a service: a key, where it may go, and what agents may do with it
 ///
-/// NAME may be that of a known service (anthropic, cloudflare, github, gitlab, linear, notion,
-/// openai, sentry, slack, stripe): its URL, its way to take the key and a careful policy are known.
-/// Otherwise say where it is and how it takes its key. Without rules agents may read: GET and HEAD.
+/// NAME may be that of a known service, which `strongroom templates` lists: its URL, its way to take
+/// the key and a careful policy are known. Otherwise say where it is and how it takes its key. Without
+/// rules agents may read: GET and HEAD.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   strongroom add github
   strongroom add stripe --key-from-env STRIPE_KEY
+  strongroom add jira --set site=acme --set user=me@acme.example
   pass show acme | strongroom add acme --base-url https://api.acme.example \\
       --auth bearer --key-stdin
   strongroom add tickets --base-url https://t.example/v2 \\
@@ -37,6 +38,9 @@ pub struct Args {
     /// Use the template of this name under another one
     #[arg(long, value_name = "NAME")]
     template: Option<String>,
+    /// What the template has to know of your account (repeatable): site=acme
+    #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]
+    set: Vec<(String, String)>,
     #[command(flatten)]
     flags: Flags,
     #[command(flatten)]
@@ -103,9 +107,18 @@ impl Plan {
         if template.is_none() && args.flags.base_url.is_none() {
             return Err(no_url(&args.name));
         }
+        let template = match template {
+            Some(template) => Some(filled(template, args)?),
+            None if args.set.is_empty() => None,
+            None => {
+                return Err(Failure::usage("`--set` is for what a template leaves open")
+                    .hint("run `strongroom templates` to see the templates"));
+            }
+        };
         let now = template.as_ref().map(|template| (template.auth.as_str(), &*template.secrets));
         let (auth, fields) = args.flags.auth_fields(now)?;
-        if auth == "basic" && args.flags.user.is_none() {
+        let has_user = template.iter().any(|template| template.auth_text("user").is_some());
+        if auth == "basic" && args.flags.user.is_none() && !has_user {
             return Err(
                 Failure::usage("`--user` is missing").hint("`--auth basic` needs `--user NAME`")
             );
@@ -136,7 +149,16 @@ impl Plan {
         if let Some(url) = base.remove("base_url") {
             table.insert("base_url", url);
         }
-        flags::put_auth(&mut table, &self.auth, args.flags.user.as_deref(), secrets);
+        let template = self.template.as_ref();
+        let user = template.and_then(|template| template.auth_text("user"));
+        flags::put_auth(&mut table, &self.auth, args.flags.user.as_deref().or(user), secrets);
+        for (key, value) in template.iter().flat_map(|template| &template.auth_settings) {
+            if let Some(auth) = table.get_mut("auth").and_then(Item::as_table_like_mut)
+                && !auth.contains_key(key)
+            {
+                auth.insert(key, Item::Value(value.clone()));
+            }
+        }
         for (key, value) in &base {
             table.insert(key, value.clone());
         }
@@ -153,6 +175,29 @@ impl Plan {
     }
 }
 
+/// The template with what the person said. What a flag says instead needs no setting.
+fn filled(mut template: Template, args: &Args) -> Result<Template, Failure> {
+    if args.flags.base_url.is_some() {
+        template.table.remove("base_url");
+    }
+    if args.flags.auth.as_ref().is_some_and(|auth| *auth != template.auth) {
+        template.auth_settings.clear();
+    } else if args.flags.user.is_some() {
+        template.auth_settings.retain(|(key, _)| key != "user");
+    }
+    template.fill(&args.set).map_err(|error| {
+        let hint = error.hint();
+        Failure::usage(error).hint(hint)
+    })
+}
+
+fn setting(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("write `NAME=VALUE`".to_owned()),
+    }
+}
+
 fn find_template(args: &Args) -> Result<Option<Template>, Failure> {
     let Some(name) = &args.template else { return Ok(templates::find(args.name.as_str())) };
     let Some(template) = templates::find(name) else {
@@ -160,7 +205,7 @@ fn find_template(args: &Args) -> Result<Option<Template>, Failure> {
         let failure = Failure::failed("there is no such template");
         return Err(match near::nearest(name, names.iter().map(String::as_str)) {
             Some(near) => failure.hint(format!("did you mean `{near}`?")),
-            None => failure.hint(format!("there are {}", names.join(", "))),
+            None => failure.hint("run `strongroom templates` to see those that there are"),
         });
     };
     Ok(Some(template))
@@ -172,24 +217,8 @@ fn no_url(name: &Name) -> Failure {
         Failure::usage(format!("`{name}` is not a known service, and `--base-url` is missing"));
     match near::nearest(name.as_str(), names.iter().map(String::as_str)) {
         Some(near) => failure.hint(format!("did you mean `{near}`?")),
-        None => failure.hint(format!(
-            "add `--base-url https://HOST --auth bearer`, or use one of {}",
-            names.join(", ")
-        )),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use clap::Args as _;
-
-    use super::*;
-
-    #[test]
-    fn the_help_names_every_template() {
-        let help = Args::augment_args(clap::Command::new("add")).render_long_help().to_string();
-        let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
-        let names = templates::names();
-        assert!(help.contains(&names.join(", ")), "{names:?}\n{help}");
+        None => failure.hint(
+            "add `--base-url https://HOST --auth bearer`, or use one of `strongroom templates`",
+        ),
     }
 }

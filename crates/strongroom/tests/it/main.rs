@@ -17,6 +17,7 @@ mod machine_key;
 mod machine_schedule;
 mod machine_service;
 mod mcp_import;
+mod parallel;
 mod pins;
 mod provider;
 mod registry;
