@@ -11,25 +11,36 @@ mod basic;
 mod bearer;
 mod cookie;
 mod headers;
+mod hmac;
+mod oauth1a;
 mod query;
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{Method, Request, Uri};
 use strongroom_model::code::{Code, Refusal};
 use strongroom_model::injection::Bound;
 use strongroom_model::secret::Secret;
 use strongroom_model::service::{Auth, Slots};
+use strongroom_seal::sign::escape::encode_into;
+use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
 use crate::payload::Payload;
 
 /// Every scheme that exists.
-pub static SCHEMES: &[&dyn Scheme] =
-    &[&bearer::Bearer, &basic::Basic, &headers::Headers, &query::Query, &cookie::Cookie];
+pub static SCHEMES: &[&dyn Scheme] = &[
+    &bearer::Bearer,
+    &basic::Basic,
+    &headers::Headers,
+    &query::Query,
+    &cookie::Cookie,
+    &hmac::Hmac,
+    &oauth1a::OAuth1a,
+];
 
 /// One way to authenticate.
 pub trait Scheme: Send + Sync {
@@ -62,6 +73,10 @@ pub fn scheme(name: &str) -> Option<&'static dyn Scheme> {
     SCHEMES.iter().copied().find(|scheme| scheme.name() == name)
 }
 
+fn names() -> String {
+    SCHEMES.iter().map(|scheme| scheme.name()).collect::<Vec<_>>().join(", ")
+}
+
 /// The slots of `auth`, by the scheme that it names.
 ///
 /// # Errors
@@ -75,7 +90,7 @@ pub fn slots(auth: &Auth) -> Result<Slots, AuthError> {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AuthError {
     /// There is no such scheme.
-    #[error("the auth type is not one of bearer, basic, headers, query, cookie")]
+    #[error("the auth type is not one of {}", names())]
     Scheme,
     /// A field is missing.
     #[error("auth type `{scheme}` needs {field}")]
@@ -116,6 +131,18 @@ pub struct Moment<'a> {
     pub token: Option<&'a Secret>,
 }
 
+impl Moment<'_> {
+    /// The time since 1970-01-01T00:00:00Z.
+    fn unix(&self) -> Duration {
+        self.now.duration_since(UNIX_EPOCH).unwrap_or_default()
+    }
+
+    /// The time as date and time of day.
+    fn utc(&self) -> OffsetDateTime {
+        OffsetDateTime::from(self.now)
+    }
+}
+
 /// A request on its way out, before it is handed to the HTTP library: what is signed is what is sent.
 #[derive(Debug)]
 pub struct Outgoing {
@@ -153,10 +180,25 @@ impl Outgoing {
         let mut target = Zeroizing::new(Vec::with_capacity(room));
         target.extend_from_slice(&self.target);
         target.push(separator);
-        percent_encode(name.as_bytes(), &mut target);
+        encode_into(name.as_bytes(), &mut target);
         target.push(b'=');
-        percent_encode(&slot.0, &mut target);
+        encode_into(&slot.0, &mut target);
         self.target = target;
+    }
+
+    /// The path and the query of the target, byte for byte.
+    fn path_and_query(&self) -> (&[u8], &[u8]) {
+        match self.target.iter().position(|&byte| byte == b'?') {
+            Some(at) => (&self.target[..at], &self.target[at + 1..]),
+            None => (&self.target, &[]),
+        }
+    }
+
+    /// The body, where it is a form (`application/x-www-form-urlencoded`).
+    fn form(&self) -> Option<&[u8]> {
+        let kind = self.headers.get(CONTENT_TYPE)?.to_str().ok()?;
+        let essence = kind.split(';').next().unwrap_or_default().trim();
+        essence.eq_ignore_ascii_case("application/x-www-form-urlencoded").then_some(&*self.body)
     }
 
     /// The whole request.
@@ -215,18 +257,6 @@ fn unfit(place: &str) -> Refusal {
         Code::SecretUnavailable,
         format!("the credential of this service cannot stand in {place}"),
     )
-}
-
-/// Everything but unreserved characters as `%XX` (RFC 3986 §2.3).
-fn percent_encode(bytes: &[u8], out: &mut Vec<u8>) {
-    const HEX: &[u8; 16] = b"0123456789ABCDEF";
-    for &byte in bytes {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            out.push(byte);
-        } else {
-            out.extend([b'%', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
-        }
-    }
 }
 
 /// Refuses settings and secrets beyond those that a scheme knows.

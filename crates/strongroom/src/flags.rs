@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use clap::builder::PossibleValuesParser;
 use strongroom_model::base_url::BaseUrl;
 use strongroom_model::network::Cidr;
 use strongroom_model::policy::{Rule, RuleError, Verdict};
@@ -20,7 +21,7 @@ pub struct Flags {
     #[arg(long, value_name = "URL", value_parser = base_url)]
     pub base_url: Option<String>,
     /// How it takes the key
-    #[arg(long, value_name = "TYPE", value_parser = ["bearer", "basic", "headers", "query", "cookie"])]
+    #[arg(long, value_name = "TYPE", value_parser = auth_types())]
     pub auth: Option<String>,
     /// The user of `--auth basic`
     #[arg(long, value_name = "USER")]
@@ -34,6 +35,12 @@ pub struct Flags {
     /// A cookie of `--auth cookie` (repeatable)
     #[arg(long, value_name = "NAME")]
     pub auth_cookie: Vec<String>,
+    /// What `--auth` has to know besides (repeatable): preset=bybit, region=eu-central-1
+    #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]
+    pub auth_set: Vec<(String, String)>,
+    /// A secret that `--auth` can do without (repeatable): passphrase, session_token
+    #[arg(long, value_name = "NAME")]
+    pub auth_secret: Vec<String>,
     /// A header that is sent with every request (repeatable)
     #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
     pub header: Vec<(String, String)>,
@@ -94,7 +101,16 @@ impl Flags {
 
     /// Whether any says how the key is sent.
     pub fn is_about_auth(&self) -> bool {
-        self.auth.is_some() || self.user.is_some() || !self.named().is_empty()
+        self.auth.is_some()
+            || self.user.is_some()
+            || !self.auth_set.is_empty()
+            || !self.auth_secret.is_empty()
+            || !self.named().is_empty()
+    }
+
+    /// What `--auth-set` gave.
+    pub fn auth_settings(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.auth_set.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     /// Names of headers, parameters or cookies.
@@ -128,8 +144,22 @@ impl Flags {
         let same = now.filter(|(kind, _)| *kind == shape.name).map(|(_, fields)| fields.to_vec());
         let fields = match (shape.secrets, self.named(), same) {
             (Secrets::Table(_), named, _) if !named.is_empty() => named,
-            (_, _, Some(fields)) => fields,
-            (Secrets::Keys(keys), ..) => vec![keys[0].to_owned()],
+            (Secrets::Table(_), _, Some(fields)) => fields,
+            (Secrets::Keys { asked, others }, _, same) => {
+                let mut wanted =
+                    same.unwrap_or_else(|| asked.iter().map(ToString::to_string).collect());
+                wanted.extend(self.auth_secret.iter().cloned());
+                if self.auth_set.iter().any(|(name, value)| name == "preset" && value == "okx") {
+                    wanted.push("passphrase".to_owned());
+                }
+                let known = [asked, others].concat();
+                if wanted.iter().any(|field| !known.contains(&field.as_str())) {
+                    let text = format!("`--auth {}` has no such secret", shape.name);
+                    return Err(Failure::usage(text).hint(format!("it has {}", known.join(", "))));
+                }
+                let in_order = known.iter().filter(|field| wanted.iter().any(|w| w == *field));
+                in_order.map(ToString::to_string).collect()
+            }
             (Secrets::Table(_), ..) => {
                 let flag = match shape.name {
                     "headers" => "--auth-header",
@@ -201,6 +231,17 @@ pub fn put_auth(
     set(table, "auth", auth);
 }
 
+/// Writes what the way to authenticate has to know besides its secrets.
+pub fn put_auth_settings<'a>(
+    table: &mut dyn TableLike,
+    settings: impl IntoIterator<Item = (&'a str, &'a str)>,
+) {
+    let Some(auth) = table.get_mut("auth").and_then(Item::as_table_like_mut) else { return };
+    for (name, text) in settings {
+        auth.insert(name, value(text));
+    }
+}
+
 /// Sets `key`, keeping the comments around what was there.
 pub fn set(table: &mut dyn TableLike, key: &str, new: impl Into<Value>) {
     let mut new = new.into();
@@ -260,6 +301,17 @@ fn put_header(table: &mut dyn TableLike, name: &str, text: &str) {
             .find(|there| there.eq_ignore_ascii_case(name));
         headers.insert(same.as_deref().unwrap_or(name), value(text));
     }
+}
+
+fn setting(text: &str) -> Result<(String, String), Wrong> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err(Wrong("a setting is given as `NAME=VALUE`".to_owned())),
+    }
+}
+
+fn auth_types() -> PossibleValuesParser {
+    PossibleValuesParser::new(AuthShape::names())
 }
 
 /// What a flag's value should have been; the value is not repeated.
@@ -327,5 +379,13 @@ mod tests {
         let mixed = Flags { auth_header: vec!["X-A".into()], ..auth("bearer") };
         assert_eq!(fields(mixed).unwrap_err(), "a flag does not go with `--auth bearer`");
         assert!(fields(Flags::default()).is_err());
+        let hmac = |flags: Flags| fields(Flags { auth: Some("hmac".into()), ..flags });
+        assert_eq!(hmac(Flags::default()).unwrap().1, ["key", "secret"]);
+        let okx = Flags { auth_set: vec![("preset".into(), "okx".into())], ..Flags::default() };
+        assert_eq!(hmac(okx).unwrap().1, ["key", "secret", "passphrase"]);
+        let more = Flags { auth_secret: vec!["passphrase".into()], ..Flags::default() };
+        assert_eq!(hmac(more).unwrap().1, ["key", "secret", "passphrase"]);
+        let none = Flags { auth_secret: vec!["canary".into()], ..Flags::default() };
+        assert_eq!(hmac(none).unwrap_err(), "`--auth hmac` has no such secret");
     }
 }

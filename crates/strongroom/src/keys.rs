@@ -96,7 +96,7 @@ impl KeyFlags {
             return Ok(Key::At(reference.clone()));
         }
         let values = if self.key_stdin {
-            split(read_stdin()?, fields.len())?
+            split(read_stdin()?, fields)?
         } else if let Some(variable) = &self.key_from_env {
             one("--key-from-env")?;
             vec![from_variable(host, variable)?]
@@ -184,8 +184,9 @@ fn read_stdin() -> Result<Vec<u8>, Failure> {
     Ok(bytes)
 }
 
-/// `count` values: the whole without one line end, or a line each.
-fn split(mut bytes: Vec<u8>, count: usize) -> Result<Vec<Vec<u8>>, Failure> {
+/// A value for each of `fields`: the whole without one line end, or a line each.
+fn split(mut bytes: Vec<u8>, fields: &[String]) -> Result<Vec<Vec<u8>>, Failure> {
+    let count = fields.len();
     strip_line_end(&mut bytes);
     if count == 1 {
         return Ok(vec![bytes]);
@@ -203,7 +204,7 @@ fn split(mut bytes: Vec<u8>, count: usize) -> Result<Vec<Vec<u8>>, Failure> {
         drop(lines.into_iter().map(Secret::new).collect::<Vec<_>>());
         let lines = if found == 1 { "1 line".to_owned() } else { format!("{found} lines") };
         Err(Failure::failed(format!("stdin has {lines}, and there are {count} secrets"))
-            .hint("give one line for each secret, in the order of the flags"))
+            .hint(format!("give one line for each, in this order: {}", fields.join(", "))))
     }
 }
 
@@ -283,12 +284,13 @@ mod tests {
 
     #[test]
     fn one_line_end_is_not_part_of_a_key() {
-        let of = |text: &str, count| split(text.as_bytes().to_vec(), count).unwrap();
+        let fields = |count| vec!["x".to_owned(); count];
+        let of = |text: &str, count| split(text.as_bytes().to_vec(), &fields(count)).unwrap();
         assert_eq!(of("abc\n", 1), [b"abc".to_vec()]);
         assert_eq!(of("abc\r\n", 1), [b"abc".to_vec()]);
         assert_eq!(of("abc\n\n", 1), [b"abc\n".to_vec()]);
         assert_eq!(of("abc\r\ndef\n", 2), [b"abc".to_vec(), b"def".to_vec()]);
-        assert!(split(b"abc\n".to_vec(), 2).is_err());
+        assert!(split(b"abc\n".to_vec(), &fields(2)).is_err());
     }
 
     #[test]

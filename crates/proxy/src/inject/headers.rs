@@ -43,13 +43,7 @@ impl Scheme for Headers {
         for field in auth.secrets.keys() {
             let unfit =
                 |problem| AuthError::Unfit { scheme: "headers", field: field.clone(), problem };
-            let name = field.to_ascii_lowercase();
-            if HeaderName::from_bytes(name.as_bytes()).is_err() {
-                return Err(unfit("is not a header name"));
-            }
-            if RESERVED.contains(&name.as_str()) {
-                return Err(unfit("frames or routes the request and cannot carry a credential"));
-            }
+            let name = slot(field).map_err(unfit)?.as_str().to_owned();
             if headers.contains(&name) {
                 return Err(unfit("stands twice"));
             }
@@ -72,4 +66,13 @@ impl Scheme for Headers {
         }
         Ok(())
     }
+}
+
+/// The header `name`, if a credential can stand in it; else what is wrong.
+pub(super) fn slot(name: &str) -> Result<HeaderName, &'static str> {
+    let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| "is not a header name")?;
+    if RESERVED.contains(&name.as_str()) {
+        return Err("frames or routes the request and cannot carry a credential");
+    }
+    Ok(name)
 }

@@ -9,6 +9,8 @@ use strongroom_model::service::{Limits, Origin, Scheme as Transport, Service};
 
 use super::*;
 
+mod signed;
+
 struct Accepting;
 
 impl AuditSink for Accepting {
@@ -29,6 +31,15 @@ fn auth(scheme: &str, secrets: &[&str], settings: &[(&str, &str)]) -> Auth {
 }
 
 fn inject(auth: &Auth, secrets: &[(&str, &str)]) -> Result<(String, HeaderMap), Refusal> {
+    let outgoing = Outgoing::new(Method::GET, "/v1/x?a=1", HeaderMap::new(), Bytes::new());
+    inject_into(auth, secrets, outgoing)
+}
+
+fn inject_into(
+    auth: &Auth,
+    secrets: &[(&str, &str)],
+    mut outgoing: Outgoing,
+) -> Result<(String, HeaderMap), Refusal> {
     let slots = slots(auth).unwrap();
     let service = Service {
         name: "acme".parse().unwrap(),
@@ -68,8 +79,9 @@ fn inject(auth: &Auth, secrets: &[(&str, &str)]) -> Result<(String, HeaderMap), 
         })
         .collect();
     let bound = bind(&recorded, &service, Arc::new(Credential::new(fields)));
-    let mut outgoing = Outgoing::new(Method::GET, "/v1/x?a=1", HeaderMap::new(), Bytes::new());
-    let moment = Moment { now: SystemTime::UNIX_EPOCH, nonce: [0; 16], token: None };
+    // 2026-03-15T10:23:45.123Z
+    let now = UNIX_EPOCH + Duration::from_millis(1_773_570_225_123);
+    let moment = Moment { now, nonce: [0xab; 16], token: None };
     scheme(&auth.scheme).unwrap().inject(auth, &bound, &mut outgoing, &moment)?;
     let (parts, _) = outgoing.into_request()?.into_parts();
     Ok((parts.uri.to_string(), parts.headers))
@@ -148,8 +160,8 @@ fn a_missing_or_unknown_field_is_an_error_that_names_it() {
         (auth("query", &[], &[]), "auth type `query` needs at least one parameter"),
         (auth("cookie", &["a;b"], &[]), "`a;b` of auth type `cookie` is not a cookie name"),
         (
-            auth("hmac", &["token"], &[]),
-            "the auth type is not one of bearer, basic, headers, query, cookie",
+            auth("canary", &["token"], &[]),
+            "the auth type is not one of bearer, basic, headers, query, cookie, hmac, oauth1a",
         ),
     ] {
         let error = slots(&auth).unwrap_err().to_string();

@@ -159,6 +159,7 @@ impl Plan {
                 auth.insert(key, Item::Value(value.clone()));
             }
         }
+        flags::put_auth_settings(&mut table, args.flags.auth_settings());
         for (key, value) in &base {
             table.insert(key, value.clone());
         }

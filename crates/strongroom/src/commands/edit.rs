@@ -189,11 +189,15 @@ impl Change<'_> {
         self.remove(table)?;
         let now: Vec<_> = old.auth.secrets.clone().into_iter().collect();
         let is_same = self.auth == old.auth.scheme && self.secrets == now;
-        if !is_same || self.args.flags.user.is_some() {
-            let user = self.args.flags.user.as_deref();
-            let user = user.or(old.auth.settings.get("user").map(String::as_str));
-            let user = user.filter(|_| self.auth == "basic");
+        if !is_same || self.args.flags.is_about_auth() {
+            let user = self.args.flags.user.as_deref().filter(|_| self.auth == "basic");
             flags::put_auth(table, self.auth, user, self.secrets);
+            if self.auth == old.auth.scheme {
+                let kept =
+                    old.auth.settings.iter().filter(|(key, _)| *key != "user" || user.is_none());
+                flags::put_auth_settings(table, kept.map(|(k, v)| (k.as_str(), v.as_str())));
+            }
+            flags::put_auth_settings(table, self.args.flags.auth_settings());
         }
         editor.check()
     }

@@ -26,23 +26,64 @@ pub struct AuthShape {
 /// The secrets of an auth type.
 #[derive(Clone, Copy, Debug)]
 pub enum Secrets {
-    /// Keys beside `type`, the one that `--key` fills first.
-    Keys(&'static [&'static str]),
+    /// Keys beside `type`: those that `add` asks for, and those that may stand beside them.
+    Keys {
+        /// What is asked for, in this order.
+        asked: &'static [&'static str],
+        /// What else there may be.
+        others: &'static [&'static str],
+    },
     /// A table of this name, whose keys the user chooses: names of headers, parameters, cookies.
     Table(&'static str),
 }
 
 /// Every auth type, one row each.
 pub const SHAPES: &[AuthShape] = &[
-    AuthShape { name: "bearer", secrets: Secrets::Keys(&["token"]), settings: &[] },
+    AuthShape {
+        name: "bearer",
+        secrets: Secrets::Keys { asked: &["token"], others: &[] },
+        settings: &[],
+    },
     AuthShape {
         name: "basic",
-        secrets: Secrets::Keys(&["password", "user_ref"]),
+        secrets: Secrets::Keys { asked: &["password"], others: &["user_ref"] },
         settings: &["user"],
     },
     AuthShape { name: "headers", secrets: Secrets::Table("headers"), settings: &[] },
     AuthShape { name: "query", secrets: Secrets::Table("params"), settings: &[] },
     AuthShape { name: "cookie", secrets: Secrets::Table("cookies"), settings: &[] },
+    AuthShape {
+        name: "hmac",
+        secrets: Secrets::Keys { asked: &["key", "secret"], others: &["passphrase"] },
+        settings: &[
+            "preset",
+            "algorithm",
+            "encoding",
+            "sign",
+            "timestamp",
+            "recv_window",
+            "key_header",
+            "key_query",
+            "passphrase_header",
+            "passphrase_query",
+            "timestamp_header",
+            "timestamp_query",
+            "nonce_header",
+            "nonce_query",
+            "recv_window_header",
+            "recv_window_query",
+            "signature_header",
+            "signature_query",
+        ],
+    },
+    AuthShape {
+        name: "oauth1a",
+        secrets: Secrets::Keys {
+            asked: &["consumer_key", "consumer_secret", "token", "token_secret"],
+            others: &[],
+        },
+        settings: &["realm"],
+    },
 ];
 
 impl AuthShape {
@@ -54,6 +95,17 @@ impl AuthShape {
     /// The names of all types.
     pub fn names() -> impl Iterator<Item = &'static str> {
         SHAPES.iter().map(|shape| shape.name)
+    }
+}
+
+impl Secrets {
+    /// The keys beside `type`.
+    pub fn keys(self) -> impl Iterator<Item = &'static str> {
+        let (one, other): (&[_], &[_]) = match self {
+            Self::Keys { asked, others } => (asked, others),
+            Self::Table(ref table) => (std::slice::from_ref(table), &[]),
+        };
+        one.iter().chain(other).copied().collect::<Vec<_>>().into_iter()
     }
 }
 
@@ -74,18 +126,15 @@ pub(super) fn read(section: &Section<'_>) -> Result<(Auth, Slots), ConfigError> 
     };
     let mut known = vec!["type"];
     known.extend(shape.settings);
-    match shape.secrets {
-        Secrets::Keys(keys) => known.extend(keys),
-        Secrets::Table(table) => known.push(table),
-    }
+    known.extend(shape.secrets.keys());
     section.only(&known)?;
 
     let mut auth = Auth { scheme: shape.name.to_owned(), ..Auth::default() };
     match shape.secrets {
-        Secrets::Keys(keys) => {
-            for key in keys {
+        Secrets::Keys { .. } => {
+            for key in shape.secrets.keys() {
                 if let Some(text) = section.text(key)? {
-                    auth.secrets.insert((*key).to_owned(), reference(key, &text)?);
+                    auth.secrets.insert(key.to_owned(), reference(key, &text)?);
                 }
             }
         }
@@ -96,8 +145,11 @@ pub(super) fn read(section: &Section<'_>) -> Result<(Auth, Slots), ConfigError> 
         }
     }
     auth.settings = settings(section, shape)?;
-    // The names of headers, parameters and cookies are the user's own words.
-    let slots = inject::slots(&auth).map_err(|error| section.problem(without_field(&error)))?;
+    let slots = inject::slots(&auth).map_err(|error| match shape.secrets {
+        Secrets::Keys { .. } => section.problem(error),
+        // The names of headers, parameters and cookies are the user's own words.
+        Secrets::Table(_) => section.problem(without_field(&error)),
+    })?;
     Ok((auth, slots))
 }
 
