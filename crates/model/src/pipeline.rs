@@ -1,7 +1,8 @@
 //! The order of one call, written down once.
 //!
 //! ```text
-//! judge -> record the intent -> resolve the secret -> bind it to its origin -> act -> record the outcome
+//! judge -> look at the kill switch -> record the intent -> resolve the secret
+//!     -> bind it to its origin -> act -> record the outcome
 //! ```
 //!
 //! `execute`, and later `exec`, `tools/call` and the proxy, supply only the act. What each step
@@ -13,7 +14,7 @@ use crate::audit::{Asked, AuditError, Facts, Journal, Trail};
 use crate::code::{Code, Refusal};
 use crate::injection::{self, Bound, Target};
 use crate::policy::Terms;
-use crate::ports::{Credentials, ResolveError};
+use crate::ports::{Credentials, KillSwitch, ResolveError};
 use crate::service::{Catalog, Origin};
 
 /// A request that may be made. Only [`Policy::decide`](crate::policy::Policy::decide) makes one.
@@ -87,6 +88,8 @@ pub struct Ended<T> {
     pub result: Result<T, Refusal>,
     /// The record, unless none could be written.
     pub audit_id: Option<String>,
+    /// Bytes that came back, answered with or not.
+    pub received: u64,
 }
 
 /// The parts that every call goes through.
@@ -96,6 +99,8 @@ pub struct Pipeline<'a> {
     pub journal: Journal<'a>,
     /// Where secrets come from.
     pub credentials: &'a dyn Credentials,
+    /// What stops everything.
+    pub switch: &'a dyn KillSwitch,
 }
 
 impl Pipeline<'_> {
@@ -113,15 +118,20 @@ impl Pipeline<'_> {
         target: &T,
         act: A,
     ) -> Ended<A::Answer> {
+        // Looked at last: a person may have thought about the request for two minutes.
+        let judged = judged.and_then(|permit| {
+            self.switch.check(&asked.caller.principal.name, target.keys().name)?;
+            Ok(permit)
+        });
         let permit = match judged {
             Ok(permit) => permit,
             Err(refusal) => return self.refuse(asked, refusal),
         };
         let Ok(recorded) = self.journal.intent(asked, permit.rule(), permit.approved()) else {
-            return Ended { result: Err(audit_unavailable()), audit_id: None };
+            return Ended { result: Err(audit_unavailable()), audit_id: None, received: 0 };
         };
         if self.journal.settled().await.is_err() {
-            return Ended { result: Err(audit_unavailable()), audit_id: None };
+            return Ended { result: Err(audit_unavailable()), audit_id: None, received: 0 };
         }
         let done = match self.credentials.resolve(catalog, target.keys()).await {
             Ok(credential) => {
@@ -138,14 +148,15 @@ impl Pipeline<'_> {
             written = self.journal.settled().await;
         }
         let result = if written.is_ok() { done.result } else { Err(outcome_unrecorded()) };
-        Ended { result, audit_id: Some(recorded.audit_id().0.clone()) }
+        let received = done.facts.response_bytes;
+        Ended { result, audit_id: Some(recorded.audit_id().0.clone()), received }
     }
 
     /// Records a refusal; where that fails, the failure is what the caller hears of.
     pub fn refuse<T>(&self, asked: &Asked<'_>, refusal: Refusal) -> Ended<T> {
         match self.journal.refusal(asked, &refusal) {
-            Ok(id) => Ended { result: Err(refusal), audit_id: Some(id.0) },
-            Err(_) => Ended { result: Err(audit_unavailable()), audit_id: None },
+            Ok(id) => Ended { result: Err(refusal), audit_id: Some(id.0), received: 0 },
+            Err(_) => Ended { result: Err(audit_unavailable()), audit_id: None, received: 0 },
         }
     }
 }

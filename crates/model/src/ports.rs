@@ -244,6 +244,16 @@ pub trait Registry: Send + Sync {
     fn current(&self) -> Arc<Catalog>;
 }
 
+/// The kill switch (decision 17).
+pub trait KillSwitch: Send + Sync {
+    /// Whether `principal` may call `service` at all, now. Costs one `stat`.
+    ///
+    /// # Errors
+    ///
+    /// `locked`.
+    fn check(&self, principal: &Name, service: &Name) -> Result<(), Refusal>;
+}
+
 /// Resolves host names.
 pub trait Dns: Send + Sync {
     /// Every address of `host`, which is a name and not an address.

@@ -40,6 +40,40 @@ impl Gcra {
     }
 }
 
+/// So many bytes a day: what was sent and received is known only afterwards, so that the last call
+/// before the end may go over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// How many in a day, in the long run; all of them at once after a day without any.
+    pub bytes_per_day: u64,
+}
+
+const DAY: Duration = Duration::from_hours(24);
+
+impl Budget {
+    /// Whether anything is left at `now`.
+    ///
+    /// # Errors
+    ///
+    /// How long to wait before there is.
+    pub fn check(&self, state: &State, now: Duration) -> Result<(), Duration> {
+        let wait = state.due.saturating_sub(now).saturating_sub(DAY);
+        if self.bytes_per_day == 0 || !wait.is_zero() { Err(wait.max(SECOND)) } else { Ok(()) }
+    }
+
+    /// Takes `bytes`, which went over the wire, from what is left.
+    pub fn charge(&self, state: &mut State, now: Duration, bytes: u64) {
+        let per_byte = DAY.as_nanos() / u128::from(self.bytes_per_day.max(1));
+        let nanos = per_byte.saturating_mul(u128::from(bytes)).min(YEAR_NS);
+        let cost = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
+        state.due = state.due.max(now).saturating_add(cost);
+    }
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+/// One call cannot cost more, so that a mistake in a limit heals.
+const YEAR_NS: u128 = 365 * 86_400 * 1_000_000_000;
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -76,6 +110,24 @@ mod tests {
         assert_eq!(passed(Gcra { per_minute: 0, burst: 9 }, 100, MINUTE), 0);
         assert_eq!(passed(Gcra { per_minute: 60, burst: 0 }, 600, MINUTE), 60);
         assert_eq!(passed(Gcra { per_minute: u32::MAX, burst: 1 }, 1000, MINUTE), 1000);
+    }
+
+    #[test]
+    fn a_day_has_so_many_bytes_and_the_next_one_has_them_again() {
+        let (budget, mut state) = (Budget { bytes_per_day: 1000 }, State::default());
+        let mut now = Duration::from_hours(100);
+        for _ in 0..10 {
+            assert_eq!(budget.check(&state, now), Ok(()));
+            budget.charge(&mut state, now, 100);
+        }
+        assert_eq!(budget.check(&state, now), Ok(()), "exactly all of them");
+        budget.charge(&mut state, now, 100);
+        let wait = budget.check(&state, now).unwrap_err();
+        assert!(wait <= Duration::from_mins(145), "{wait:?}");
+        now += wait;
+        assert_eq!(budget.check(&state, now), Ok(()));
+        assert_eq!(budget.check(&state, now + DAY), Ok(()));
+        assert!(Budget { bytes_per_day: 0 }.check(&State::default(), now).is_err());
     }
 
     proptest! {

@@ -105,6 +105,10 @@ pub struct Limits {
     pub total_ms: u64,
     /// Calls a minute, all principals together.
     pub calls_per_minute: u32,
+    /// Calls that may run at once, all principals together; `None`: as many as the principals may.
+    pub calls_at_once: Option<usize>,
+    /// Bytes of requests and responses a day; `None`: any number.
+    pub bytes_per_day: Option<u64>,
 }
 
 impl Default for Limits {
@@ -116,6 +120,8 @@ impl Default for Limits {
             first_byte_ms: 30_000,
             total_ms: 120_000,
             calls_per_minute: 600,
+            calls_at_once: None,
+            bytes_per_day: None,
         }
     }
 }
@@ -160,13 +166,6 @@ pub struct Service {
     pub revision: u64,
 }
 
-impl Service {
-    /// Whether `principal` may use the service at all. To others it does not exist.
-    pub fn is_visible_to(&self, principal: &Name) -> bool {
-        self.principals.as_ref().is_none_or(|names| names.contains(principal))
-    }
-}
-
 impl Target for Service {
     type To = Origin;
 
@@ -197,11 +196,34 @@ pub struct Catalog {
     pub services: BTreeMap<Name, std::sync::Arc<Service>>,
     /// Programs, by name.
     pub commands: BTreeMap<Name, std::sync::Arc<Command>>,
+    /// What single principals may do less than others.
+    pub principals: BTreeMap<Name, Allowance>,
     /// Grows with every change.
     pub revision: u64,
 }
 
+/// What a principal may do, where that is less than what its services allow.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Allowance {
+    /// The services that it may use; `None`: those that serve it.
+    pub services: Option<Vec<Name>>,
+    /// Its calls a minute, all services together.
+    pub calls_per_minute: Option<u32>,
+    /// Its calls that may run at once.
+    pub calls_at_once: Option<usize>,
+    /// Bytes of its requests and responses a day.
+    pub bytes_per_day: Option<u64>,
+}
+
 impl Catalog {
+    /// Whether `principal` may use the service `name`, which serves `served`. To others it does not
+    /// exist.
+    pub fn serves(&self, principal: &Name, name: &Name, served: Option<&[Name]>) -> bool {
+        let own = self.principals.get(principal).and_then(|own| own.services.as_ref());
+        served.is_none_or(|names| names.contains(principal))
+            && own.is_none_or(|names| names.contains(name))
+    }
+
     /// The secrets of everything in it.
     pub fn keys(&self) -> impl Iterator<Item = Keys<'_>> {
         let services = self.services.values().map(|service| service.keys());

@@ -17,7 +17,8 @@ use strongroom_model::ports::Calls as _;
 use strongroom_proxy::{Broker, Parts, inject};
 use strongroom_testkit::canary::K1;
 use strongroom_testkit::fakes::{
-    FakeClock, FakeDns, MemoryAudit, StaticCredentials, StaticRegistry, auth, caller, service,
+    FakeClock, FakeDns, FakeSwitch, MemoryAudit, StaticCredentials, StaticRegistry, auth, caller,
+    service,
 };
 
 const CALLS: usize = 20_000;
@@ -100,6 +101,7 @@ fn broker(address: SocketAddr) -> (Broker, Arc<MemoryAudit>) {
         registry: Arc::new(StaticRegistry::new([acme])),
         credentials: Arc::new(StaticCredentials::new(&[("local://acme/token", K1)])),
         audit: audit.clone(),
+        switch: Arc::new(FakeSwitch::default()),
         clock: Arc::new(FakeClock::default()),
         dns: Arc::new(FakeDns::default()),
         calls_at_once: Parts::CALLS_AT_ONCE,

@@ -8,12 +8,12 @@ use strongroom_model::call::{Answer, Execute, Explained, Finished, ServiceView, 
 use strongroom_model::canonical::{CanonicalRequest, Method, RawRequest, canonicalize};
 use strongroom_model::code::{Code, Refusal};
 use strongroom_model::pipeline::{Ended, Permit, Pipeline};
-use strongroom_model::ports::{BoxFuture, Calls, Clock, Credentials, Dns, Registry};
+use strongroom_model::ports::{BoxFuture, Calls, Clock, Credentials, Dns, KillSwitch, Registry};
 use strongroom_model::principal::{Caller, Name, Source};
 use strongroom_model::service::{Catalog, Service};
 use tracing::{Instrument as _, field, info_span};
 
-use crate::admission::{Admission, Place};
+use crate::admission::{Admission, Place, Wanted};
 use crate::executor::{Executor, Send};
 use crate::watch::Watch;
 use crate::{body, connect};
@@ -26,6 +26,8 @@ pub struct Parts {
     pub credentials: Arc<dyn Credentials>,
     /// Where records go.
     pub audit: Arc<dyn AuditSink>,
+    /// What stops everything.
+    pub switch: Arc<dyn KillSwitch>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Who resolves names; [`SystemDns`](crate::SystemDns) but in tests.
@@ -44,6 +46,7 @@ pub struct Broker {
     registry: Arc<dyn Registry>,
     credentials: Arc<dyn Credentials>,
     audit: Arc<dyn AuditSink>,
+    switch: Arc<dyn KillSwitch>,
     clock: Arc<dyn Clock>,
     executor: Executor,
     admission: Admission,
@@ -56,6 +59,7 @@ impl Broker {
             registry: parts.registry,
             credentials: parts.credentials,
             audit: parts.audit,
+            switch: parts.switch,
             clock: parts.clock,
             executor: Executor::new(parts.dns),
             admission: Admission::new(parts.calls_at_once),
@@ -72,7 +76,7 @@ impl Broker {
     ) -> Ended<Answer> {
         let began = self.clock.monotonic();
         let journal = Journal::new(&*self.audit);
-        let pipeline = Pipeline { journal, credentials: &*self.credentials };
+        let pipeline = Pipeline { journal, credentials: &*self.credentials, switch: &*self.switch };
         let catalog = self.registry.current();
 
         let service = match find(&catalog, caller, &call.service) {
@@ -94,7 +98,7 @@ impl Broker {
         let mut request_bytes = call.body.len() as u64;
         let reason = call.reason.clone();
 
-        let (judged, place) = match self.judge(caller, service, call, began) {
+        let (judged, place) = match self.judge(caller, &catalog, service, call, began) {
             Ok((permit, place)) => {
                 let request = permit.request();
                 request.method().as_str().clone_into(&mut method);
@@ -133,7 +137,9 @@ impl Broker {
         );
         let run = pipeline.run(&asked, judged, &catalog, service, act);
         let ended = run.instrument(span.clone()).await;
-        drop(place);
+        if let Some(place) = place {
+            place.charge(request_bytes + ended.received, self.clock.monotonic());
+        }
         span.in_scope(|| report(&span, &ended));
         ended
     }
@@ -144,6 +150,7 @@ impl Broker {
     fn judge(
         &self,
         caller: &Caller,
+        catalog: &Catalog,
         service: &Service,
         call: Execute,
         now: Duration,
@@ -155,9 +162,16 @@ impl Broker {
             let (refusal, request) = *denied;
             (refusal, Some(request.path().to_owned()))
         })?;
+        let wanted = Wanted {
+            principal: &caller.principal.name,
+            allowance: catalog.principals.get(&caller.principal.name),
+            service: &service.name,
+            limits: &service.limits,
+            rule: permit.rule(),
+            terms: permit.terms(),
+        };
         let admitted = connect::literal(service, &service.origin)
-            .and_then(|_| self.admission.enter(&caller.principal.name))
-            .and_then(|place| self.admission.count(service, now).map(|()| place));
+            .and_then(|_| self.admission.enter(&wanted, now));
         match admitted {
             Ok(place) => Ok((permit, place)),
             Err(refusal) => Err((refusal, Some(permit.request().path().to_owned()))),
@@ -268,14 +282,18 @@ fn find<'a>(catalog: &'a Catalog, caller: &Caller, name: &str) -> Result<&'a Ser
     name.parse::<Name>()
         .ok()
         .and_then(|name| catalog.services.get(&name))
-        .filter(|service| service.is_visible_to(&caller.principal.name))
+        .filter(|service| serves(catalog, caller, service))
         .map(|service| &**service)
         .ok_or_else(|| Refusal::new(Code::NotFound, "there is no such service"))
 }
 
+fn serves(catalog: &Catalog, caller: &Caller, service: &Service) -> bool {
+    catalog.serves(&caller.principal.name, &service.name, service.principals.as_deref())
+}
+
 fn visible<'a>(catalog: &'a Catalog, caller: &Caller) -> impl Iterator<Item = &'a Service> {
     let services = catalog.services.values().map(|service| &**service);
-    services.filter(|service| service.is_visible_to(&caller.principal.name))
+    services.filter(|service| serves(catalog, caller, service))
 }
 
 fn view(service: &Service) -> ServiceView {

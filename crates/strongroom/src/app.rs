@@ -11,7 +11,7 @@ use strongroom_proxy::{Broker, Parts, SystemDns};
 use strongroom_seal::SecureDir;
 use strongroom_secrets::{Loaded, Resolver};
 use strongroom_store::audit::FileSink;
-use strongroom_store::{LocalProvider, Vault};
+use strongroom_store::{LocalProvider, LockFile, Vault};
 use tracing::error;
 
 use crate::config::Config;
@@ -48,6 +48,7 @@ pub fn build(host: &Host, home: &Home) -> Result<App, Failure> {
         registry,
         credentials: Arc::new(Loaded::new(resolver)),
         audit: Arc::clone(&audit),
+        switch: Arc::new(LockFile::new(&home.state)),
         clock,
         dns: Arc::new(SystemDns),
         calls_at_once: Config::load(home)?.calls_at_once,

@@ -12,6 +12,7 @@ pub mod env;
 pub mod import;
 pub mod init;
 pub mod list;
+pub mod lock;
 pub mod logs;
 pub mod mcp;
 pub mod overview;

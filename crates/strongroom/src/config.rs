@@ -15,6 +15,7 @@ pub mod providers;
 mod auth;
 mod limits;
 mod machine;
+mod principals;
 pub mod project;
 mod reader;
 pub mod servers;
@@ -28,7 +29,7 @@ use std::sync::Arc;
 use strongroom_gateway::registry::Problem;
 use strongroom_model::command::Command;
 use strongroom_model::principal::Name;
-use strongroom_model::service::{Catalog, Service};
+use strongroom_model::service::{Allowance, Catalog, Service};
 use strongroom_seal::{FileError, SecureDir};
 
 use crate::failure::{Exit, Failure};
@@ -54,6 +55,7 @@ const ROOT_KEYS: &[&str] = &[
     "calls_at_once",
     "cache",
     "audit",
+    "principals",
     "providers",
     "services",
     "servers",
@@ -81,6 +83,8 @@ pub struct Config {
     pub services: BTreeMap<Name, Arc<Service>>,
     /// The command services, by name; none where services were not asked for.
     pub commands: BTreeMap<Name, Arc<Command>>,
+    /// What single principals may do less than others.
+    pub principals: BTreeMap<Name, Allowance>,
     /// The MCP servers that the file has itself.
     pub servers: Declared,
     /// The registry files that it names: absolute paths, or such as begin with `~`.
@@ -178,6 +182,7 @@ impl Config {
             audit: cache::audit(&root)?,
             services,
             commands: BTreeMap::new(),
+            principals: principals::read(&root)?,
             servers: servers::declared(&root, file, text)?,
             catalog_files: servers::catalog_files(&root)?,
             switches: servers::switches(&root)?,
@@ -186,7 +191,13 @@ impl Config {
 
     /// What may be called, as the broker takes it.
     pub fn into_catalog(self, revision: u64) -> Catalog {
-        Catalog { services: self.services, commands: self.commands, revision }
+        let Self { services, commands, principals, .. } = self;
+        Catalog { services, commands, principals, revision }
+    }
+
+    /// The names of all services.
+    pub fn names(&self) -> impl Iterator<Item = &Name> {
+        self.services.keys().chain(self.commands.keys())
     }
 
     /// The service `name`; otherwise the failure that names the nearest one.

@@ -11,10 +11,14 @@ use std::time::{Duration, SystemTime};
 
 use strongroom_model::audit::{AuditError, AuditId, AuditSink, Draft};
 use strongroom_model::canonical::Grammar;
+use strongroom_model::code::{Code, Refusal};
 use strongroom_model::injection::Credential;
+use strongroom_model::lock::Locks;
 use strongroom_model::policy::{Policy, Rule, Verdict};
-use strongroom_model::ports::{BoxFuture, Clock, Credentials, Dns, Registry, ResolveError};
-use strongroom_model::principal::{Caller, Principal, Source};
+use strongroom_model::ports::{
+    BoxFuture, Clock, Credentials, Dns, KillSwitch, Registry, ResolveError,
+};
+use strongroom_model::principal::{Caller, Name, Principal, Source};
 use strongroom_model::redact::{Labelled, Redactor};
 use strongroom_model::reference::SecretRef;
 use strongroom_model::secret::Secret;
@@ -43,6 +47,26 @@ impl Clock for FakeClock {
 
     fn monotonic(&self) -> Duration {
         *lock(&self.passed)
+    }
+}
+
+/// A kill switch.
+#[derive(Debug, Default)]
+pub struct FakeSwitch(Mutex<Locks>);
+
+impl FakeSwitch {
+    /// Locks or unlocks.
+    pub fn change(&self, change: impl FnOnce(&mut Locks)) {
+        change(&mut lock(&self.0));
+    }
+}
+
+impl KillSwitch for FakeSwitch {
+    fn check(&self, principal: &Name, service: &Name) -> Result<(), Refusal> {
+        match lock(&self.0).stops_call(principal, service) {
+            None => Ok(()),
+            Some(part) => Err(Refusal::new(Code::Locked, format!("{part} is locked"))),
+        }
     }
 }
 

@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use strongroom_model::audit::{Draft, Kind};
 use strongroom_model::call::{Answer, Body, Execute};
 use strongroom_model::code::{Code, Refusal};
+use strongroom_model::lock::Part;
 use strongroom_model::ports::ResolveError;
+use strongroom_model::principal::Name;
 use strongroom_testkit::canary::K1;
 use strongroom_testkit::fakes::{MemoryAudit, policy};
 use strongroom_testkit::oracle::Oracle;
@@ -154,12 +156,46 @@ async fn every_reason_to_refuse_a_call_is_in_its_record() {
         let finished = rig.call(get("acme", "/public/x")).await;
         record(rig.audit.take(), finished.result);
     }
+    rig.switch.change(|locks| assert!(locks.add(Part::Everything, 0)));
+    rig.audit.take();
+    let finished = rig.call(get("acme", "/public/x")).await;
+    record(rig.audit.take(), finished.result);
+
     // A caller without a principal never comes this far, and of a record that cannot be written there
-    // is none. The kill switch is thrown outside of the broker.
-    let elsewhere = [Code::Unauthenticated, Code::AuditUnavailable, Code::Locked];
+    // is none.
+    let elsewhere = [Code::Unauthenticated, Code::AuditUnavailable];
     for code in Code::ALL.into_iter().filter(|code| !elsewhere.contains(code)) {
         assert!(seen.contains(&code), "{code:?}");
     }
+}
+
+#[tokio::test]
+async fn a_lock_stops_its_part_at_the_next_call_and_an_unlock_lets_it_go_on() {
+    let rig = Rig::new(|_| Reply::ok("fine")).await;
+    let name = |text: &str| text.parse::<Name>().unwrap();
+    for (part, stops) in [
+        (Part::Service(name("acme")), true),
+        (Part::Principal(name("default")), true),
+        (Part::Everything, true),
+        (Part::Service(name("hdr")), false),
+        (Part::Principal(name("other")), false),
+        (Part::Server(name("acme")), false),
+    ] {
+        rig.works().await;
+        rig.switch.change(|locks| assert!(locks.add(part.clone(), 0)));
+        if stops {
+            let (sent, _) = (rig.upstream.requests(), rig.audit.take());
+            let refusal = rig.call(get("acme", "/public/x")).await.result.unwrap_err();
+            assert_eq!((refusal.code, rig.upstream.requests()), (Code::Locked, sent), "{part}");
+            let records = rig.audit.take();
+            assert_eq!(records.len(), 1);
+            assert_eq!((records[0].kind, records[0].code), (Kind::Refusal, Some(Code::Locked)));
+        } else {
+            rig.works().await;
+        }
+        rig.switch.change(|locks| assert!(locks.remove(Some(&part))));
+    }
+    rig.works().await;
 }
 
 // AL-04

@@ -11,7 +11,8 @@ use strongroom_model::service::{Auth, Scheme, Service};
 use strongroom_proxy::{Broker, Parts, inject};
 use strongroom_testkit::canary::{K1, K2, K3, K4};
 use strongroom_testkit::fakes::{
-    FakeClock, FakeDns, MemoryAudit, StaticCredentials, StaticRegistry, auth, caller, service,
+    FakeClock, FakeDns, FakeSwitch, MemoryAudit, StaticCredentials, StaticRegistry, auth, caller,
+    service,
 };
 use strongroom_testkit::oracle::Oracle;
 use strongroom_testkit::upstream::{Reply, Seen, Upstream};
@@ -23,6 +24,7 @@ pub(crate) struct Rig {
     /// The attacker's origin: nothing may ever arrive there.
     pub(crate) evil: Upstream,
     pub(crate) audit: Arc<MemoryAudit>,
+    pub(crate) switch: Arc<FakeSwitch>,
     pub(crate) clock: Arc<FakeClock>,
     pub(crate) registry: Arc<StaticRegistry>,
     pub(crate) credentials: Arc<StaticCredentials>,
@@ -64,15 +66,17 @@ impl Rig {
         let dns = Arc::new(dns);
         let audit = Arc::new(MemoryAudit::default());
         let clock = Arc::new(FakeClock::default());
+        let switch = Arc::new(FakeSwitch::default());
         let broker = Arc::new(Broker::new(Parts {
             registry: registry.clone(),
             credentials: credentials.clone(),
             audit: audit.clone(),
+            switch: switch.clone(),
             clock: clock.clone(),
             dns: dns.clone(),
             calls_at_once: Parts::CALLS_AT_ONCE,
         }));
-        Self { broker, upstream, evil, audit, clock, registry, credentials, dns, services }
+        Self { broker, upstream, evil, audit, switch, clock, registry, credentials, dns, services }
     }
 
     /// One call by the default principal.

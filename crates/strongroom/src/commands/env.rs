@@ -8,7 +8,7 @@ use strongroom_model::reference::SecretRef;
 use strongroom_model::secret::Secret;
 use strongroom_model::server::{Server, Stdio, Template};
 
-use crate::commands::{run, shown};
+use crate::commands::{lock, run, shown};
 use crate::config::Config;
 use crate::environment::Host;
 use crate::failure::Failure;
@@ -54,6 +54,7 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
     if !entry.on {
         return Err(run::off(&server.name));
     }
+    lock::refuse_start(&home, &server.name)?;
     let path = if args.is_usual() { servers.project.join(file) } else { host.directory.join(file) };
     Write { host, home: &home, config: &config, servers: &servers, server, stdio, output }.to(path)
 }

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use clap::Subcommand;
 use serde::Serialize;
 use strongroom_model::principal::Name;
+use strongroom_model::secret::Secret;
 use strongroom_store::{Principals, Vault, VaultError};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -31,6 +32,13 @@ enum Command {
     Create {
         /// Its name
         name: Name,
+    },
+    /// Give a principal a new token, printed once; the old one is refused from now on
+    #[command(after_help = "Example:
+  strongroom principal rotate ci")]
+    Rotate {
+        /// Its name
+        name: String,
     },
     /// List the principals
     #[command(after_help = "Example:
@@ -80,12 +88,12 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
                 return Err(VaultError::PrincipalExists { name: name.clone() }.into());
             }
             admin::record(host, &home, "principal.create", name.as_str())?;
-            let token = vault.principals().create(name)?;
-            // The one time that it is shown: the person asked for it.
-            let token = String::from_utf8_lossy(token.expose()).into_owned();
-            output.report(&Created { principal: name.to_string(), token })?;
-            output.say("This is the only time that the token is shown.");
-            Ok(())
+            print(name, &vault.principals().create(name)?, output)
+        }
+        Command::Rotate { name } => {
+            let known = find(&vault, name)?;
+            admin::record(host, &home, "principal.rotate", name)?;
+            print(&known, &vault.principals().renew(&known)?, output)
         }
         Command::List => {
             let list = vault.principals().list()?;
@@ -104,6 +112,14 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
             output.report(&Disabled { disabled: name })
         }
     }
+}
+
+/// Prints a token, the one time that it is shown: the person asked for it.
+fn print(name: &Name, token: &Secret, output: &Output) -> Result<(), Failure> {
+    let token = String::from_utf8_lossy(token.expose()).into_owned();
+    output.report(&Created { principal: name.to_string(), token })?;
+    output.say("This is the only time that the token is shown.");
+    Ok(())
 }
 
 fn find(vault: &Vault, name: &str) -> Result<Name, Failure> {

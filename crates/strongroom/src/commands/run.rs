@@ -14,6 +14,7 @@ use strongroom_model::secret::Secret;
 use strongroom_model::server::{Delivery, Server, Stdio, Transport};
 use strongroom_process::Start;
 
+use crate::commands::lock;
 use crate::config::Config;
 use crate::environment::Host;
 use crate::failure::{Exit, Failure};
@@ -64,6 +65,7 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<ExitCode, Failur
     if !entry.on && !args.once {
         return Err(off(&server.name));
     }
+    lock::refuse_start(&home, &server.name)?;
     let stdio = program(server)?;
     // Before any secret is asked for.
     let pinned = pins::apply(&home, server)?;

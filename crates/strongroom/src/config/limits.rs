@@ -12,19 +12,51 @@ const MOST_BYTES: u64 = 1 << 30;
 const MOST_MS: u64 = 60 * 60 * 1000;
 const MOST_CALLS: u64 = 10_000_000;
 
+const MOST_A_DAY: u64 = 1 << 50;
+
 const MOST_AT_ONCE: u64 = 10_000;
 
 /// The keys of a `limits` table.
-pub(super) const KEYS: &[&str] =
-    &["request_bytes", "response_bytes", "connect", "first_byte", "total", "calls_per_minute"];
+pub(super) const KEYS: &[&str] = &[
+    "request_bytes",
+    "response_bytes",
+    "connect",
+    "first_byte",
+    "total",
+    "calls_per_minute",
+    "calls_at_once",
+    "bytes_per_day",
+];
 
-/// Reads `calls_at_once`, which is of the whole file: it is a principal's, whatever it calls.
+/// Reads the `calls_at_once` of the whole file: it is a principal's, whatever it calls.
 pub(super) fn at_once(root: &Section<'_>) -> Result<usize, ConfigError> {
-    let Some(value) = root.value("calls_at_once") else { return Ok(Parts::CALLS_AT_ONCE) };
+    Ok(running(root)?.unwrap_or(Parts::CALLS_AT_ONCE))
+}
+
+/// Reads a `calls_at_once`.
+pub(super) fn running(section: &Section<'_>) -> Result<Option<usize>, ConfigError> {
+    let Some(value) = section.value("calls_at_once") else { return Ok(None) };
     let calls = value.number_or_text()?.ok().filter(|n| (1..=MOST_AT_ONCE).contains(n));
     calls
         .and_then(|calls| usize::try_from(calls).ok())
+        .map(Some)
         .ok_or_else(|| value.problem("`calls_at_once` is not a number from 1 to 10000"))
+}
+
+/// Reads a `calls_per_minute`.
+pub(super) fn per_minute(section: &Section<'_>) -> Result<Option<u32>, ConfigError> {
+    let Some(value) = section.value("calls_per_minute") else { return Ok(None) };
+    let calls = value.number_or_text()?.ok().filter(|n| (1..=MOST_CALLS).contains(n));
+    calls
+        .and_then(|calls| u32::try_from(calls).ok())
+        .map(Some)
+        .ok_or_else(|| value.problem("`calls_per_minute` is not a number of calls"))
+}
+
+/// Reads a `bytes_per_day`.
+pub(super) fn per_day(section: &Section<'_>) -> Result<Option<u64>, ConfigError> {
+    let read = |value| sized("bytes_per_day", value, MOST_A_DAY, "1 PiB");
+    section.value("bytes_per_day").map(read).transpose()
 }
 
 /// Reads a `limits` table.
@@ -48,17 +80,22 @@ pub(super) fn read(section: &Section<'_>) -> Result<Limits, ConfigError> {
             *ms = duration(key, value)?;
         }
     }
-    if let Some(value) = section.value("calls_per_minute") {
-        let calls = value.number_or_text()?.ok().filter(|n| (1..=MOST_CALLS).contains(n));
-        limits.calls_per_minute = calls
-            .and_then(|calls| u32::try_from(calls).ok())
-            .ok_or_else(|| value.problem("`calls_per_minute` is not a number of calls"))?;
+    if let Some(calls) = per_minute(section)? {
+        limits.calls_per_minute = calls;
     }
+    limits.calls_at_once = running(section)?;
+    limits.bytes_per_day = per_day(section)?;
     Ok(limits)
 }
 
 fn size(key: &str, value: Value<'_>) -> Result<u64, ConfigError> {
+    sized(key, value, MOST_BYTES, "1 GiB")
+}
+
+fn sized(key: &str, value: Value<'_>, most: u64, in_words: &str) -> Result<u64, ConfigError> {
     let units = [
+        ("TiB", 1 << 40),
+        ("GiB", 1 << 30),
         ("KiB", 1 << 10),
         ("MiB", 1 << 20),
         ("kB", 1000),
@@ -70,9 +107,9 @@ fn size(key: &str, value: Value<'_>) -> Result<u64, ConfigError> {
         Ok(bytes) => Some(bytes),
         Err(text) => scaled(text, &units),
     };
-    bytes.filter(|bytes| (1..=MOST_BYTES).contains(bytes)).ok_or_else(|| {
+    bytes.filter(|bytes| (1..=most).contains(bytes)).ok_or_else(|| {
         value
-            .problem(format!("`{key}` is not a size of at most 1 GiB"))
+            .problem(format!("`{key}` is not a size of at most {in_words}"))
             .hint("write a number and a unit: `512KiB`, `10MiB`")
     })
 }

@@ -50,8 +50,7 @@ fn a_service_is_read_as_it_stands() {
     assert_eq!(service.redact_fields, ["access_token"]);
     assert_eq!(service.limits.response_bytes, 2 << 20);
     assert_eq!(service.limits.total_ms, 500);
-    assert!(service.is_visible_to(&"claude-code".parse().unwrap()));
-    assert!(!service.is_visible_to(&"default".parse().unwrap()));
+    assert_eq!(service.principals, Some(vec!["claude-code".parse().unwrap()]));
 }
 
 #[test]
@@ -287,5 +286,27 @@ fn the_published_schema_knows_the_same_keys() {
         known.extend(shape.secrets.keys());
         assert_eq!(schema.pointer(&format!("{at}/type/const")).unwrap(), shape.name);
         assert_eq!(keys(&at), known);
+    }
+}
+
+#[test]
+fn a_principal_may_be_held_to_less_than_its_services_allow() {
+    let text = with("")
+        + "\n[principals.ci]\nservices = [\"x\"]\ncalls_per_minute = 5\ncalls_at_once = 2\n\
+           bytes_per_day = \"10MB\"\n";
+    let catalog = parse(&text).unwrap().into_catalog(1);
+    let (ci, other) = ("ci".parse().unwrap(), "other".parse().unwrap());
+    let own = &catalog.principals[&ci];
+    assert_eq!((own.calls_per_minute, own.calls_at_once), (Some(5), Some(2)));
+    assert_eq!(own.bytes_per_day, Some(10_000_000));
+    let service = |name: &str| name.parse().unwrap();
+    assert!(catalog.serves(&ci, &service("x"), None));
+    assert!(!catalog.serves(&ci, &service("y"), None));
+    assert!(catalog.serves(&other, &service("y"), None));
+    assert!(!catalog.serves(&ci, &service("x"), Some(std::slice::from_ref(&other))));
+    for bad in ["calls_per_minute = 0", "services = [\"X\"]", "bytes_per_day = -1", "servces = []"]
+    {
+        let error = parse(&format!("{}\n[principals.ci]\n{bad}\n", with(""))).unwrap_err();
+        assert!(!error.problem.contains('X'), "{error}");
     }
 }

@@ -84,6 +84,41 @@ fn add(sandbox: &Sandbox, name: &str, upstream: &Upstream, key: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_lock_typed_elsewhere_stops_every_running_process_at_its_next_call() {
+    let upstream = echo().await;
+    let sandbox = home(&upstream, &canary::of("a lock"));
+    add(&sandbox, "other", &upstream, &canary::of("another lock"));
+    let mut serving = [Serving::start(&sandbox, &["serve"]), Serving::start(&sandbox, &["serve"])];
+    let code = |serving: &mut Serving, service: &str| {
+        let answer = serving.execute(service, "GET", "/x");
+
+        answer["error"]["code"].as_str().unwrap_or("fine").to_owned()
+    };
+    for serving in &mut serving {
+        assert_eq!(code(serving, "echo"), "fine");
+    }
+    sandbox.run("lock echo").ok();
+    for serving in &mut serving {
+        assert_eq!(code(serving, "echo"), "locked");
+        assert_eq!(code(serving, "other"), "fine");
+    }
+    sandbox.run("lock").ok();
+    let sent = upstream.requests();
+    for serving in &mut serving {
+        assert_eq!(code(serving, "other"), "locked");
+    }
+    assert_eq!(upstream.requests(), sent);
+    sandbox.run("unlock").ok();
+    for serving in serving {
+        let mut serving = serving;
+        assert_eq!(code(&mut serving, "echo"), "fine");
+        serving.finish();
+    }
+    let log = sandbox.run("logs --json").ok();
+    assert!(log.stdout.contains("locked"), "{}", log.stdout);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_allowed_call_has_the_key_and_its_answer_has_not() {
     let key = canary::of("an allowed call");
     let upstream = echo().await;
