@@ -14,6 +14,7 @@ mod headers;
 mod hmac;
 mod oauth1a;
 mod query;
+mod sigv4;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -40,6 +41,7 @@ pub static SCHEMES: &[&dyn Scheme] = &[
     &cookie::Cookie,
     &hmac::Hmac,
     &oauth1a::OAuth1a,
+    &sigv4::SigV4,
 ];
 
 /// One way to authenticate.

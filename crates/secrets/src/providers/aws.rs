@@ -260,9 +260,9 @@ impl Signer {
         let request = sigv4::Request {
             method: "POST",
             path: url.path(),
-            query: &[],
+            query: "",
             headers: &headers,
-            body: body.as_bytes(),
+            payload: &sigv4::hash(body.as_bytes()),
         };
         let scope = sigv4::Scope { region: &self.region, service: service.name, time: &time };
         let signature = sigv4::authorization(&self.keys.id, &self.keys.secret, &scope, &request);

@@ -84,6 +84,14 @@ pub const SHAPES: &[AuthShape] = &[
         },
         settings: &["realm"],
     },
+    AuthShape {
+        name: "aws-sigv4",
+        secrets: Secrets::Keys {
+            asked: &["access_key_id", "secret_access_key"],
+            others: &["session_token"],
+        },
+        settings: &["region", "service"],
+    },
 ];
 
 impl AuthShape {

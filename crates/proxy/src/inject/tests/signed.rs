@@ -298,3 +298,112 @@ fn half_a_credential_of_oauth_1_is_an_error() {
     let quoted = auth("oauth1a", &["consumer_key", "consumer_secret"], &realm);
     assert!(slots(&quoted).unwrap_err().to_string().contains("`realm` of auth type `oauth1a`"));
 }
+
+const AWS: [(&str, &str); 3] = [
+    ("access_key_id", "AKIDCANARY"),
+    ("secret_access_key", "canary-secret-access-key"),
+    ("session_token", "canary-session-token/+="),
+];
+
+fn aws(service: &str, secrets: &[&str]) -> Auth {
+    auth("aws-sigv4", secrets, &[("region", "eu-central-1"), ("service", service)])
+}
+
+fn aws_request(
+    method: Method,
+    target: &str,
+    own: &[(&'static str, &'static str)],
+    body: &'static str,
+) -> Outgoing {
+    let mut headers = HeaderMap::new();
+    for (name, value) in own {
+        headers.insert(*name, HeaderValue::from_static(value));
+    }
+    for (name, value) in [("host", "api.test"), ("user-agent", "x/1"), ("accept-encoding", "gzip")]
+    {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    Outgoing::new(method, target, headers, Bytes::from_static(body.as_bytes()))
+}
+
+// The signatures are those of botocore, AWS's own library for Python.
+#[test]
+fn aws_requests_are_signed_as_awss_own_library_signs_them() {
+    let keys = ["access_key_id", "secret_access_key"];
+    let target = ("x-amz-target", "AmazonSQS.SendMessage");
+    for (auth, outgoing, scope, signed) in [
+        (
+            aws("sqs", &keys),
+            aws_request(
+                Method::POST,
+                "/v1/x",
+                &[("content-type", "application/x-amz-json-1.0"), target],
+                r#"{"QueueUrl":"q"}"#,
+            ),
+            "sqs",
+            "content-type;host;x-amz-date;x-amz-target, \
+             Signature=ef912c90330441e6abdafa70997bd85918ea8fd3f601f29a7f23b3aec89e7726",
+        ),
+        (
+            aws("execute-api", &AWS.map(|(name, _)| name)),
+            aws_request(Method::GET, "/v1/a%20b%2Fc?b=x%20y&a=%2F&a=", &[], ""),
+            "execute-api",
+            "host;x-amz-date;x-amz-security-token, \
+             Signature=d69f6f1f0124fc3f3b171556ffbb6535eb4bc9b62f785d75606a7c00d2245fe9",
+        ),
+        (
+            aws("s3", &keys),
+            aws_request(
+                Method::PUT,
+                "/v1/a%20b?x-id=PutObject",
+                &[("content-type", "text/plain")],
+                "hi",
+            ),
+            "s3",
+            "content-type;host;x-amz-content-sha256;x-amz-date, \
+             Signature=beabdb533e2e71f189f747ddd00fc6b77069868f693d930ff9d7b8ee851301e5",
+        ),
+    ] {
+        let before = String::from_utf8(outgoing.target.to_vec()).unwrap();
+        let (after, headers) = inject_into(&auth, &AWS, outgoing).unwrap();
+        assert_eq!(before, after);
+        assert_eq!(headers["x-amz-date"], "20260315T102345Z");
+        assert_eq!(
+            headers[AUTHORIZATION].to_str().unwrap(),
+            format!(
+                "AWS4-HMAC-SHA256 Credential=AKIDCANARY/20260315/eu-central-1/{scope}/aws4_request, \
+                 SignedHeaders={signed}"
+            )
+        );
+        let token = headers.get("x-amz-security-token").map(HeaderValue::as_bytes);
+        assert_eq!(token.is_some(), scope == "execute-api");
+        let hash = "8f434346648f6b96df89dda901c5176b10a6d83961dd3c1ac88b59b2dc327aa4";
+        let payload = headers.get("x-amz-content-sha256").map(|value| value.to_str().unwrap());
+        assert_eq!(payload, (scope == "s3").then_some(hash));
+    }
+}
+
+#[test]
+fn an_aws_credential_without_its_scope_is_an_error() {
+    let keys = ["access_key_id", "secret_access_key"];
+    for (secrets, settings, message) in [
+        (&keys[..1], &[][..], "auth type `aws-sigv4` needs `secret_access_key`"),
+        (&keys[1..], &[], "auth type `aws-sigv4` needs `access_key_id`"),
+        (&keys, &[("service", "s3")], "auth type `aws-sigv4` needs `region`"),
+        (&keys, &[("region", "eu-central-1")], "auth type `aws-sigv4` needs `service`"),
+        (
+            &keys,
+            &[("region", "eu/canary"), ("service", "s3")],
+            "`region` of auth type `aws-sigv4` is not lower-case letters, digits and `-`, as in \
+             `eu-central-1`",
+        ),
+    ] {
+        let error = slots(&auth("aws-sigv4", secrets, settings)).unwrap_err().to_string();
+        assert_eq!(error, message);
+    }
+    let slots = slots(&aws("s3", &keys)).unwrap();
+    for name in ["x-amz-date", "x-amz-security-token", "x-amz-content-sha256", "authorization"] {
+        assert!(slots.headers.contains(&name.to_owned()), "{name}");
+    }
+    assert!(slots.query.contains(&"X-Amz-Signature".to_owned()));
+}
