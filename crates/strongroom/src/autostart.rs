@@ -1,72 +1,36 @@
 //! What keeps `serve --http` running: a systemd user unit, a `LaunchAgent` or a scheduled task.
-//!
-//! Rendering is pure, for every system on every system. What goes into a unit is escaped by the
-//! rules of its format; what a format cannot say is refused and never approximated.
 
 pub mod install;
 
 use std::path::{Path, PathBuf};
 
+use crate::jobs::{
+    Job, RenderError, Task, agent, agent_place, can_be_said, commands, task, unit_command,
+    unit_place,
+};
 use crate::paths::{Environment, Home, Os, PathsError};
 
-/// The name of the unit, the agent and the task.
+/// The name of the unit, of the agent with an end, and of the task with a capital.
 const NAME: &str = "strongroom";
+const AGENT: &str = "strongroom.serve";
+const TASK: &str = "Strongroom";
 
-/// What is to be kept running.
-#[derive(Clone, Debug)]
-pub struct Job<'a> {
-    /// The absolute path of the program.
-    pub program: &'a str,
-    /// Its arguments.
-    pub arguments: &'a [&'a str],
-    /// `STRONGROOM_HOME`, where one is set.
-    pub home: Option<&'a str>,
-    /// Where macOS puts what it writes to stderr; the others have a journal or none.
-    pub log: &'a str,
-}
+/// How it is known what we wrote.
+const MARK: &str =
+    "Written by `strongroom service install`; `strongroom service remove` removes it.";
 
-/// What cannot be said in the format of the system.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum RenderError {
-    /// No format has a way to write these.
-    #[error("a path with a control character cannot stand in a service file")]
-    Control,
-    /// A task expands `%NAME%` and has no way to quote it.
-    #[error("a path with `%` cannot stand in a scheduled task")]
-    Percent,
-    /// A task has no environment of its own.
-    #[error("a scheduled task cannot set `STRONGROOM_HOME`")]
-    Home,
-}
-
-impl RenderError {
-    /// What to do about it.
-    pub fn hint(&self) -> &'static str {
-        match self {
-            Self::Control | Self::Percent => "install the program under a simpler path",
-            Self::Home => "unset STRONGROOM_HOME, or set it for the whole account with `setx`",
-        }
-    }
-}
+const ABOUT: &str = "Strongroom, the broker of credentials for AI agents";
 
 /// The file that describes `job` to `os`.
 pub fn render(os: Os, job: &Job<'_>) -> Result<String, RenderError> {
     can_be_said(job)?;
     match os {
-        Os::Linux => Ok(systemd(job)),
-        Os::Macos => Ok(launchd(job)),
-        Os::Windows => task(job),
+        Os::Linux => Ok(unit(job)),
+        Os::Macos => Ok(agent(job, AGENT, MARK, AGAIN)),
+        Os::Windows => {
+            task(job, &Task { mark: MARK, about: ABOUT, trigger: AT_LOGON, settings: SETTINGS })
+        }
     }
-}
-
-/// Whether there is nothing in `job` that no format can write.
-pub(crate) fn can_be_said(job: &Job<'_>) -> Result<(), RenderError> {
-    let texts = [job.program, job.log, job.home.unwrap_or_default()];
-    let mut texts = texts.into_iter().chain(job.arguments.iter().copied());
-    if texts.any(|text| text.chars().any(char::is_control)) {
-        return Err(RenderError::Control);
-    }
-    Ok(())
 }
 
 /// Where the file belongs.
@@ -74,22 +38,8 @@ pub fn place(environment: &Environment, home: &Home) -> Result<PathBuf, PathsErr
     let os = environment.os;
     match os {
         Os::Linux => unit_place(environment, &format!("{NAME}.service")),
-        Os::Macos => {
-            let below = format!("Library/LaunchAgents/{NAME}.serve.plist");
-            Ok(os.join(environment.user_home()?, &below))
-        }
+        Os::Macos => agent_place(environment, AGENT),
         Os::Windows => Ok(os.join(home.state.as_os_str(), "service.xml")),
-    }
-}
-
-/// Where the user's own unit of this name belongs.
-pub(crate) fn unit_place(environment: &Environment, name: &str) -> Result<PathBuf, PathsError> {
-    let os = environment.os;
-    let set = environment.get("XDG_CONFIG_HOME").filter(|path| os.is_absolute(path));
-    let below = format!("systemd/user/{name}");
-    match set {
-        Some(config) => Ok(os.join(config, &below)),
-        None => Ok(os.join(environment.user_home()?, &format!(".config/{below}"))),
     }
 }
 
@@ -103,12 +53,12 @@ pub fn start(os: Os, user: u32, path: &Path) -> Vec<Vec<String>> {
             &["systemctl", "--user", "enable", "--now", &unit],
         ]),
         Os::Macos => commands(&[
-            &["launchctl", "bootout", &format!("gui/{user}/{NAME}.serve")],
+            &["launchctl", "bootout", &format!("gui/{user}/{AGENT}")],
             &["launchctl", "bootstrap", &format!("gui/{user}"), &path],
         ]),
         Os::Windows => commands(&[
-            &["schtasks", "/Create", "/F", "/TN", "Strongroom", "/XML", &path],
-            &["schtasks", "/Run", "/TN", "Strongroom"],
+            &["schtasks", "/Create", "/F", "/TN", TASK, "/XML", &path],
+            &["schtasks", "/Run", "/TN", TASK],
         ]),
     }
 }
@@ -119,24 +69,20 @@ pub fn stop(os: Os, user: u32) -> Vec<Vec<String>> {
         Os::Linux => {
             commands(&[&["systemctl", "--user", "disable", "--now", &format!("{NAME}.service")]])
         }
-        Os::Macos => commands(&[&["launchctl", "bootout", &format!("gui/{user}/{NAME}.serve")]]),
+        Os::Macos => commands(&[&["launchctl", "bootout", &format!("gui/{user}/{AGENT}")]]),
         Os::Windows => commands(&[
-            &["schtasks", "/End", "/TN", "Strongroom"],
-            &["schtasks", "/Delete", "/F", "/TN", "Strongroom"],
+            &["schtasks", "/End", "/TN", TASK],
+            &["schtasks", "/Delete", "/F", "/TN", TASK],
         ]),
     }
 }
 
-pub(crate) fn commands(commands: &[&[&str]]) -> Vec<Vec<String>> {
-    commands.iter().map(|words| words.iter().map(ToString::to_string).collect()).collect()
-}
-
-fn systemd(job: &Job<'_>) -> String {
-    let command = systemd_command(job);
+fn unit(job: &Job<'_>) -> String {
+    let command = unit_command(job);
     format!(
-        "# Written by `strongroom service install`; `strongroom service remove` removes it.\n\
+        "# {MARK}\n\
          [Unit]\n\
-         Description=Strongroom, the broker of credentials for AI agents\n\
+         Description={ABOUT}\n\
          \n\
          [Service]\n\
          {command}\
@@ -151,135 +97,27 @@ fn systemd(job: &Job<'_>) -> String {
     )
 }
 
-/// What is started, and in which home.
-pub(crate) fn systemd_command(job: &Job<'_>) -> String {
-    let arguments = job.arguments.iter().map(|argument| systemd_argument(argument));
-    let arguments = arguments.collect::<Vec<_>>().join(" ");
-    // systemd refuses a program whose path has quotes or backslashes, even escaped ones, and
-    // replaces no variables in it; an argument of the shell may have them all.
-    let program = if job.program.contains(['"', '\'', '\\']) {
-        format!(r#"/bin/sh -c "exec \"$$0\" \"$$@\"" {}"#, systemd_argument(job.program))
-    } else {
-        systemd_quote(job.program)
-    };
-    let home = job.home.map_or(String::new(), |home| {
-        format!("Environment={}\n", systemd_quote(&format!("STRONGROOM_HOME={home}")))
-    });
-    format!("ExecStart={program} {arguments}\n{home}")
-}
-
-/// systemd.syntax(7): quoted, with `%` doubled because it starts a specifier.
-fn systemd_quote(text: &str) -> String {
-    let text = text.replace('\\', r"\\").replace('"', "\\\"").replace('%', "%%");
-    format!("\"{text}\"")
-}
-
-/// systemd.service(5), command lines: `$` is doubled as well, because it starts a variable.
-fn systemd_argument(text: &str) -> String {
-    systemd_quote(&text.replace('$', "$$"))
-}
-
-fn launchd(job: &Job<'_>) -> String {
-    let command = launchd_command(job);
-    let log = xml(job.log);
-    format!(
-        r#"<?xml version="1.0" encoding="UTF-8"?>
-<!DOCTYPE plist PUBLIC "-//Apple//DTD PLIST 1.0//EN" "http://www.apple.com/DTDs/PropertyList-1.0.dtd">
-<!-- Written by `strongroom service install`; `strongroom service remove` removes it. -->
-<plist version="1.0">
-<dict>
-  <key>Label</key>
-  <string>{NAME}.serve</string>
-{command}  <key>RunAtLoad</key>
-  <true/>
-  <key>KeepAlive</key>
+/// An agent is started again where it ended badly.
+const AGAIN: &str = "  <key>KeepAlive</key>
   <dict>
     <key>SuccessfulExit</key>
     <false/>
   </dict>
-  <key>ProcessType</key>
-  <string>Background</string>
-  <key>Umask</key>
-  <integer>63</integer>
-  <key>StandardErrorPath</key>
-  <string>{log}</string>
-</dict>
-</plist>
-"#
-    )
-}
+";
 
-/// What is started, and in which home.
-pub(crate) fn launchd_command(job: &Job<'_>) -> String {
-    let words = std::iter::once(job.program).chain(job.arguments.iter().copied());
-    let words = words.map(|word| format!("    <string>{}</string>\n", xml(word)));
-    let words = words.collect::<String>();
-    let home = job.home.map_or(String::new(), |home| {
-        format!(
-            "  <key>EnvironmentVariables</key>\n  <dict>\n    <key>STRONGROOM_HOME</key>\n    \
-             <string>{}</string>\n  </dict>\n",
-            xml(home)
-        )
-    });
-    format!("  <key>ProgramArguments</key>\n  <array>\n{words}  </array>\n{home}")
-}
-
-fn task(job: &Job<'_>) -> Result<String, RenderError> {
-    let command = task_command(job)?;
-    Ok(format!(
-        r#"<?xml version="1.0"?>
-<!-- Written by `strongroom service install`; `strongroom service remove` removes it. -->
-<Task version="1.2" xmlns="http://schemas.microsoft.com/windows/2004/02/mit/task">
-  <RegistrationInfo>
-    <Description>Strongroom, the broker of credentials for AI agents</Description>
-  </RegistrationInfo>
-  <Triggers>
-    <LogonTrigger>
+/// A task is started when its person comes.
+const AT_LOGON: &str = "    <LogonTrigger>
       <Enabled>true</Enabled>
     </LogonTrigger>
-  </Triggers>
-  <Principals>
-    <Principal id="Author">
-      <LogonType>InteractiveToken</LogonType>
-      <RunLevel>LeastPrivilege</RunLevel>
-    </Principal>
-  </Principals>
-  <Settings>
-    <MultipleInstancesPolicy>IgnoreNew</MultipleInstancesPolicy>
-    <DisallowStartIfOnBatteries>false</DisallowStartIfOnBatteries>
-    <StopIfGoingOnBatteries>false</StopIfGoingOnBatteries>
-    <ExecutionTimeLimit>PT0S</ExecutionTimeLimit>
+";
+
+/// It runs for as long as it can, and is started again where it ended badly.
+const SETTINGS: &str = "    <ExecutionTimeLimit>PT0S</ExecutionTimeLimit>
     <RestartOnFailure>
       <Interval>PT1M</Interval>
       <Count>3</Count>
     </RestartOnFailure>
-  </Settings>
-  <Actions Context="Author">
-{command}  </Actions>
-</Task>
-"#
-    ))
-}
-
-/// What is started.
-pub(crate) fn task_command(job: &Job<'_>) -> Result<String, RenderError> {
-    if job.program.contains('%') {
-        return Err(RenderError::Percent);
-    }
-    if job.home.is_some() {
-        return Err(RenderError::Home);
-    }
-    Ok(format!(
-        "    <Exec>\n      <Command>{}</Command>\n      <Arguments>{}</Arguments>\n    </Exec>\n",
-        xml(job.program),
-        xml(&job.arguments.join(" "))
-    ))
-}
-
-pub(crate) fn xml(text: &str) -> String {
-    let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-    text.replace('"', "&quot;").replace('\'', "&apos;")
-}
+";
 
 #[cfg(test)]
 mod tests {
@@ -288,7 +126,7 @@ mod tests {
     const HARD: &str = r#"/opt/a b/100%/$HOME/it's "so"\n <&>/strongroom"#;
 
     fn job(program: &str) -> Job<'_> {
-        Job { program, arguments: &["serve", "--http"], home: None, log: "/s/serve.log" }
+        Job { program, arguments: &["serve", "--http"], variables: &[], log: "/s/serve.log" }
     }
 
     #[test]
@@ -305,16 +143,21 @@ mod tests {
             let unit = render(Os::Linux, &job(program)).unwrap();
             assert!(unit.lines().any(|line| line == expected), "{unit}");
         }
-        let unit = render(Os::Linux, &Job { home: Some("/h 5%"), ..job("/s") }).unwrap();
-        assert!(unit.contains("\nEnvironment=\"STRONGROOM_HOME=/h 5%%\"\n"), "{unit}");
+        let unit = render(
+            Os::Linux,
+            &Job { variables: &[("STRONGROOM_HOME", "/h 5%"), ("X", "$1")], ..job("/s") },
+        )
+        .unwrap();
+        let lines = "\nEnvironment=\"STRONGROOM_HOME=/h 5%%\"\nEnvironment=\"X=$1\"\n";
+        assert!(unit.contains(lines), "{unit}");
     }
 
     #[test]
     fn an_agent_and_a_task_escape_what_xml_reserves() {
-        let agent = render(Os::Macos, &Job { home: Some("/h&"), ..job(HARD) }).unwrap();
+        let agent = render(Os::Macos, &Job { variables: &[("H", "/h&")], ..job(HARD) }).unwrap();
         let escaped = r"/opt/a b/100%/$HOME/it&apos;s &quot;so&quot;\n &lt;&amp;&gt;/strongroom";
         assert!(agent.contains(&format!("    <string>{escaped}</string>\n")), "{agent}");
-        assert!(agent.contains("<string>/h&amp;</string>"), "{agent}");
+        assert!(agent.contains("<key>H</key>\n    <string>/h&amp;</string>"), "{agent}");
 
         let task = render(Os::Windows, &job(r"C:\a & b\strongroom.exe")).unwrap();
         assert!(task.contains(r"<Command>C:\a &amp; b\strongroom.exe</Command>"), "{task}");
@@ -323,7 +166,7 @@ mod tests {
 
     #[test]
     fn what_a_format_cannot_say_is_refused() {
-        let home = Job { home: Some(r"C:\h"), ..job(r"C:\s.exe") };
+        let home = Job { variables: &[("H", r"C:\h")], ..job(r"C:\s.exe") };
         for os in [Os::Linux, Os::Macos, Os::Windows] {
             assert_eq!(render(os, &job("/a\n[Service]")), Err(RenderError::Control));
         }

@@ -23,6 +23,7 @@ pub mod failure;
 pub mod flags;
 pub mod home;
 pub mod import;
+pub mod jobs;
 pub mod keys;
 pub mod output;
 pub mod paths;

@@ -94,6 +94,22 @@ impl Home {
         }
     }
 
+    /// The variables that lead to the home, where they are set: for what is started without our
+    /// environment, by the system.
+    pub fn variables(environment: &Environment) -> Vec<(&'static str, &OsStr)> {
+        if let Some(root) = environment.get("STRONGROOM_HOME") {
+            return vec![("STRONGROOM_HOME", root)];
+        }
+        if environment.os != Os::Linux {
+            return Vec::new();
+        }
+        let set = |name| Some((name, environment.directory(name)?));
+        ["XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME", "XDG_DATA_HOME"]
+            .into_iter()
+            .filter_map(set)
+            .collect()
+    }
+
     /// A home of its own under `root`, as `$STRONGROOM_HOME` makes one.
     pub fn under(os: Os, root: &OsStr) -> Self {
         let of = |below: &str| os.join(root, below);
@@ -238,6 +254,27 @@ mod tests {
             let found = [home.config, home.cache, home.state, home.share];
             assert_eq!(found.map(PathBuf::into_os_string), expected.map(OsString::from), "{os:?}");
         }
+    }
+
+    #[test]
+    fn what_is_started_with_these_variables_alone_has_the_same_home() {
+        let names = ["XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME", "XDG_DATA_HOME"];
+        let xdg = [(names[0], "/c"), (names[1], "relative"), (names[2], ""), (names[3], "/d")];
+        for (own, expected) in
+            [(None, &["XDG_CONFIG_HOME", "XDG_DATA_HOME"][..]), (Some("/h"), &["STRONGROOM_HOME"])]
+        {
+            let all = [("HOME", "/ann"), ("VAULT_TOKEN", "canary")].into_iter().chain(xdg);
+            let all =
+                Environment::new(Os::Linux, all.chain(own.map(|own| ("STRONGROOM_HOME", own))));
+            let kept = Home::variables(&all);
+            let found: Vec<_> = kept.iter().map(|(name, _)| *name).collect();
+            assert_eq!(found, expected);
+            let kept = kept.into_iter().map(|(name, value)| (name, value.to_owned()));
+            let again = Environment::new(Os::Linux, kept.chain([("HOME", "/ann".into())]));
+            assert_eq!(Home::locate(&again), Home::locate(&all));
+        }
+        let mac = Environment::new(Os::Macos, [("HOME", "/ann"), ("XDG_CONFIG_HOME", "/c")]);
+        assert!(Home::variables(&mac).is_empty());
     }
 
     #[test]

@@ -12,11 +12,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::autostart::{
-    Job, RenderError, can_be_said, commands, launchd_command, systemd_command, task_command,
-    unit_place, xml,
-};
 use crate::config::Config;
+use crate::jobs::{
+    self, Job, RenderError, Task, agent_place, can_be_said, commands, unit_command, unit_place,
+};
 use crate::paths::{Environment, Home, Os, PathsError};
 use crate::servers::Servers;
 
@@ -27,6 +26,8 @@ pub const ARGUMENTS: [&str; 4] = ["secrets", "refresh", "--due", "--quiet"];
 const NAME: &str = "strongroom-refresh";
 const AGENT: &str = "strongroom.refresh";
 const TASK: &str = "Strongroom refresh";
+
+const ABOUT: &str = "Strongroom fetches secrets before they expire";
 
 /// How it is known what we wrote, and how often it runs.
 const MARK: &str = "Written by `strongroom schedule install`, every ";
@@ -151,10 +152,7 @@ pub fn places(by: By, environment: &Environment, home: &Home) -> Result<Vec<Path
             unit_place(environment, &format!("{NAME}.timer"))?,
         ],
         By::Cron => Vec::new(),
-        By::Launchd => {
-            let below = format!("Library/LaunchAgents/{AGENT}.plist");
-            vec![environment.os.join(environment.user_home()?, &below)]
-        }
+        By::Launchd => vec![agent_place(environment, AGENT)?],
         By::Task => vec![environment.os.join(home.state.as_os_str(), "schedule.xml")],
     })
 }
@@ -205,11 +203,11 @@ fn mark(every: Every) -> String {
 // A provider's program may need the rights of its group (`op` is such a one, where it talks to its
 // desktop application), so there is no NoNewPrivileges here.
 fn service(job: &Job<'_>, every: Every) -> String {
-    let (mark, command) = (mark(every), systemd_command(job));
+    let (mark, command) = (mark(every), unit_command(job));
     format!(
         "# {mark}\n\
          [Unit]\n\
-         Description=Strongroom fetches secrets before they expire\n\
+         Description={ABOUT}\n\
          \n\
          [Service]\n\
          Type=oneshot\n\
@@ -232,7 +230,7 @@ fn timer(every: Every) -> String {
     format!(
         "# {mark}\n\
          [Unit]\n\
-         Description=Strongroom fetches secrets before they expire\n\
+         Description={ABOUT}\n\
          \n\
          [Timer]\n\
          OnCalendar={calendar}\n\
@@ -246,44 +244,15 @@ fn timer(every: Every) -> String {
 }
 
 fn agent(job: &Job<'_>, every: Every) -> String {
-    let (mark, command, log) = (mark(every), launchd_command(job), xml(job.log));
     let seconds = every.0 * 60;
-    format!(
-        r#"<?xml version="1.0" encoding="UTF-8"?>
-<!DOCTYPE plist PUBLIC "-//Apple//DTD PLIST 1.0//EN" "http://www.apple.com/DTDs/PropertyList-1.0.dtd">
-<!-- {mark} -->
-<plist version="1.0">
-<dict>
-  <key>Label</key>
-  <string>{AGENT}</string>
-{command}  <key>RunAtLoad</key>
-  <true/>
-  <key>StartInterval</key>
-  <integer>{seconds}</integer>
-  <key>ProcessType</key>
-  <string>Background</string>
-  <key>Umask</key>
-  <integer>63</integer>
-  <key>StandardErrorPath</key>
-  <string>{log}</string>
-</dict>
-</plist>
-"#
-    )
+    let when = format!("  <key>StartInterval</key>\n  <integer>{seconds}</integer>\n");
+    jobs::agent(job, AGENT, &mark(every), &when)
 }
 
 fn task(job: &Job<'_>, every: Every) -> Result<String, RenderError> {
-    let (mark, command) = (mark(every), task_command(job)?);
     let (minutes, spread) = (every.0, every.spread());
-    Ok(format!(
-        r#"<?xml version="1.0"?>
-<!-- {mark} -->
-<Task version="1.2" xmlns="http://schemas.microsoft.com/windows/2004/02/mit/task">
-  <RegistrationInfo>
-    <Description>Strongroom fetches secrets before they expire</Description>
-  </RegistrationInfo>
-  <Triggers>
-    <TimeTrigger>
+    let trigger = format!(
+        "    <TimeTrigger>
       <Repetition>
         <Interval>PT{minutes}M</Interval>
       </Repetition>
@@ -291,26 +260,14 @@ fn task(job: &Job<'_>, every: Every) -> Result<String, RenderError> {
       <Enabled>true</Enabled>
       <RandomDelay>PT{spread}S</RandomDelay>
     </TimeTrigger>
-  </Triggers>
-  <Principals>
-    <Principal id="Author">
-      <LogonType>InteractiveToken</LogonType>
-      <RunLevel>LeastPrivilege</RunLevel>
-    </Principal>
-  </Principals>
-  <Settings>
-    <MultipleInstancesPolicy>IgnoreNew</MultipleInstancesPolicy>
-    <DisallowStartIfOnBatteries>false</DisallowStartIfOnBatteries>
-    <StopIfGoingOnBatteries>false</StopIfGoingOnBatteries>
-    <StartWhenAvailable>true</StartWhenAvailable>
+"
+    );
+    let settings = "    <StartWhenAvailable>true</StartWhenAvailable>
     <Hidden>true</Hidden>
     <ExecutionTimeLimit>PT5M</ExecutionTimeLimit>
-  </Settings>
-  <Actions Context="Author">
-{command}  </Actions>
-</Task>
-"#
-    ))
+";
+    let mark = mark(every);
+    jobs::task(job, &Task { mark: &mark, about: ABOUT, trigger: &trigger, settings })
 }
 
 #[cfg(test)]
@@ -320,7 +277,12 @@ mod tests {
     const ALL: [By; 4] = [By::Systemd, By::Cron, By::Launchd, By::Task];
 
     fn job() -> Job<'static> {
-        Job { program: "/usr/bin/strongroom", arguments: &ARGUMENTS, home: None, log: "/s/r.log" }
+        Job {
+            program: "/usr/bin/strongroom",
+            arguments: &ARGUMENTS,
+            variables: &[],
+            log: "/s/r.log",
+        }
     }
 
     #[test]

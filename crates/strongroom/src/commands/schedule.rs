@@ -6,12 +6,12 @@ use std::time::Duration;
 use clap::{Subcommand, ValueEnum};
 use serde::Serialize;
 
-use crate::autostart::install::InstallError;
 use crate::commands::shown;
 use crate::config::{Config, cache};
 use crate::environment::Host;
 use crate::failure::Failure;
 use crate::home::HomeError;
+use crate::jobs::install::InstallError;
 use crate::output::{Output, Report, Style};
 use crate::schedule::install::{Found, Installed, found, install, plan, remove};
 use crate::schedule::{By, Every, install::choose, interval};

@@ -5,10 +5,11 @@ use std::net::SocketAddr;
 use clap::Subcommand;
 use serde::Serialize;
 
-use crate::autostart::install::{InstallError, Installed, install, remove, text};
+use crate::autostart::install::{Installed, install, remove, text};
 use crate::commands::shown;
 use crate::environment::Host;
 use crate::failure::{Exit, Failure};
+use crate::jobs::install::InstallError;
 use crate::output::{Output, Report, Style};
 use crate::{admin, autostart};
 

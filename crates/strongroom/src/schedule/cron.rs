@@ -1,7 +1,7 @@
 //! The user's crontab: a block of ours between two marks, and every other line as it was.
 
 use super::{DAY, Every, HOUR, mark};
-use crate::autostart::{Job, RenderError, can_be_said};
+use crate::jobs::{Job, RenderError, can_be_said};
 
 const BEGIN: &str = "# >>> strongroom schedule >>>";
 const END: &str = "# <<< strongroom schedule <<<";
@@ -12,12 +12,12 @@ pub fn block(job: &Job<'_>, every: Every, logger: Option<&str>) -> Result<String
     can_be_said(job)?;
     let words = std::iter::once(job.program).chain(job.arguments.iter().copied());
     let words: Vec<String> = words.map(shell).collect();
-    let home = job.home.map(|home| format!("STRONGROOM_HOME={} ", shell(home)));
+    let variable = |(name, value): &(&str, &str)| format!("{name}={} ", shell(value));
+    let variables: String = job.variables.iter().map(variable).collect();
     let log = logger.map(|logger| format!(" 2>&1 | {} -t strongroom", shell(logger)));
     let line = format!(
-        "{} {}{}{}",
+        "{} {variables}{}{}",
         when(every, job.program),
-        home.unwrap_or_default(),
         words.join(" "),
         log.unwrap_or_default(),
     );
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     fn job(program: &str) -> Job<'_> {
-        Job { program, arguments: &ARGUMENTS, home: None, log: "" }
+        Job { program, arguments: &ARGUMENTS, variables: &[], log: "" }
     }
 
     fn line(job: &Job<'_>, minutes: u64) -> String {
@@ -111,7 +111,7 @@ mod tests {
         ] {
             assert_eq!(line(&job("/s"), minutes), format!("{when} /s {rest}"));
         }
-        let hard = Job { home: Some("/h 5%"), ..job("/it's %/s") };
+        let hard = Job { variables: &[("STRONGROOM_HOME", "/h 5%")], ..job("/it's %/s") };
         let expected = format!(r"*/15 * * * * STRONGROOM_HOME='/h 5\%' '/it'\''s \%/s' {rest}");
         assert_eq!(line(&hard, 15), expected);
         let every = Every::within(Duration::from_mins(15));

@@ -3,9 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use super::{ARGUMENTS, By, Every, InstallTextError, cron, files, places, possible, start, stop};
-use crate::autostart::Job;
-use crate::autostart::install::{InstallError, LARGEST, has_manager, read, run_with, user, write};
 use crate::environment::Host;
+use crate::jobs::install::{
+    InstallError, LARGEST, Parts, has_manager, ours, read, remove_file, run_with, tell, user, write,
+};
+use crate::jobs::xml;
 use crate::paths::{Home, Os};
 
 /// Every file of ours says so; one that does not is not ours to touch.
@@ -65,18 +67,13 @@ pub fn choose(host: &Host) -> By {
 /// What would be written.
 pub fn plan(host: &Host, by: By, every: Every) -> Result<Installed, InstallError> {
     let home = Home::locate(&host.environment)?;
-    let utf8 = |path: &'_ Path| path.to_str().map(ToOwned::to_owned).ok_or(InstallError::NotText);
-    let program = utf8(&host.program)?;
-    let log = utf8(&home.state.join("refresh.log"))?;
-    let own_home = host.environment.get("STRONGROOM_HOME").map(Path::new).map(utf8).transpose()?;
-    let job =
-        Job { program: &program, arguments: &ARGUMENTS, home: own_home.as_deref(), log: &log };
-    let texts = if by == By::Cron {
-        let logger = LOGGERS.into_iter().find(|path| Path::new(path).exists());
-        vec![(PathBuf::from("crontab"), cron::block(&job, every, logger)?)]
-    } else {
-        files(by, &job, every, &host.environment, &home)?
-    };
+    let texts = Parts::new(host, "refresh.log")?.with(&ARGUMENTS, |job| {
+        if by == By::Cron {
+            let logger = LOGGERS.into_iter().find(|path| Path::new(path).exists());
+            return Ok(vec![(PathBuf::from("crontab"), cron::block(job, every, logger)?)]);
+        }
+        Ok::<_, InstallError>(files(by, job, every, &host.environment, &home)?)
+    })?;
     let last = texts.last().map(|(path, _)| path.to_string_lossy().into_owned());
     let commands = start(by, user(), &last.unwrap_or_default());
     Ok(Installed { by, texts, changed: false, told: false, commands })
@@ -100,7 +97,7 @@ pub fn install(host: &Host, by: By, every: Every) -> Result<Installed, InstallEr
     }
     let mut before = Vec::new();
     for (path, _) in &plan.texts {
-        before.push(ours(path)?);
+        before.push(ours(path, MARK)?);
     }
     for ((path, text), before) in plan.texts.iter().zip(before) {
         if before.as_deref() != Some(text.as_str()) {
@@ -108,17 +105,8 @@ pub fn install(host: &Host, by: By, every: Every) -> Result<Installed, InstallEr
             plan.changed = true;
         }
     }
-    plan.told = has_manager(host);
-    if plan.told {
-        for (at, command) in plan.commands.iter().enumerate() {
-            // There is nothing to boot out the first time.
-            let optional = by == By::Launchd && at == 0;
-            match run_with(host, command, &[]) {
-                Err(InstallError::Command { .. }) if optional => {}
-                other => drop(other?),
-            }
-        }
-    }
+    // There is nothing to boot out the first time.
+    plan.told = tell(host, &plan.commands, |at| by == By::Launchd && at == 0)?;
     Ok(plan)
 }
 
@@ -147,22 +135,16 @@ fn remove_by(host: &Host, by: By) -> Result<Vec<PathBuf>, InstallError> {
     let home = Home::locate(&host.environment)?;
     let mut there = Vec::new();
     for path in places(by, &host.environment, &home)? {
-        if ours(&path)?.is_some() {
+        if ours(&path, MARK)?.is_some() {
             there.push(path);
         }
     }
-    if !there.is_empty() && has_manager(host) {
-        for command in stop(by, user()) {
-            match run_with(host, &command, &[]) {
-                // It is not running, or the system has forgotten it already.
-                Err(InstallError::Command { .. }) => {}
-                other => drop(other?),
-            }
-        }
+    if !there.is_empty() {
+        // It may not be running, or the system may have forgotten it already.
+        tell(host, &stop(by, user()), |_| true)?;
     }
     for path in &there {
-        let io = |source| InstallError::Io { path: path.clone(), source };
-        std::fs::remove_file(path).map_err(io)?;
+        remove_file(path)?;
     }
     Ok(there)
 }
@@ -191,20 +173,11 @@ pub fn found(host: &Host) -> Result<Option<Found>, InstallError> {
             (place.clone(), texts.concat(), has_manager(host))
         };
         let every = Every::of_file(&text);
-        let is_this = [program.as_str(), &crate::autostart::xml(&program)]
-            .into_iter()
-            .any(|program| text.contains(program));
+        let is_this =
+            [program.as_str(), &xml(&program)].into_iter().any(|program| text.contains(program));
         return Ok(Some(Found { by: *by, place, every, is_this, has_manager }));
     }
     Ok(None)
-}
-
-/// The file, if it is there and ours.
-fn ours(path: &Path) -> Result<Option<String>, InstallError> {
-    match read(path)? {
-        Some(text) if !text.contains(MARK) => Err(InstallError::NotOurs { path: path.to_owned() }),
-        text => Ok(text),
-    }
 }
 
 fn has_crontab(host: &Host) -> bool {

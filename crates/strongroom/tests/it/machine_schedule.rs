@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use strongroom::autostart::Job;
+use strongroom::jobs::Job;
 use strongroom::paths::{Environment, Home, Os};
 use strongroom::schedule::{ARGUMENTS, By, Every, cron, files};
 
@@ -71,6 +71,28 @@ fn systemd_accepts_the_timer_and_its_service() {
 }
 
 #[test]
+fn a_job_finds_the_home_that_its_person_has_set_and_is_told_nothing_else() {
+    let sandbox = with_crontab().with("XDG_RUNTIME_DIR", "/nonexistent");
+    let [config, data, own] = ["c", "d", "own"].map(|dir| sandbox.path(dir).display().to_string());
+    let sandbox = sandbox.with("XDG_CONFIG_HOME", &config).with("XDG_DATA_HOME", &data);
+    sandbox.run("init --headless").ok();
+    for (by, first, second) in [
+        ("systemd", format!("\nEnvironment=\"XDG_CONFIG_HOME={config}\"\n"), "\nEnvironment=\""),
+        ("cron", format!(" XDG_CONFIG_HOME={config} "), " "),
+    ] {
+        let plan = sandbox.run(&format!("schedule install --by {by} --dry-run")).ok().stdout;
+        assert!(plan.contains(&first), "{plan}");
+        assert!(plan.contains(&format!("{second}XDG_DATA_HOME={data}")), "{plan}");
+        for other in ["canary", "OP_", "XDG_RUNTIME_DIR", "XDG_CACHE_HOME"] {
+            assert!(!plan.contains(other), "{other}: {plan}");
+        }
+    }
+    let plan =
+        sandbox.with("STRONGROOM_HOME", own).run("schedule install --dry-run --by cron --every 3h");
+    assert!(plan.stdout.contains(" STRONGROOM_HOME=") && !plan.stdout.contains("XDG_"), "{plan:?}");
+}
+
+#[test]
 fn python_reads_the_agent_and_the_task_as_they_were_meant() {
     let Some(python) = ["/usr/bin/python3", "/usr/local/bin/python3"]
         .into_iter()
@@ -82,7 +104,12 @@ fn python_reads_the_agent_and_the_task_as_they_were_meant() {
     let sandbox = Sandbox::new();
     let every = Every::within(std::time::Duration::from_hours(3));
     let hard = format!("/opt/{HARD}/strongroom");
-    let job = Job { program: &hard, arguments: &ARGUMENTS, home: Some(HARD), log: "/l" };
+    let job = Job {
+        program: &hard,
+        arguments: &ARGUMENTS,
+        variables: &[("STRONGROOM_HOME", HARD)],
+        log: "/l",
+    };
     let mac = Environment::new(Os::Macos, [("HOME", "/ann")]);
     let text = files(By::Launchd, &job, every, &mac, &Home::locate(&mac).unwrap()).unwrap();
     assert_eq!(text[0].0.as_os_str(), "/ann/Library/LaunchAgents/strongroom.refresh.plist");
@@ -95,7 +122,7 @@ fn python_reads_the_agent_and_the_task_as_they_were_meant() {
     assert_eq!(read["EnvironmentVariables"], serde_json::json!({ "STRONGROOM_HOME": HARD }));
     assert_eq!(read["StartInterval"], 10_800);
 
-    let job = Job { program: r"C:\a & <b>\strongroom.exe", home: None, ..job };
+    let job = Job { program: r"C:\a & <b>\strongroom.exe", variables: &[], ..job };
     let windows = Environment::new(Os::Windows, [("APPDATA", r"C:\R"), ("LOCALAPPDATA", r"C:\L")]);
     let home = Home::locate(&windows).unwrap();
     let text = files(By::Task, &job, every, &windows, &home).unwrap();
@@ -124,7 +151,12 @@ fn debians_crontab_accepts_every_line() {
     for minutes in [1, 15, 60, 180, 1440] {
         let every = Every::within(std::time::Duration::from_mins(minutes));
         let program = format!("/opt/{HARD}/strongroom");
-        let job = Job { program: &program, arguments: &ARGUMENTS, home: Some(HARD), log: "" };
+        let job = Job {
+            program: &program,
+            arguments: &ARGUMENTS,
+            variables: &[("STRONGROOM_HOME", HARD)],
+            log: "",
+        };
         let block = cron::block(&job, every, Some("/usr/bin/logger")).unwrap();
         assert_eq!(check(&sandbox.write("block", &block)), 0, "{block}");
     }

@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use strongroom::autostart::{Job, render};
+use strongroom::autostart::render;
+use strongroom::jobs::Job;
 use strongroom::paths::Os;
 
 use crate::sandbox::{PROGRAM, Sandbox};
@@ -50,8 +51,12 @@ fn a_launch_agent_reads_back_as_what_was_meant() {
     };
     let sandbox = Sandbox::new();
     let program = format!("/opt/{HARD}/strongroom");
-    let job =
-        Job { program: &program, arguments: &["serve", "--http"], home: Some(HARD), log: "/l" };
+    let job = Job {
+        program: &program,
+        arguments: &["serve", "--http"],
+        variables: &[("STRONGROOM_HOME", HARD)],
+        log: "/l",
+    };
     let file = sandbox.write("agent.plist", &render(Os::Macos, &job).unwrap());
     let script =
         "import plistlib, json, sys; print(json.dumps(plistlib.load(open(sys.argv[1], 'rb'))))";
