@@ -91,8 +91,10 @@ impl Bell {
 }
 
 /// Tells a person of the providers that have failed for the third time in `done`, which a refresh in
-/// the background came to, and of whom nobody was told since they last answered.
-pub fn raise(done: &[Done], bell: &Bell) -> Option<Raised> {
+/// the background came to, and of whom nobody was told since they last answered. `failing` is what keeps
+/// failing in any cache, how often in a row: a provider that answers one project is not well again
+/// while it fails another.
+pub fn raise(done: &[Done], failing: &[(String, u32)], bell: &Bell) -> Option<Raised> {
     let mut worst: BTreeMap<&str, u32> = BTreeMap::new();
     for done in done {
         let failures = if done.outcome.is_err() { done.failures } else { 0 };
@@ -104,6 +106,9 @@ pub fn raise(done: &[Done], bell: &Bell) -> Option<Raised> {
     for (provider, failures) in worst {
         let mark = format!("alarm.{provider}");
         if failures < FAILURES {
+            if failing.iter().any(|(other, times)| other == provider && *times >= FAILURES) {
+                continue;
+            }
             let _ = dir.as_ref().map(|dir| dir.remove(&mark));
             continue;
         }

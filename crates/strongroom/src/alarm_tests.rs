@@ -69,34 +69,47 @@ fn a_person_is_told_once_in_ten_failures_and_again_after_a_success_and_three_mor
     let stand = Stand::new();
     let bell = stand.bell();
     for round in 1..=10 {
-        let raised = raise(&[done(OP, round)], &bell);
+        let raised = raise(&[done(OP, round)], &[], &bell);
         assert_eq!(raised.is_some(), round == 3, "{round}");
         // A start in between, whose question was held back, finds the same number.
-        assert_eq!(raise(&[done(OP, round)], &bell), None, "{round}");
+        assert_eq!(raise(&[done(OP, round)], &[], &bell), None, "{round}");
     }
     assert_eq!(stand.lines("told"), ["-x|op|"]);
     let shown = "--|Strongroom|secrets of op could not be refreshed 3 times in a row. Run \
                  `strongroom secrets status`.|";
     assert_eq!(stand.lines("shown"), [shown]);
 
-    assert_eq!(raise(&[done(OP, 0)], &bell), None);
-    let again = (1..=4).filter(|round| raise(&[done(OP, *round)], &bell).is_some());
+    assert_eq!(raise(&[done(OP, 0)], &[], &bell), None);
+    let again = (1..=4).filter(|round| raise(&[done(OP, *round)], &[], &bell).is_some());
     assert_eq!(again.collect::<Vec<_>>(), [3]);
     assert_eq!((stand.lines("told").len(), stand.lines("shown").len()), (2, 2));
+}
+
+#[test]
+fn a_provider_that_answers_one_project_is_not_well_while_it_fails_another() {
+    let stand = Stand::new();
+    let bell = stand.bell();
+    assert!(raise(&[done(OP, 3)], &[("op".to_owned(), 3)], &bell).is_some());
+    // Another project's refresh goes well, then the first one's fails again.
+    assert_eq!(raise(&[done(OP, 0)], &[("op".to_owned(), 3)], &bell), None);
+    assert_eq!(raise(&[done(OP, 4)], &[("op".to_owned(), 4)], &bell), None);
+    assert_eq!(raise(&[done(OP, 0)], &[("pass".to_owned(), 9)], &bell), None);
+    assert!(raise(&[done(OP, 3)], &[("op".to_owned(), 3)], &bell).is_some());
 }
 
 #[test]
 fn providers_that_fail_together_are_told_of_together_and_nothing_else_is_told() {
     let stand = Stand::new();
     let bell = stand.bell();
-    let raised = raise(&[done(OP, 3), done(PASS, 5), done("vault://m/p#f", 2)], &bell).unwrap();
+    let raised =
+        raise(&[done(OP, 3), done(PASS, 5), done("vault://m/p#f", 2)], &[], &bell).unwrap();
     assert_eq!(raised.providers, ["op", "pass"]);
     assert_eq!(raised.line, "secrets of op, pass could not be refreshed 3 times in a row");
     assert!(raised.problems.is_empty(), "{raised:?}");
     assert_eq!(stand.lines("told"), ["-x|op|pass|"]);
     // One of them works again: the other one is still known.
-    assert_eq!(raise(&[done(OP, 0), done(PASS, 6)], &bell), None);
-    assert_eq!(raise(&[done(OP, 3), done(PASS, 7)], &bell).unwrap().providers, ["op"]);
+    assert_eq!(raise(&[done(OP, 0), done(PASS, 6)], &[], &bell), None);
+    assert_eq!(raise(&[done(OP, 3), done(PASS, 7)], &[], &bell).unwrap().providers, ["op"]);
     for name in ["told", "shown", "told.env", "shown.env"] {
         let text = stand.lines(name).join("\n");
         assert!(!text.contains("canary") && !text.contains("CARGO"), "{name}: {text}");
@@ -110,13 +123,13 @@ fn a_program_that_cannot_tell_is_said_and_holds_nothing_up() {
     let mut bell = stand.bell();
     bell.on_failure = vec!["/nowhere/program".to_owned()];
     bell.notifier = None;
-    let raised = raise(&[done(OP, 3)], &bell).unwrap();
+    let raised = raise(&[done(OP, 3)], &[], &bell).unwrap();
     assert_eq!(raised.problems.len(), 1, "{raised:?}");
     assert!(raised.problems[0].starts_with("on_failure: "), "{raised:?}");
     // Without a place to remember in, the number counts.
     fs::write(stand.dir.path().join("file"), "").unwrap();
     bell.state = stand.dir.path().join("file/state");
     bell.on_failure = Vec::new();
-    let told = (1..=10).filter(|round| raise(&[done(OP, *round)], &bell).is_some());
+    let told = (1..=10).filter(|round| raise(&[done(OP, *round)], &[], &bell).is_some());
     assert_eq!(told.collect::<Vec<_>>(), [3]);
 }

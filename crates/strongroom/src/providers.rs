@@ -61,10 +61,17 @@ pub fn all(
     resolver
 }
 
-/// What is kept of the failures of providers in the user's cache. There is no key in it, and none is
-/// needed for that.
-pub fn failures(host: &Host, home: &Home) -> Supply {
-    let scope = Scope::user();
+/// What is kept of the failures of providers, in each cache: the user's own, and those of projects.
+/// There is no key in it, and none is needed for that.
+pub fn failures(host: &Host, home: &Home) -> Vec<Supply> {
+    let projects = Scope::projects(&home.cache);
+    std::iter::once(Scope::user())
+        .chain(projects)
+        .map(|scope| of_scope(host, home, scope))
+        .collect()
+}
+
+fn of_scope(host: &Host, home: &Home, scope: Scope) -> Supply {
     Supply::new(Parts {
         dir: scope.directory(&home.cache),
         scope,

@@ -141,7 +141,7 @@ impl Servers {
         visible: bool,
     ) -> Result<&'a Server, Failure> {
         if !entry.source.trusted {
-            return Err(untrusted(host, entry));
+            return Err(self.untrusted(host, entry));
         }
         let server = if visible { entry.server_with_visible_secrets() } else { entry.server() };
         let server = server.map_err(of_problem)?;
@@ -149,6 +149,31 @@ impl Servers {
             is_the_same_anywhere(server)?;
         }
         Ok(server)
+    }
+
+    /// Why an entry that nobody has trusted is not used.
+    fn untrusted(&self, host: &Host, entry: &Entry) -> Failure {
+        let file = shown(&entry.source.path, &host.environment);
+        let mut text = format!(
+            "the server `{}` is from `{file}`, whose text you have not trusted",
+            entry.name
+        );
+        let trust = quoted(&entry.source.path.display().to_string());
+        let mut hint = format!("look at it, then run `strongroom trust {trust}`");
+        if let Some(hidden) = self.hidden_by(entry) {
+            let hidden = shown(&hidden.source.path, &host.environment);
+            text = format!("{text}; it hides the server of the same name from `{hidden}`");
+            if entry.source.origin == Origin::Project {
+                hint = format!("{hint}; outside of this project the other one is started");
+            }
+        }
+        Failure::new(Exit::Denied, text).hint(hint)
+    }
+
+    /// The trusted server of the same name that is not used because of `entry`.
+    pub fn hidden_by(&self, entry: &Entry) -> Option<&Entry> {
+        let mut shadowed = self.catalogue.shadowed.iter();
+        shadowed.find(|other| other.name == entry.name && other.source.trusted)
     }
 
     /// Every reference of the servers that are on and kept in the cache, each once.
@@ -187,19 +212,6 @@ pub fn is_the_same_anywhere(server: &Server) -> Result<(), Failure> {
         server.name, stdio.program
     ))
     .hint("write the program's absolute path, or where it starts as its `cwd`"))
-}
-
-/// Why an entry that nobody has trusted is not used.
-fn untrusted(host: &Host, entry: &Entry) -> Failure {
-    let file = shown(&entry.source.path, &host.environment);
-    Failure::new(
-        Exit::Denied,
-        format!("the server `{}` is from `{file}`, whose text you have not trusted", entry.name),
-    )
-    .hint(format!(
-        "look at it, then run `strongroom trust {}`",
-        quoted(&entry.source.path.display().to_string())
-    ))
 }
 
 /// The registries that the command line or the environment names, and whether the person asked for

@@ -32,7 +32,21 @@ type Shared = Arc<OnceLock<Arc<Resolver>>>;
 /// The supply of `home`. `project` is the root of the project that we are in, whose own cache it is
 /// where the configuration says so.
 pub fn open(host: &Host, home: &Home, config: &Config, project: &Path) -> Supply {
-    with_lifetimes(host, home, config, project, BTreeMap::new())
+    with_lifetimes(host, home, config, scope(config, project), BTreeMap::new())
+}
+
+/// The caches of other projects than `project`.
+pub fn of_others(host: &Host, home: &Home, config: &Config, project: &Path) -> Vec<Supply> {
+    let own = scope(config, project);
+    let others = Scope::projects(&home.cache).into_iter().filter(|other| *other != own);
+    others.map(|other| with_lifetimes(host, home, config, other, BTreeMap::new())).collect()
+}
+
+fn scope(config: &Config, project: &Path) -> Scope {
+    match config.cache.scope {
+        cache::Scope::User => Scope::user(),
+        cache::Scope::Project => Scope::project(project),
+    }
 }
 
 /// The supply for work that is for no single server: what `servers` ask for their secrets counts.
@@ -45,20 +59,16 @@ pub fn of_all(host: &Host, home: &Home, config: &Config, servers: &Servers) -> S
             *shortest = ttl.min(*shortest);
         }
     }
-    with_lifetimes(host, home, config, &servers.project, lifetimes)
+    with_lifetimes(host, home, config, scope(config, &servers.project), lifetimes)
 }
 
 fn with_lifetimes(
     host: &Host,
     home: &Home,
     config: &Config,
-    project: &Path,
+    scope: Scope,
     lifetimes: BTreeMap<SecretRef, Duration>,
 ) -> Supply {
-    let scope = match config.cache.scope {
-        cache::Scope::User => Scope::user(),
-        cache::Scope::Project => Scope::project(project),
-    };
     let key = {
         let (home, scope) = (home.clone(), scope.id().to_owned());
         let source = config.machine_key.clone();

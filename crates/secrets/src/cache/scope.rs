@@ -24,6 +24,19 @@ impl Scope {
         Self { id: format!("project-{}", hex(&hash.as_ref()[..16])) }
     }
 
+    /// The caches of projects that are in the cache directory of the user, whichever projects these are.
+    pub fn projects(cache: &Path) -> Vec<Self> {
+        let entries = std::fs::read_dir(cache).into_iter().flatten().flatten();
+        let is_ours = |id: &String| {
+            let hash = id.strip_prefix("project-");
+            hash.is_some_and(|hash| hash.len() == 32 && hash.bytes().all(|b| b.is_ascii_hexdigit()))
+        };
+        let ids = entries.filter_map(|entry| entry.file_name().into_string().ok()).filter(is_ours);
+        let mut ids: Vec<String> = ids.collect();
+        ids.sort();
+        ids.into_iter().map(|id| Self { id }).collect()
+    }
+
     /// What the key is derived for, and the seal bound to.
     pub fn id(&self) -> &str {
         &self.id
@@ -48,5 +61,17 @@ mod tests {
         assert_eq!(Scope::user().directory(cache), cache);
         assert_eq!(a.directory(cache), cache.join(a.id()));
         assert_eq!(a.id().len(), "project-".len() + 32);
+    }
+
+    #[test]
+    fn the_caches_of_projects_are_found_and_nothing_else_is_taken_for_one() {
+        let cache = tempfile::tempdir().unwrap();
+        assert_eq!(Scope::projects(&cache.path().join("missing")), []);
+        let scope = Scope::project(Path::new("/a"));
+        for name in [scope.id(), "project-", "project-../x", "servers"] {
+            std::fs::create_dir_all(cache.path().join(name)).unwrap();
+        }
+        std::fs::write(cache.path().join("secrets.enc"), "").unwrap();
+        assert_eq!(Scope::projects(cache.path()), [scope]);
     }
 }

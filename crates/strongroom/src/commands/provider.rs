@@ -59,7 +59,8 @@ fn list(host: &Host, output: Output) -> Result<(), Failure> {
     let home = host.home()?;
     let config = Config::load_without_services(&home)?;
     let context = context(host, Tokens::default());
-    let failed = failures(host, &home).status(&[]).entries;
+    let caches = failures(host, &home);
+    let failed: Vec<_> = caches.iter().flat_map(|cache| cache.status(&[]).entries).collect();
     let none = Settings::default();
     let row = |about: About| {
         let settings = config.providers.settings.get(about.scheme).unwrap_or(&none);

@@ -4,8 +4,8 @@ use strongroom_gateway::launcher::unpinned;
 use strongroom_gateway::registry::Entry;
 use strongroom_model::reference::SecretRef;
 use strongroom_model::server::Transport;
-use strongroom_secrets::CacheProblem;
 use strongroom_secrets::supply::{EntryStatus, State, Status};
+use strongroom_secrets::{CacheProblem, Supply};
 
 use super::{Finding, chain, count, unsafe_file};
 use crate::commands::shown;
@@ -30,6 +30,7 @@ pub(super) fn examine(config: &Config, host: &Host, home: &Home) -> Vec<Finding>
     let needed = servers.references();
     let status = supply::of_all(host, home, config, &servers).status(&needed);
     findings.extend(cache(&status, &needed, host));
+    findings.extend(others(&supply::of_others(host, home, config, &servers.project)));
     let is_kept =
         |entry: &EntryStatus| entry.state != State::Here && needed.contains(&entry.reference);
     if status.entries.iter().any(is_kept) {
@@ -51,8 +52,9 @@ fn of_servers(servers: &Servers, host: &Host, home: &Home) -> Vec<Finding> {
         .map(|problem| Finding::problem("servers", problem.to_string(), problem.hint.clone()))
         .collect();
     let before = findings.len();
-    findings.extend(catalogue.enabled().filter_map(|entry| of_server(entry, host, home)));
-    let on = catalogue.enabled().count();
+    let on = || catalogue.entries.values().filter(|entry| entry.on);
+    findings.extend(on().filter_map(|entry| of_server(entry, servers, host, home)));
+    let on = on().count();
     if findings.len() == before && on > 0 {
         let found = format!("on here: {on}; nothing stands in their way");
         findings.push(Finding::fine("servers", found));
@@ -61,11 +63,15 @@ fn of_servers(servers: &Servers, host: &Host, home: &Home) -> Vec<Finding> {
 }
 
 /// What stands in the way of a server that is on, or is to be known about it.
-fn of_server(entry: &Entry, host: &Host, home: &Home) -> Option<Finding> {
+fn of_server(entry: &Entry, servers: &Servers, host: &Host, home: &Home) -> Option<Finding> {
     let about = format!("server {}", entry.name);
     if !entry.source.trusted {
         let file = shown(&entry.source.path, &host.environment);
-        let found = format!("is on, and from `{file}`, whose text you have not trusted");
+        let mut found = format!("is on, and from `{file}`, whose text you have not trusted");
+        if let Some(hidden) = servers.hidden_by(entry) {
+            let hidden = shown(&hidden.source.path, &host.environment);
+            found = format!("{found}; it hides the one from `{hidden}`");
+        }
         let path = quoted(&entry.source.path.display().to_string());
         return Some(Finding::problem(&about, found, Some(format!("strongroom trust {path}"))));
     }
@@ -106,6 +112,26 @@ fn cache(status: &Status, needed: &[SecretRef], host: &Host) -> Option<Finding> 
         0 => Some(Finding::fine("cache", found)),
         expired => Some(Finding::warning("cache", format!("{found}; expired: {expired}"), REFRESH)),
     }
+}
+
+/// The caches that other projects have of their own: each must open.
+fn others(caches: &[Supply]) -> Vec<Finding> {
+    const ABOUT: &str = "caches of projects";
+    let problems: Vec<_> = caches.iter().filter_map(|cache| cache.status(&[]).problem).collect();
+    if problems.is_empty() && !caches.is_empty() {
+        return vec![Finding::fine(ABOUT, format!("open: {}", caches.len()))];
+    }
+    let finding = |problem: &CacheProblem| match problem {
+        CacheProblem::Unsafe(error) => unsafe_file(ABOUT, error),
+        CacheProblem::Damaged { .. } => {
+            let fix = "run `strongroom secrets refresh` in that project".to_owned();
+            let place = problem.path().map(|path| format!(" ({})", path.display()));
+            let found = format!("{}{}", of_problem(problem), place.unwrap_or_default());
+            Finding::warning(ABOUT, found, fix)
+        }
+        other => Finding::problem(ABOUT, of_problem(other), None),
+    };
+    problems.iter().map(finding).collect()
 }
 
 fn scheduled(wanted: schedule::Every, host: &Host, home: &Home) -> Finding {

@@ -1,5 +1,7 @@
 //! The providers that are set up: whether they can be asked, as far as that shows without asking.
 
+use std::collections::BTreeSet;
+
 use strongroom_model::ports::ResolveError;
 use strongroom_seal::FileError;
 use strongroom_seal::file::open_private;
@@ -20,10 +22,12 @@ pub(super) fn examine(config: &Config, host: &Host, home: &Home) -> Vec<Finding>
         findings.push(one(&about, settings, &context));
     }
     findings.extend(token_file(config, &context));
-    let failed = failures(host, home).status(&[]).schemes;
-    for scheme in failed.into_iter().filter(|scheme| scheme.token_rejected) {
-        let name = format!("provider {}", scheme.scheme);
-        let error = ResolveError::TokenRejected { scheme: scheme.scheme };
+    let caches = failures(host, home);
+    let failed = caches.iter().flat_map(|cache| cache.status(&[]).schemes);
+    let rejected = failed.filter(|scheme| scheme.token_rejected).map(|scheme| scheme.scheme);
+    for scheme in rejected.collect::<BTreeSet<String>>() {
+        let name = format!("provider {scheme}");
+        let error = ResolveError::TokenRejected { scheme };
         findings.push(Finding::problem(&name, error.to_string(), error.hint()));
     }
     findings

@@ -132,7 +132,9 @@ pub(super) fn run(args: &Args, host: &Host, output: Output) -> Result<(), Failur
     }
     editor.save()?;
     // What was refused or not reached with the old settings may do well with the new ones.
-    providers::failures(host, &home).clear_attempts(about.scheme);
+    for cache in providers::failures(host, &home) {
+        cache.clear_attempts(about.scheme);
+    }
     output.report(&Done {
         name: about.scheme,
         token: reference.map(|reference| reference.to_string()),

@@ -17,6 +17,7 @@ use crate::config::cache::OnFailure;
 use crate::environment::Host;
 use crate::failure::{Exit, Failure};
 use crate::output::{Output, Report, Style, table};
+use crate::refreshes;
 use crate::release::{self, Journal};
 
 /// Fetch what servers need, now
@@ -82,13 +83,8 @@ pub(super) fn run(args: &Args, host: &Host, output: Output) -> Result<(), Failur
         Journal { host, home: &room.home, output: &output, on_failure }
             .append(record(&refreshed.done))?;
     }
-    if args.due
-        && let Some(raised) = raise(&refreshed.done, &Bell::of(host, &room.home, &room.on_failure))
-    {
-        // Also where only failures are said: this is the line that the journal keeps.
-        let output = output.quieted(false);
-        output.warn(&raised.line);
-        raised.problems.iter().for_each(|problem| output.warn(problem));
+    if args.due {
+        ring(&refreshed.done, &room, host, output);
     }
     let failed: Vec<&Done> = refreshed.done.iter().filter(|done| done.outcome.is_err()).collect();
     if output.is_json() || talks {
@@ -103,6 +99,18 @@ pub(super) fn run(args: &Args, host: &Host, output: Output) -> Result<(), Failur
     let hint = failed.iter().find_map(|done| done.outcome.as_ref().err()?.hint());
     let error = NotRefreshed::of(&failed, references.len());
     Err(Failure::new(Exit::Unavailable, error).maybe_hint(hint))
+}
+
+/// Tells a person of what keeps failing.
+fn ring(done: &[Done], room: &Room, host: &Host, output: Output) {
+    let failing = refreshes::failing(host, &room.home);
+    let bell = Bell::of(host, &room.home, &room.on_failure);
+    if let Some(raised) = raise(done, &failing, &bell) {
+        // Also where only failures are said: this is the line that the journal keeps.
+        let output = output.quieted(false);
+        output.warn(&raised.line);
+        raised.problems.iter().for_each(|problem| output.warn(problem));
+    }
 }
 
 /// Which references are meant.
