@@ -14,6 +14,7 @@ use strongroom_model::audit::Lookup;
 use strongroom_model::reference::SecretRef;
 use strongroom_model::secret::Secret;
 use strongroom_model::server::{Server, Stdio, Template};
+use strongroom_process::{Start, run};
 use strongroom_seal::FileError;
 use strongroom_seal::file::{open_private, open_regular, read as read_bytes};
 use strongroom_secrets::Supply;
@@ -139,6 +140,24 @@ pub fn remove(host: &Host, project: &Path, names: &[&str]) -> Result<usize, Fail
         replace(&path, new.text()).map_err(|source| of_io(&path, source))?;
     }
     Ok(removed)
+}
+
+/// Whether git tracks the file: it would keep what is written there, whatever `.gitignore` says. Where
+/// git does not know, or is not there, it tracks nothing.
+pub fn is_tracked(host: &Host, path: &Path) -> bool {
+    let (Some(dir), Some(name)) = (path.parent(), path.file_name()) else { return false };
+    let mut git = Start::new("git");
+    // No program of the project's own is started, and nothing of the repository is changed.
+    let words = ["--literal-pathspecs", "-c", "core.fsmonitor=false", "ls-files"];
+    git.args = words.into_iter().chain(["--error-unmatch", "--"]).map(Into::into).collect();
+    git.args.push(name.to_owned());
+    git.env.push(("GIT_OPTIONAL_LOCKS".into(), "0".into()));
+    for name in ["PATH", "HOME", "XDG_CONFIG_HOME", "USERPROFILE", "SystemRoot"] {
+        git.env.extend(host.environment.get(name).map(|value| (name.into(), value.to_owned())));
+    }
+    git.dir = Some(dir.to_owned());
+    let answer = run(&git, &[], Duration::from_secs(10), LARGEST);
+    answer.is_ok_and(|answer| answer.status.success())
 }
 
 /// Names the file in the `.gitignore` beside it, where that does not have it yet; says whether it did

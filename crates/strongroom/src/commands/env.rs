@@ -15,14 +15,15 @@ use crate::failure::Failure;
 use crate::output::{Output, Report, Style};
 use crate::paths::Home;
 use crate::release::{self, Journal};
-use crate::servers::{self, Places, Servers};
+use crate::servers::{self, Places, Servers, quoted};
 use crate::{admin, confirm, envfile, supply};
 
 /// Show which variables a server gets, or write them into a file
 ///
 /// Without `--write` only names are shown. With it the values of the secrets are written into a file
 /// of the project that only you can read, and that git ignores: plain text on a disk, so it shows a
-/// code at the terminal, to be typed back. Other variables in the file stay as they are.
+/// code at the terminal, to be typed back. A file that git tracks is refused. Other variables in the
+/// file stay as they are.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   strongroom env files
@@ -88,6 +89,14 @@ impl Write<'_> {
         }
         let path = envfile::real(path);
         let file = shown(&path, &host.environment);
+        if envfile::is_tracked(host, &path) {
+            let text =
+                format!("git tracks `{file}`: whoever has the repository would have the secrets");
+            let other = format!("strongroom env {} --write FILE", server.name);
+            let cached = quoted(&path.display().to_string());
+            return Err(Failure::failed(text)
+                .hint(format!("write another one: `{other}`; or run `git rm --cached {cached}`")));
+        }
         let what = format!(
             "writes {} of `{}` in plain text to {file}",
             count(secret.len(), "secret"),

@@ -141,6 +141,9 @@ fn source(asked: Option<Source>, home: &Home) -> Result<KeySource, Failure> {
 
 /// The next command for somebody who has `stored` secrets and these clients.
 fn next(stored: usize, clients: &[Found]) -> String {
+    if clients.iter().any(|found| !found.secrets.is_empty()) {
+        return "strongroom import".to_owned();
+    }
     if stored == 0 {
         return "strongroom add github".to_owned();
     }

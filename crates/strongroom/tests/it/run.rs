@@ -393,6 +393,81 @@ fn a_link_in_a_project_takes_secrets_nowhere_unseen() {
     assert!(!sandbox.path("c/env").exists());
 }
 
+#[test]
+fn the_doctor_looks_at_the_caches_of_projects_and_at_what_fails_in_them() {
+    let (sandbox, op) = stitch("");
+    let config = sandbox.read(CONFIG);
+    let cache = |lines: &str| sandbox.write(CONFIG, &format!("{config}\n[cache]\n{lines}\n"));
+    cache("scope = \"project\"\nttl = \"0s\"");
+    run(&sandbox, &["stitch", "--quiet"]).ok();
+    op.trouble(Trouble::Unreachable);
+    assert_eq!(sandbox.run("secrets refresh --due").code, 4);
+    // From here on it is a cache of another project than ours.
+    cache("scope = \"user\"");
+    let doctor = sandbox.run("doctor").stdout;
+    let line = |about: &str| {
+        let found = doctor.lines().find(|line| line.contains(about));
+        found.unwrap_or_else(|| panic!("{about}: {doctor}")).to_owned()
+    };
+    assert!(line("caches of projects").contains("open: 1"), "{doctor}");
+    assert!(line("`op` has failed").contains("1 time in a row"), "{doctor}");
+    let names = sandbox.names(".cache/strongroom");
+    let project = names.iter().find(|name| name.starts_with("project-")).unwrap();
+    let file = format!(".cache/strongroom/{project}/secrets.enc");
+    sandbox.write(&file, "x");
+    sandbox.chmod(&file, 0o600);
+    let doctor = sandbox.run("doctor").stdout;
+    assert!(doctor.contains(&file), "{doctor}");
+    assert!(doctor.contains("run `strongroom secrets refresh` in that project"), "{doctor}");
+}
+
+// SC-04
+#[test]
+fn a_file_that_git_tracks_gets_no_secrets() {
+    let server = format!("[servers.filed]\ncommand = \"env\"\nenv = {{ K = \"{REFERENCE}\" }}\n");
+    let (sandbox, op) = stitch(&server);
+    let config = sandbox.read(CONFIG).replace("[\"stitch\"]", "[\"stitch\", \"filed\"]");
+    sandbox.write(CONFIG, &config);
+    let git = |words: &str| {
+        sandbox.start(Path::new("/usr/bin/git"), &words.split(' ').collect::<Vec<_>>()).ok();
+    };
+    git("init --quiet p");
+    // What a project says that git is to start is not started.
+    let hook = sandbox.write("hook", "#!/bin/sh\ntouch \"$HOME/started\"\n");
+    executable(&hook);
+    git(&format!("-C p config core.fsmonitor {}", hook.display()));
+    sandbox.write("p/.env.local", "K=\n");
+    git("-C p -c core.fsmonitor=false add .env.local");
+    let refused = sandbox.run("env filed --write p/.env.local");
+    assert_eq!(refused.code, 1, "{refused:?}");
+    assert!(refused.stderr.contains("git tracks") && refused.stderr.contains("git rm --cached"));
+    assert_eq!((sandbox.read("p/.env.local").as_str(), op.calls().len()), ("K=\n", 0));
+    assert!(!sandbox.path("started").exists());
+    git("-C p -c core.fsmonitor=false rm --quiet --cached .env.local");
+    sandbox.run("env filed --write p/.env.local").ok();
+    assert_eq!(sandbox.read("p/.env.local"), format!("K={SECRET}\n"));
+}
+
+#[test]
+fn a_project_that_hides_a_server_of_the_user_is_told_of_where_it_is_not_trusted() {
+    let (sandbox, _op) = stitch("");
+    // The registry that `$DEV_INFRA` names is trusted; the project has a server of the same name.
+    sandbox.write("strongroom.toml", "[servers.stitch]\ncommand = \"evil\"\n");
+    let hidden = run(&sandbox, &["stitch"]);
+    assert_eq!(hidden.code, 3, "{hidden:?}");
+    let said =
+        "you have not trusted; it hides the server of the same name from `~/infra/mcp-regist";
+    assert!(hidden.stderr.contains(said), "{hidden:?}");
+    assert!(hidden.stderr.contains("outside of this project"), "{hidden:?}");
+    let doctor = sandbox.run("doctor").stdout;
+    assert!(doctor.contains("it hides the one from `~/infra/mcp-registry.json`"), "{doctor}");
+    // A name that hides nothing is said to hide nothing.
+    sandbox.write("strongroom.toml", "[servers.alone]\ncommand = \"evil\"\n");
+    has_its_own_and_nothing_else(&run(&sandbox, &["stitch"]).ok());
+    let alone = run(&sandbox, &["alone"]);
+    assert!(alone.code == 3 && !alone.stderr.contains("hides"), "{alone:?}");
+}
+
 // LM-12
 #[test]
 fn a_program_of_the_directory_that_one_is_in_gets_no_secrets_of_the_users_servers() {

@@ -1,4 +1,4 @@
-//! `vault://` against the server of RustyVault, which speaks Vault's API: its KV engine has version 1.
+//! `vault://` against the server of `RustyVault`, which speaks Vault's API: its KV engine has version 1.
 
 #![expect(clippy::disallowed_methods, reason = "the server is started, and asked in plain")]
 

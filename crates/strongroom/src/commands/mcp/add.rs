@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use strongroom_clients::scan;
-use strongroom_gateway::registry::{Entry, Origin, Source};
+use strongroom_gateway::registry::{Entry, Origin, Source, is_hijack};
 use strongroom_model::principal::Name;
 use strongroom_model::server::{Server, Stdio, Transport};
 use toml_edit::{InlineTable, Item, Table, Value, value};
@@ -147,16 +147,43 @@ pub fn widens(server: &Server) -> Vec<String> {
     changes
 }
 
-/// Its plain variables: each can decide what code is loaded, or where a secret is sent.
-fn settings(stdio: &Stdio) -> impl Iterator<Item = String> {
-    stdio.env.iter().filter(|(_, value)| !value.is_secret()).map(|(name, value)| {
-        let value = value.to_string();
-        match scan::variable(name, &value) {
-            // Not shown: it looks like a secret that somebody has pasted.
-            Some(_) => format!("sets its `{name}`"),
-            None => format!("sets its `{name}` to `{value}`"),
-        }
-    })
+/// How many plain variables are shown one by one that only choose something.
+const MOST: usize = 12;
+
+/// Its plain variables: each can decide what code is loaded, or where a secret is sent. Where there
+/// are very many, those are counted that can do neither, so that nothing gets lost among them.
+fn settings(stdio: &Stdio) -> Vec<String> {
+    let plain = stdio.env.iter().filter(|(_, value)| !value.is_secret());
+    let plain = plain.map(|(name, value)| (name, value.to_string()));
+    let (choices, rest): (Vec<_>, Vec<_>) =
+        plain.partition(|(name, value)| is_mere_choice(name, value));
+    let change = |(name, value): &(&String, String)| match scan::variable(name, value) {
+        // Not shown: it looks like a secret that somebody has pasted.
+        Some(_) => format!("sets its `{name}`"),
+        None => format!("sets its `{name}` to `{value}`"),
+    };
+    let shown = if choices.len() > MOST { MOST } else { choices.len() };
+    let mut changes: Vec<String> = rest.iter().chain(&choices[..shown]).map(change).collect();
+    if choices.len() > shown {
+        changes.push(format!(
+            "sets {} more of its variables, each to one plain word",
+            choices.len() - shown
+        ));
+    }
+    changes
+}
+
+/// Whether a variable says no more than `debug`, `8080` or `en`: it names no file, no host and no
+/// code, and switches no check off.
+fn is_mere_choice(name: &str, value: &str) -> bool {
+    const HEAVY: [&str; 10] =
+        ["TLS", "SSL", "CERT", "VERIFY", "INSECURE", "PROXY", "HOST", "URL", "AUTH", "OPTIONS"];
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let upper = name.to_ascii_uppercase();
+    value.len() <= 32
+        && value.chars().all(is_word)
+        && !is_hijack(name)
+        && !HEAVY.iter().any(|heavy| upper.contains(heavy))
 }
 
 impl Args {
@@ -252,5 +279,45 @@ mod tests {
                 "gives it the secret at local://x/k",
             ]
         );
+    }
+
+    // AL-01
+    #[test]
+    fn among_very_many_variables_only_those_are_counted_that_lead_nowhere() {
+        use std::fmt::Write as _;
+
+        let heavy = [
+            ("A_HOST", "evil"),
+            ("BASE", "https://evil.example"),
+            ("NODE_TLS_REJECT_UNAUTHORIZED", "0"),
+            ("PLACE", "/tmp/evil"),
+            ("PYTHONPATH", "evil"),
+            ("WHERE", "evil.example"),
+        ];
+        let mut text = "[servers.x]\ncommand = \"good\"\npass_env = [\"MINE\"]\n\
+             secrets = { K = \"local://x/k\" }\n[servers.x.env]\n"
+            .to_owned();
+        for (name, value) in heavy {
+            writeln!(text, "{name} = \"{value}\"").unwrap();
+        }
+        for number in 0..1000 {
+            writeln!(text, "LEVEL_{number} = \"debug\"").unwrap();
+        }
+        let config = Config::parse("t", &text).unwrap();
+        let source = Source { origin: Origin::User, path: PathBuf::from("t"), trusted: true };
+        let entries = config.servers.entries(&source, None);
+        let shown = widens(entries[0].server().unwrap());
+        for (name, value) in heavy {
+            assert!(shown.contains(&format!("sets its `{name}` to `{value}`")), "{shown:?}");
+        }
+        for line in [
+            "starts `good` as you",
+            "gives it your `MINE`",
+            "gives it the secret at local://x/k",
+            "sets 988 more of its variables, each to one plain word",
+        ] {
+            assert!(shown.contains(&line.to_owned()), "{line}: {shown:?}");
+        }
+        assert_eq!(shown.len(), heavy.len() + MOST + 4);
     }
 }
