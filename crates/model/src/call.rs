@@ -21,6 +21,13 @@ pub struct Execute {
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: Body,
+    /// A file of the exchange folder that is sent as the body.
+    pub body_file: Option<String>,
+    /// Whether the answer's body goes into a file of the exchange folder.
+    pub save: bool,
+    /// Events that are read of an event stream at the most; where it is not said, as many as the
+    /// service allows.
+    pub max_events: Option<u32>,
     /// Why, in the agent's words.
     pub reason: Option<String>,
 }
@@ -65,20 +72,57 @@ pub struct Finished {
 }
 
 /// An upstream's answer, redacted.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Answer {
     /// The status.
     pub status: u16,
     /// The allow-listed headers, lower-case names.
     pub headers: Vec<(String, Clean<String>)>,
-    /// The decoded body.
+    /// The decoded body; empty where it is in a file.
     pub body: Clean<Bytes>,
+    /// Where the body is, if it was to be saved.
+    pub file: Option<Saved>,
+    /// Why an event stream was left before its end.
+    pub truncated: Option<Truncated>,
     /// How many markers stand in headers and body.
     pub redactions: u64,
     /// Milliseconds.
     pub duration_ms: u64,
     /// Request headers that were left out because no list allows them.
     pub dropped_headers: Vec<String>,
+}
+
+/// A body in a file of the exchange folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Saved {
+    /// Its path.
+    pub path: String,
+    /// Its size.
+    pub bytes: u64,
+    /// Its SHA-256, in hex.
+    pub sha256: String,
+}
+
+/// Why an event stream was left before its end. Whole events came until then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Truncated {
+    /// There were as many events as were asked for, or as the service allows.
+    Events,
+    /// Nothing came for a while.
+    Idle,
+    /// The call had taken all its time.
+    Total,
+}
+
+impl Truncated {
+    /// The word in answers.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Events => "events",
+            Self::Idle => "idle",
+            Self::Total => "total",
+        }
+    }
 }
 
 /// A service as its users may see it.

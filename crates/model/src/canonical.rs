@@ -63,6 +63,8 @@ pub struct RawRequest {
     pub headers: Vec<(String, String)>,
     /// The body, as it will be sent.
     pub body: Vec<u8>,
+    /// Bytes of a body that is too large to be looked at, in the place of `body`.
+    pub unseen: Option<u64>,
 }
 
 /// A request in its one form.
@@ -79,6 +81,7 @@ pub struct CanonicalRequest {
     query: Vec<(String, String)>,
     headers: Vec<(String, String)>,
     body: Vec<u8>,
+    unseen: Option<u64>,
     dropped_headers: Vec<String>,
 }
 
@@ -111,10 +114,14 @@ fn read(service: &Service, raw: RawRequest) -> Result<CanonicalRequest, Problem>
     if raw.body.len() > service.limits.request_bytes {
         return Err("the body is larger than this service allows");
     }
-    if matches!(method, Method::Get | Method::Head) && !raw.body.is_empty() {
+    let has_body = !raw.body.is_empty() || raw.unseen.is_some();
+    if matches!(method, Method::Get | Method::Head) && has_body {
         return Err("a GET or HEAD request has no body");
     }
     if service.grammar.method_override {
+        if raw.unseen.is_some() {
+            return Err("the body is too large to be looked at, which this service needs");
+        }
         query::refuse_override_in_form(&headers, &raw.body)?;
     }
     Ok(CanonicalRequest {
@@ -124,6 +131,7 @@ fn read(service: &Service, raw: RawRequest) -> Result<CanonicalRequest, Problem>
         query: target.query,
         headers,
         body: raw.body,
+        unseen: raw.unseen,
         dropped_headers,
     })
 }
@@ -183,9 +191,20 @@ impl CanonicalRequest {
         &self.headers
     }
 
-    /// The body.
+    /// The body; nothing of it where it is [`unseen`](Self::unseen).
     pub fn body(&self) -> &[u8] {
         &self.body
+    }
+
+    /// Bytes of a body that is sent without being looked at. What depends on a body cannot be
+    /// decided then, and is refused.
+    pub fn unseen(&self) -> Option<u64> {
+        self.unseen
+    }
+
+    /// Bytes of the body, looked at or not.
+    pub fn body_bytes(&self) -> u64 {
+        self.unseen.unwrap_or(self.body.len() as u64)
     }
 
     /// Takes the body out, to be sent without a copy. What is left is what a redirect needs.

@@ -22,6 +22,7 @@ mod patterns;
 mod public;
 
 use std::fmt;
+use std::ops::{Deref, Range};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -70,6 +71,13 @@ impl Clean<Vec<u8>> {
     /// The same bytes, cheap to share.
     pub fn into_bytes(self) -> Clean<Bytes> {
         self.into()
+    }
+}
+
+impl Clean<Vec<u8>> {
+    /// Appends what is redacted too, in a pass of its own.
+    pub fn append(&mut self, more: &mut Self) {
+        self.0.append(&mut more.0);
     }
 }
 
@@ -144,8 +152,34 @@ impl Redactor {
     }
 
     /// A pass over one stream.
-    pub fn stream(&self) -> Stream<'_> {
+    pub fn stream(&self) -> Stream<&Self> {
         Stream { redactor: self, held: Vec::new(), pass: Pass::default() }
+    }
+
+    /// A pass over one stream that outlives the borrow.
+    pub fn into_stream(self: Arc<Self>) -> Stream {
+        Stream { redactor: self, held: Vec::new(), pass: Pass::default() }
+    }
+
+    /// Where markers would stand in `text`, and which: for a text that is read in another way than it
+    /// is written.
+    pub fn found(&self, text: &[u8]) -> Vec<(Range<usize>, &[u8])> {
+        let mut found: Vec<(Range<usize>, &[u8])> = Vec::new();
+        let mut pass = Pass::default();
+        self.each(text, true, &mut pass, |pass, start, end, label| {
+            if pass.joins(start, label) {
+                if let Some((last, _)) = found.last_mut() {
+                    last.end = last.end.max(end);
+                }
+                pass.done = pass.done.max(end);
+            } else {
+                found.push((start..end, &self.labels[label].marker));
+                pass.done = end;
+                pass.label = Some(label);
+            }
+            true
+        });
+        found
     }
 
     /// Redacts a whole value; says how many markers were put. What holds no secret is handed back
@@ -202,6 +236,32 @@ impl Redactor {
     /// place that is returned. Behind that place nothing can be decided without what follows `text`;
     /// `last` says that nothing does.
     fn sweep(&self, text: &[u8], last: bool, pass: &mut Pass, out: &mut Vec<u8>) -> usize {
+        self.each(text, last, pass, |pass, start, end, label| {
+            if pass.joins(start, label) {
+                pass.done = pass.done.max(end);
+                return true;
+            }
+            pass.let_through(text, start, out);
+            if out.len() > pass.most {
+                return false;
+            }
+            out.extend_from_slice(&self.labels[label].marker);
+            pass.markers += 1;
+            pass.done = end;
+            pass.label = Some(label);
+            true
+        })
+    }
+
+    /// Shows every occurrence in `text` to `see`, from left to right, until it has seen enough.
+    /// Returns the place behind which nothing can be decided.
+    fn each(
+        &self,
+        text: &[u8],
+        last: bool,
+        pass: &mut Pass,
+        mut see: impl FnMut(&mut Pass, usize, usize, usize) -> bool,
+    ) -> usize {
         let mut long = self.long.next(text, 0, last, &mut pass.work);
         let mut short = self.short.next(text, 0, last, &mut pass.work);
         loop {
@@ -210,17 +270,8 @@ impl Redactor {
             let is_long = long.at() <= short.at();
             let next = if is_long { long } else { short };
             let Next::Found { start, end, label } = next else { return next.at() };
-            if pass.joins(start, label) {
-                pass.done = pass.done.max(end);
-            } else {
-                pass.let_through(text, start, out);
-                if out.len() > pass.most {
-                    return text.len();
-                }
-                out.extend_from_slice(&self.labels[label].marker);
-                pass.markers += 1;
-                pass.done = end;
-                pass.label = Some(label);
+            if !see(pass, start, end, label) {
+                return text.len();
             }
             if is_long {
                 long = self.long.next(text, start + 1, last, &mut pass.work);
@@ -255,8 +306,8 @@ impl Label {
 ///
 /// It holds back what may yet turn out to be the beginning of a secret: at most as many bytes as
 /// the longest form has, and eleven where nothing looks like one.
-pub struct Stream<'a> {
-    redactor: &'a Redactor,
+pub struct Stream<R = Arc<Redactor>> {
+    redactor: R,
     held: Vec<u8>,
     pass: Pass,
 }
@@ -264,7 +315,7 @@ pub struct Stream<'a> {
 /// A chunk is taken in pieces of this many bytes, so that what is held stays small.
 const PIECE: usize = 64 << 10;
 
-impl Stream<'_> {
+impl<R: Deref<Target = Redactor>> Stream<R> {
     /// Feeds `chunk`; appends to `out` what is decided.
     pub fn push(&mut self, chunk: &[u8], out: &mut Clean<Vec<u8>>) {
         for piece in chunk.chunks(PIECE) {

@@ -97,10 +97,20 @@ pub struct Limits {
     pub request_bytes: usize,
     /// Bytes of a decoded response body.
     pub response_bytes: usize,
+    /// Bytes of a request body that comes from a file; where it is not said, [`request_bytes`].
+    ///
+    /// [`request_bytes`]: Self::request_bytes
+    pub upload_bytes: Option<u64>,
+    /// Bytes of a decoded response body that goes into a file.
+    pub file_bytes: u64,
+    /// Events of an event stream.
+    pub events: u32,
     /// Milliseconds to establish a connection, TLS included.
     pub connect_ms: u64,
     /// Milliseconds from the request's first byte to the response's head.
     pub first_byte_ms: u64,
+    /// Milliseconds without a byte of the response's body.
+    pub idle_ms: u64,
     /// Milliseconds for the whole call.
     pub total_ms: u64,
     /// Calls a minute, all principals together.
@@ -116,8 +126,12 @@ impl Default for Limits {
         Self {
             request_bytes: 10 << 20,
             response_bytes: 10 << 20,
+            upload_bytes: None,
+            file_bytes: 1 << 30,
+            events: 1000,
             connect_ms: 5_000,
             first_byte_ms: 30_000,
+            idle_ms: 30_000,
             total_ms: 120_000,
             calls_per_minute: 600,
             calls_at_once: None,
@@ -155,6 +169,8 @@ pub struct Service {
     pub allow_ips: Vec<Cidr>,
     /// PEM of the certificate authorities to trust instead of the built-in ones.
     pub ca_pem: Option<Vec<u8>>,
+    /// Whether HTTP/2 is spoken with an upstream that can; otherwise HTTP/1.1 is.
+    pub http2: bool,
     /// Caps and deadlines.
     pub limits: Limits,
     /// Path that `test_service` gets, relative to the base path.

@@ -18,6 +18,7 @@ pub(crate) fn service() -> Service {
         request_headers: Vec::new(),
         allow_ips: Vec::new(),
         ca_pem: None,
+        http2: true,
         limits: Limits::default(),
         redact_fields: Vec::new(),
         test_path: None,

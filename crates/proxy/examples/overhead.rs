@@ -105,6 +105,7 @@ fn broker(address: SocketAddr) -> (Broker, Arc<MemoryAudit>) {
         clock: Arc::new(FakeClock::default()),
         dns: Arc::new(FakeDns::default()),
         calls_at_once: Parts::CALLS_AT_ONCE,
+        exchange: None,
     });
     (broker, audit)
 }

@@ -14,9 +14,11 @@ use strongroom_model::service::{Catalog, Service};
 use tracing::{Instrument as _, field, info_span};
 
 use crate::admission::{Admission, Place, Wanted};
+use crate::exchange::Exchange;
 use crate::executor::{Executor, Send};
+use crate::receive::Wish;
 use crate::watch::Watch;
-use crate::{body, connect};
+use crate::{body, connect, upload};
 
 /// What a broker is made of.
 pub struct Parts {
@@ -34,6 +36,8 @@ pub struct Parts {
     pub dns: Arc<dyn Dns>,
     /// Calls of one principal that may run at once.
     pub calls_at_once: usize,
+    /// Where answers are saved and bodies come from; without it neither can be asked for.
+    pub exchange: Option<Exchange>,
 }
 
 impl Parts {
@@ -50,6 +54,7 @@ pub struct Broker {
     clock: Arc<dyn Clock>,
     executor: Executor,
     admission: Admission,
+    exchange: Option<Exchange>,
 }
 
 impl Broker {
@@ -63,6 +68,7 @@ impl Broker {
             clock: parts.clock,
             executor: Executor::new(parts.dns),
             admission: Admission::new(parts.calls_at_once),
+            exchange: parts.exchange,
         }
     }
 
@@ -70,7 +76,7 @@ impl Broker {
     async fn call(
         &self,
         caller: &Caller,
-        call: Execute,
+        mut call: Execute,
         follow: bool,
         cancel: BoxFuture<'_, ()>,
     ) -> Ended<Answer> {
@@ -98,12 +104,22 @@ impl Broker {
         let mut request_bytes = call.body.len() as u64;
         let reason = call.reason.clone();
 
-        let (judged, place) = match self.judge(caller, &catalog, service, call, began) {
+        let (save, max_events) = (call.save, call.max_events);
+        let exchange = self.exchange.as_ref();
+        let taken = upload::take(&mut call, exchange, &caller.principal.name, service);
+
+        let mut upload = None;
+        let judged = taken.map_err(|refusal| (refusal, None)).and_then(|taken| {
+            let unseen = taken.as_ref().map(|upload| upload.bytes);
+            upload = taken;
+            self.judge(caller, &catalog, service, call, unseen, began)
+        });
+        let (judged, place) = match judged {
             Ok((permit, place)) => {
                 let request = permit.request();
                 request.method().as_str().clone_into(&mut method);
                 request.path().clone_into(&mut path);
-                request_bytes = request.body().len() as u64;
+                request_bytes = request.body_bytes();
                 (Ok(permit), Some(place))
             }
             Err((refusal, canonical)) => {
@@ -127,6 +143,8 @@ impl Broker {
             watch: Watch::new(Duration::from_millis(service.limits.total_ms), cancel),
             began,
             follow,
+            upload,
+            wish: Wish { principal: &caller.principal.name, exchange, save, max_events },
         };
         let span = info_span!(
             "call",
@@ -153,11 +171,12 @@ impl Broker {
         catalog: &Catalog,
         service: &Service,
         call: Execute,
+        unseen: Option<u64>,
         now: Duration,
     ) -> Result<(Permit<CanonicalRequest>, Place), (Refusal, Option<String>)> {
         let bare = |refusal| (refusal, None);
         let request =
-            raw(service, call).and_then(|raw| canonicalize(service, raw)).map_err(bare)?;
+            raw(service, call, unseen).and_then(|raw| canonicalize(service, raw)).map_err(bare)?;
         let permit = service.policy.decide(request).map_err(|denied| {
             let (refusal, request) = *denied;
             (refusal, Some(request.path().to_owned()))
@@ -310,7 +329,7 @@ fn view(service: &Service) -> ServiceView {
     }
 }
 
-fn raw(service: &Service, call: Execute) -> Result<RawRequest, Refusal> {
+fn raw(service: &Service, call: Execute, unseen: Option<u64>) -> Result<RawRequest, Refusal> {
     let too_large =
         || Refusal::new(Code::InvalidRequest, "the body is larger than this service allows");
     let cap = service.limits.request_bytes;
@@ -323,7 +342,14 @@ fn raw(service: &Service, call: Execute) -> Result<RawRequest, Refusal> {
     if body.len() > cap {
         return Err(too_large());
     }
-    Ok(RawRequest { method: call.method, path: call.path, query: call.query, headers, body })
+    Ok(RawRequest {
+        method: call.method,
+        path: call.path,
+        query: call.query,
+        headers,
+        body,
+        unseen,
+    })
 }
 
 /// A path as it was asked for, without what may be a secret in its query.

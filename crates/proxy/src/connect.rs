@@ -37,9 +37,12 @@ impl Dns for SystemDns {
 /// Makes connections.
 pub(crate) struct Dialler {
     dns: Arc<dyn Dns>,
-    /// By the PEM of the authorities they trust; `None`: the built-in ones.
-    tls: Mutex<HashMap<Option<Vec<u8>>, Arc<ClientConfig>>>,
+    /// By the PEM of the authorities they trust (`None`: the built-in ones), and whether they offer
+    /// HTTP/2.
+    tls: Mutex<Configs>,
 }
+
+type Configs = HashMap<(Option<Vec<u8>>, bool), Arc<ClientConfig>>;
 
 impl Dialler {
     pub(crate) fn new(dns: Arc<dyn Dns>) -> Self {
@@ -87,11 +90,12 @@ impl Dialler {
 
     fn tls(&self, service: &Service) -> Result<Arc<ClientConfig>, Refusal> {
         let mut configs = self.tls.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(config) = configs.get(&service.ca_pem) {
+        let key = (service.ca_pem.clone(), service.http2);
+        if let Some(config) = configs.get(&key) {
             return Ok(Arc::clone(config));
         }
-        let config = Arc::new(client_config(service.ca_pem.as_deref())?);
-        configs.insert(service.ca_pem.clone(), Arc::clone(&config));
+        let config = Arc::new(client_config(service.ca_pem.as_deref(), service.http2)?);
+        configs.insert(key, Arc::clone(&config));
         Ok(config)
     }
 }
@@ -132,7 +136,7 @@ async fn connect(addresses: &[IpAddr], port: u16) -> Option<TcpStream> {
     None
 }
 
-fn client_config(ca_pem: Option<&[u8]>) -> Result<ClientConfig, Refusal> {
+fn client_config(ca_pem: Option<&[u8]>, http2: bool) -> Result<ClientConfig, Refusal> {
     let mut roots = RootCertStore::empty();
     match ca_pem {
         None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
@@ -152,7 +156,8 @@ fn client_config(ca_pem: Option<&[u8]>) -> Result<ClientConfig, Refusal> {
         .map_err(|_| failed("TLS cannot be set up"))?
         .with_root_certificates(roots)
         .with_no_client_auth();
-    config.alpn_protocols = vec![HTTP2.to_vec(), HTTP1.to_vec()];
+    config.alpn_protocols =
+        if http2 { vec![HTTP2.to_vec(), HTTP1.to_vec()] } else { vec![HTTP1.to_vec()] };
     Ok(config)
 }
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{LOCATION, RANGE};
-use http::{HeaderMap, Response, StatusCode};
+use http::header::{CONTENT_LENGTH, LOCATION, RANGE};
+use http::{Response, StatusCode};
 use strongroom_model::audit::{Facts, Trail};
 use strongroom_model::call::Answer;
 use strongroom_model::canonical::{CanonicalRequest, Method};
@@ -17,12 +17,13 @@ use strongroom_model::service::{Origin, Service};
 use strongroom_seal::random;
 
 use crate::connect::Dialler;
-use crate::fields;
 use crate::inject::Moment;
 use crate::link::{Inbound, Link, SendError};
 use crate::outgoing::message;
+use crate::payload::{FileBody, Payload};
 use crate::pool::Pool;
-use crate::response;
+use crate::receive::Wish;
+use crate::upload::Upload;
 use crate::watch::Watch;
 
 /// Redirects of one call at the most (RD-04).
@@ -31,7 +32,8 @@ const HOPS: usize = 3;
 /// What all calls share.
 pub(crate) struct Executor {
     dialler: Dialler,
-    pool: Pool,
+    /// The connections that there are.
+    pub(crate) pool: Pool,
 }
 
 impl Executor {
@@ -71,6 +73,10 @@ pub(crate) struct Send<'a> {
     pub(crate) began: Duration,
     /// Whether redirects are followed; where not, they are answers.
     pub(crate) follow: bool,
+    /// What is sent in the place of the request's body.
+    pub(crate) upload: Option<Upload>,
+    /// What becomes of the answer's body.
+    pub(crate) wish: Wish<'a>,
 }
 
 impl Act<CanonicalRequest> for Send<'_> {
@@ -167,6 +173,14 @@ impl Send<'_> {
         let mut message = message(self.service, request, body, bound, &moment)?;
         let ranged = message.headers().contains_key(RANGE);
         let limits = &self.service.limits;
+        let mut answer_ms = limits.first_byte_ms;
+        // A redirect is followed without a body.
+        if let Some(upload) = self.upload.take() {
+            message.headers_mut().remove(CONTENT_LENGTH);
+            *message.body_mut() = Payload::File(FileBody::new(upload));
+            // The upstream may want all of it first.
+            answer_ms = limits.total_ms;
+        }
         let mut may_retry = true;
         loop {
             let pooled = if may_retry { self.executor.pool.take(self.service).await } else { None };
@@ -177,7 +191,7 @@ impl Send<'_> {
                 let connect = self.executor.connect(self.service, bound.origin(), !may_retry);
                 self.watch.run(connect).await??
             };
-            self.watch.phase(Duration::from_millis(limits.first_byte_ms));
+            self.watch.phase(Duration::from_millis(answer_ms));
             let sent = self.watch.run(link.send(message)).await;
             if !matches!(sent, Ok(Ok(_))) {
                 self.executor.pool.forget(self.service, &link);
@@ -203,63 +217,6 @@ impl Send<'_> {
             Refusal::new(Code::SecretUnavailable, "the system has no random numbers to sign with")
         })?;
         Ok(Moment { now: self.clock.now(), nonce, token: None })
-    }
-
-    async fn finish(
-        &mut self,
-        mut link: Link,
-        response: Response<Inbound>,
-        ranged: bool,
-        dropped_headers: Vec<String>,
-        facts: &mut Facts,
-    ) -> Result<Answer, Refusal> {
-        let (head, body) = response.into_parts();
-        if head.status == StatusCode::SWITCHING_PROTOCOLS {
-            let text = "the upstream switched to another protocol";
-            return Err(Refusal::new(Code::UpstreamError, text));
-        }
-        if head.status == StatusCode::PARTIAL_CONTENT && !ranged {
-            // Pieces of a body can get around redaction (RR-09).
-            let text = "the upstream answered with a part that was not asked for";
-            return Err(Refusal::new(Code::UpstreamError, text));
-        }
-        self.watch.last_phase();
-        let cap = self.service.limits.response_bytes;
-        let body = self.watch.run(response::read(&mut link, &head.headers, body, cap)).await??;
-        self.executor.pool.put(self.service, link).await;
-
-        facts.response_bytes = body.len() as u64;
-        let answer = self.redacted(head.status, &head.headers, body, dropped_headers)?;
-        facts.redactions = answer.redactions;
-        Ok(answer)
-    }
-
-    fn redacted(
-        &self,
-        status: StatusCode,
-        headers: &HeaderMap,
-        body: Vec<u8>,
-        dropped_headers: Vec<String>,
-    ) -> Result<Answer, Refusal> {
-        // Asked for only now, so that it knows what was loaded while the upstream was thinking.
-        let redactor = self.credentials.redactor();
-        let (headers, in_headers) = response::visible(headers, &redactor);
-        let marker = format!("[REDACTED:{}]", self.service.name);
-        let (body, in_fields) = fields::redact(body, &self.service.redact_fields, &marker);
-        // Markers may make a body somewhat longer, and no more than that.
-        let cap = self.service.limits.response_bytes;
-        let Some((body, in_body)) = redactor.clean_within(body, cap.saturating_add(cap / 4)) else {
-            let text = "with its secrets redacted the answer is larger than this service allows";
-            return Err(Refusal::new(Code::ResponseTooLarge, text));
-        };
-        Ok(Answer {
-            status: status.as_u16(),
-            headers,
-            body: body.into(),
-            redactions: in_headers + in_fields + in_body,
-            duration_ms: 0,
-            dropped_headers,
-        })
     }
 }
 

@@ -14,37 +14,92 @@ pub(crate) fn redact(mut body: Vec<u8>, names: &[String], marker: &str) -> (Vec<
     if names.is_empty() {
         return (body, 0);
     }
-    // What was read up to `at` stands in front of `written`.
-    let (mut at, mut written, mut count) = (0, 0, 0);
-    // How deep we are in lists at one of the names.
-    let mut lists = 0_usize;
-    let mut is_value = false;
-    while let Some(&byte) = body.get(at) {
-        let end = if byte == b'"' { string_end(&body, at) } else { at + 1 };
-        let is_name = byte == b'"' && body.get(skip_blank(&body, end)) == Some(&b':');
-        match byte {
-            b'"' if !is_name && (is_value || lists > 0) => {
-                written = put(&mut body, written, end - at, marker);
-                at = end;
-                count += 1;
-                is_value = false;
-                continue;
-            }
-            b'"' => is_value = is_name && is_one_of(&body[at..end], names),
-            b'[' if is_value || lists > 0 => {
-                lists += 1;
-                is_value = false;
-            }
-            b']' => lists = lists.saturating_sub(1),
-            b':' | b' ' | b'\t' | b'\r' | b'\n' => {}
-            _ => is_value = false,
-        }
-        body.copy_within(at..end, written);
-        written += end - at;
-        at = end;
-    }
+    let mut pass = Pass { names, marker, lists: 0, is_value: false, count: 0 };
+    let (_, written) = pass.sweep(&mut body, true);
     body.truncate(written);
-    (body, count)
+    (body, pass.count)
+}
+
+/// The same for a body that comes in pieces.
+pub(crate) struct Stream<'a> {
+    pass: Pass<'a>,
+    held: Vec<u8>,
+}
+
+/// Bytes of a string, and of what may show whether it is a name, that are held at the most.
+const LONGEST: usize = 1 << 20;
+
+impl<'a> Stream<'a> {
+    /// A pass over one body; `None` where there is nothing to look for.
+    pub(crate) fn new(names: &'a [String], marker: &'a str) -> Option<Self> {
+        let pass = Pass { names, marker, lists: 0, is_value: false, count: 0 };
+        (!names.is_empty()).then_some(Self { pass, held: Vec::new() })
+    }
+
+    /// Takes a piece and gives what is decided; `None` where a string is too long to be decided.
+    pub(crate) fn push(&mut self, piece: &[u8]) -> Option<Vec<u8>> {
+        self.held.extend_from_slice(piece);
+        let (read, written) = self.pass.sweep(&mut self.held, false);
+        let rest = self.held.split_off(read);
+        let mut decided = std::mem::replace(&mut self.held, rest);
+        decided.truncate(written);
+        (self.held.len() <= LONGEST).then_some(decided)
+    }
+
+    /// Ends the body: gives the rest of it, and how many strings were redacted in all.
+    pub(crate) fn finish(mut self) -> (Vec<u8>, u64) {
+        let (_, written) = self.pass.sweep(&mut self.held, true);
+        self.held.truncate(written);
+        (self.held, self.pass.count)
+    }
+}
+
+/// What is known between two bytes of a body.
+struct Pass<'a> {
+    names: &'a [String],
+    marker: &'a str,
+    /// How deep we are in lists at one of the names.
+    lists: usize,
+    is_value: bool,
+    count: u64,
+}
+
+impl Pass<'_> {
+    /// Redacts `body` in its place. What was read stands in front of the second of the places that
+    /// are returned, and is what stood in front of the first: where more is to come, a string whose
+    /// end, or whose being a name, is not known yet stands behind it.
+    fn sweep(&mut self, body: &mut [u8], last: bool) -> (usize, usize) {
+        let (mut at, mut written) = (0, 0);
+        while let Some(&byte) = body.get(at) {
+            let end = if byte == b'"' { string_end(body, at) } else { at + 1 };
+            let behind = if byte == b'"' { skip_blank(body, end) } else { end };
+            if !last && byte == b'"' && behind >= body.len() {
+                break;
+            }
+            let is_name = byte == b'"' && body.get(behind) == Some(&b':');
+            match byte {
+                b'"' if !is_name && (self.is_value || self.lists > 0) => {
+                    written = put(body, written, end - at, self.marker);
+                    at = end;
+                    self.count += 1;
+                    self.is_value = false;
+                    continue;
+                }
+                b'"' => self.is_value = is_name && is_one_of(&body[at..end], self.names),
+                b'[' if self.is_value || self.lists > 0 => {
+                    self.lists += 1;
+                    self.is_value = false;
+                }
+                b']' => self.lists = self.lists.saturating_sub(1),
+                b':' | b' ' | b'\t' | b'\r' | b'\n' => {}
+                _ => self.is_value = false,
+            }
+            body.copy_within(at..end, written);
+            written += end - at;
+            at = end;
+        }
+        (at, written)
+    }
 }
 
 /// Writes the marker in the place of a string of `length` bytes, its quotes included, and says where
@@ -124,6 +179,34 @@ mod tests {
         ] {
             assert_eq!(redacted(body), (expected.to_owned(), count), "{body}");
         }
+    }
+
+    #[test]
+    fn it_does_not_matter_how_a_body_is_cut() {
+        let names = ["access_token".to_owned(), "key".to_owned()];
+        for body in [
+            r#"{ "a" : { "key" : "N\"E\\W" }, "\u006bey" :["x", ["new"], {"c" :"new"}] }"#,
+            r#"{"key":"NEW and"#,
+            "data: {\"key\":\"new\"}\n\ndata: {\"key\":   \"new\"  }\n\n",
+            "\"",
+            "",
+        ] {
+            let whole = redact(body.as_bytes().to_vec(), &names, "[X]");
+            for size in 1..=body.len().max(1) {
+                let mut stream = Stream::new(&names, "[X]").unwrap();
+                let mut out = Vec::new();
+                for piece in body.as_bytes().chunks(size) {
+                    out.extend(stream.push(piece).unwrap());
+                }
+                let (rest, count) = stream.finish();
+                out.extend(rest);
+                assert_eq!((out, count), whole, "{body} in pieces of {size}");
+            }
+        }
+        let mut stream = Stream::new(&names, "[X]").unwrap();
+        assert!(stream.push(b"\"").is_some());
+        assert!(stream.push(&vec![b'x'; LONGEST]).is_none(), "a string without an end");
+        assert!(Stream::new(&[], "[X]").is_none());
     }
 
     #[test]

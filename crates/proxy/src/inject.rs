@@ -56,6 +56,11 @@ pub trait Scheme: Send + Sync {
     /// A field that is missing, unknown or unfit. The error names the field and never a value.
     fn slots(&self, auth: &Auth) -> Result<Slots, AuthError>;
 
+    /// Whether [`inject`](Self::inject) looks at the body of a request, which must be in memory then.
+    fn reads_body(&self) -> bool {
+        true
+    }
+
     /// Writes the credential into `outgoing`.
     ///
     /// # Errors

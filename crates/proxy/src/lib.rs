@@ -1,8 +1,8 @@
 //! What is done with a credential: one HTTP call, made for an agent that never sees it.
 //!
 //! Read in this order: [`broker`] (who, what, may it), `executor` (one call, its redirects and its
-//! deadlines), [`inject`] (where the credential goes), `connect` (which address is dialled),
-//! `response` (what comes back, decoded and redacted).
+//! deadlines), [`inject`] (where the credential goes), `connect` (which address is dialled), `link`
+//! (HTTP in both versions), `decode` and `receive` (what comes back, in pieces, redacted).
 //!
 //! The crate knows neither where a credential came from nor who speaks MCP: it meets them through
 //! the ports of the model.
@@ -13,14 +13,21 @@ pub mod inject;
 mod admission;
 mod body;
 mod connect;
+mod decode;
+mod events;
+mod exchange;
 mod executor;
 mod fields;
 mod link;
 mod outgoing;
 mod payload;
 mod pool;
+mod receive;
 mod response;
+mod save;
+mod upload;
 mod watch;
 
 pub use broker::{Broker, Parts};
 pub use connect::SystemDns;
+pub use exchange::{Entry, Exchange, Keeping};

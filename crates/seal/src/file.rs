@@ -84,6 +84,8 @@ pub enum FileError {
 enum How {
     /// To be read.
     Read,
+    /// To be read, whatever its mode.
+    Given,
     /// To be written; it must not exist.
     New,
     /// To be read, and written at its end; made where it is missing.
@@ -140,6 +142,17 @@ impl SecureDir {
             return Err(FileError::io(&path, source));
         }
         self.sync()
+    }
+
+    /// Makes the file `name`, which must not exist, to be written bit by bit.
+    pub fn new_file(&self, name: &str) -> Result<File, FileError> {
+        self.handle.file(&self.named(name)?, name, How::New)
+    }
+
+    /// The file `name`, to be read, whatever its mode: for what others put into the directory, which
+    /// is closed to everybody else by itself. It must be a regular file of ours with one name.
+    pub fn open_given(&self, name: &str) -> Result<File, FileError> {
+        self.handle.file(&self.named(name)?, name, How::Given)
     }
 
     /// Puts `bytes` in the place of the file `name`: whoever reads sees the old ones or the new

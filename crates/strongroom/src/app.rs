@@ -7,7 +7,7 @@ use strongroom_model::ports::{Authenticator, Calls, Clock, Provider, ResolveErro
 use strongroom_model::principal::{Principal, Source};
 use strongroom_model::reference::SecretRef;
 use strongroom_model::secret::Secret;
-use strongroom_proxy::{Broker, Parts, SystemDns};
+use strongroom_proxy::{Broker, Exchange, Parts, SystemDns};
 use strongroom_seal::SecureDir;
 use strongroom_secrets::{Loaded, Resolver};
 use strongroom_store::audit::FileSink;
@@ -44,6 +44,7 @@ pub fn build(host: &Host, home: &Home) -> Result<App, Failure> {
     let audit: Arc<dyn AuditSink> = Arc::new(FileSink::open(audit, Arc::clone(&clock))?);
     let registry = Arc::new(Live::open(home, Arc::clone(&audit))?);
     let resolver = resolver(host, Some(Arc::clone(&vault)));
+    let config = Config::load(home)?;
     let calls = Broker::new(Parts {
         registry,
         credentials: Arc::new(Loaded::new(resolver)),
@@ -51,7 +52,8 @@ pub fn build(host: &Host, home: &Home) -> Result<App, Failure> {
         switch: Arc::new(LockFile::new(&home.state)),
         clock,
         dns: Arc::new(SystemDns),
-        calls_at_once: Config::load(home)?.calls_at_once,
+        calls_at_once: config.calls_at_once,
+        exchange: Some(Exchange::new(home.files_dir(), config.files)),
     });
     let authenticator = Arc::new(Tokens { vault: Arc::clone(&vault), audit });
     Ok(App { calls: Arc::new(calls), authenticator, vault })

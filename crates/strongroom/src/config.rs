@@ -30,6 +30,7 @@ use strongroom_gateway::registry::Problem;
 use strongroom_model::command::Command;
 use strongroom_model::principal::Name;
 use strongroom_model::service::{Allowance, Catalog, Service};
+use strongroom_proxy::Keeping;
 use strongroom_seal::{FileError, SecureDir};
 
 use crate::failure::{Exit, Failure};
@@ -56,6 +57,7 @@ const ROOT_KEYS: &[&str] = &[
     "cache",
     "audit",
     "principals",
+    "files",
     "providers",
     "services",
     "servers",
@@ -77,6 +79,8 @@ pub struct Config {
     pub cache: cache::Cache,
     /// What happens to a start that cannot be recorded.
     pub audit: cache::OnFailure,
+    /// How the exchange folders are kept.
+    pub files: Keeping,
     /// Where secrets come from.
     pub providers: providers::Providers,
     /// The services, by name; none where they were not asked for.
@@ -180,6 +184,7 @@ impl Config {
             providers: providers::read(&root, cache.freshness)?,
             cache,
             audit: cache::audit(&root)?,
+            files: limits::files(&root)?,
             services,
             commands: BTreeMap::new(),
             principals: principals::read(&root)?,

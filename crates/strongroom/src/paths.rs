@@ -157,6 +157,11 @@ impl Home {
         self.file(&self.share, "servers")
     }
 
+    /// What agents save and send: a folder for each principal.
+    pub fn files_dir(&self) -> PathBuf {
+        self.file(&self.share, "files")
+    }
+
     /// The audit: one file a day.
     pub fn audit_dir(&self) -> PathBuf {
         self.file(&self.state, "audit")

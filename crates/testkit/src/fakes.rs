@@ -277,6 +277,7 @@ pub fn service(name: &str, address: SocketAddr, auth: Auth, slots: Slots, rules:
         request_headers: Vec::new(),
         allow_ips: vec!["127.0.0.1/32".parse().expect("a range")],
         ca_pem: None,
+        http2: true,
         limits: Limits::default(),
         redact_fields: Vec::new(),
         test_path: None,

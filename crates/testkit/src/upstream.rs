@@ -410,8 +410,8 @@ where
     });
     if two {
         let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
-        let served = server.serve_connection(TokioIo::new(stream), service);
-        return served.await.map_err(io::Error::other);
+        let serving = server.serve_connection(TokioIo::new(stream), service);
+        return serving.await.map_err(io::Error::other);
     }
     let server = hyper::server::conn::http1::Builder::new();
     server.serve_connection(TokioIo::new(stream), service).await.map_err(io::Error::other)
@@ -458,7 +458,7 @@ where
     stream.shutdown().await
 }
 
-/// Reads frames up to one that ends a head: HEADERS or CONTINUATION with END_HEADERS (RFC 9113 §4.1).
+/// Reads frames up to one that ends a head (RFC 9113 §4.1): of the kinds 1 and 9, with flag 4.
 /// The preface, where it stands, looks like the head of a request.
 async fn read_head_2<S: AsyncRead + Unpin>(stream: &mut S) -> io::Result<()> {
     loop {

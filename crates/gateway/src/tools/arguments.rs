@@ -46,6 +46,22 @@ impl<'a> Arguments<'a> {
         given.map(Cow::into_owned).ok_or_else(|| wrong(format!("`{name}` is required")))
     }
 
+    /// An argument that is true or false; false where it is not given.
+    pub(super) fn flag(&self, name: &str) -> Result<bool, RpcError> {
+        match self.raw(name) {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(_) => Err(wrong(format!("`{name}` is true or false"))),
+        }
+    }
+
+    /// An argument that is a number from 1 on, where it is given.
+    pub(super) fn count(&self, name: &str) -> Result<Option<u32>, RpcError> {
+        let read = |raw: &str| raw.parse().ok().filter(|number| *number > 0);
+        let wrong = || wrong(format!("`{name}` is a whole number from 1 on"));
+        self.raw(name).map(|raw| read(raw).ok_or_else(wrong)).transpose()
+    }
+
     /// The members of an argument that is an object; none where it is not given.
     ///
     /// What is read takes many times the room of its text, hence the cap.

@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use strongroom_model::call::{Answer, Body, Execute, Finished};
+use strongroom_model::call::{Answer, Body, Execute, Finished, Truncated};
 
 use super::arguments::{Arguments, wrong};
 use super::output::{self, Output};
@@ -24,6 +24,9 @@ pub(super) const DEFINITION: &str = r#"{
       "headers": { "type": "object", "description": "accept*, content-type, if-*, idempotency-key and what `list_services` names; others are left out.", "additionalProperties": { "type": "string" } },
       "body": { "description": "A string is sent as it is; any other JSON value as JSON, or as a form where content-type is application/x-www-form-urlencoded." },
       "body_encoding": { "type": "string", "enum": ["base64"], "description": "`body` is base64 of the bytes to send." },
+      "body_file": { "type": "string", "description": "The plain name of a file in your exchange folder that is sent as the body; an error tells you where that folder is." },
+      "save": { "type": "boolean", "description": "Put the body of a good answer into a file: for large or binary ones. You get its path, size and SHA-256, and the file for a day." },
+      "max_events": { "type": "integer", "minimum": 1, "description": "Of an event stream, stop after so many events." },
       "reason": { "type": "string", "description": "Why, in a few words; it stands in the audit log." }
     },
     "required": ["method", "path"],
@@ -37,6 +40,10 @@ pub(super) const DEFINITION: &str = r#"{
       "body": { "description": "JSON where the answer is JSON, else text, else base64." },
       "body_in": { "type": "string", "enum": ["text"], "description": "The body is large and stands in the first text block only." },
       "body_encoding": { "type": "string", "enum": ["base64"] },
+      "file": { "type": "string", "description": "Where the body was saved." },
+      "bytes": { "type": "integer" },
+      "sha256": { "type": "string" },
+      "truncated": { "type": "string", "enum": ["events", "idle", "total"], "description": "The event stream went on, and was left: after enough events, because nothing came for a while, or because the call had no time left." },
       "redactions": { "type": "integer" },
       "duration_ms": { "type": "integer" },
       "audit_id": { "type": "string" },
@@ -62,7 +69,7 @@ const TWICE: usize = 64 << 10;
 /// Levels of a body that is embedded as JSON; ours come on top.
 const DEPTH: usize = 56;
 
-const KNOWN: [&str; 9] = [
+const KNOWN: [&str; 12] = [
     "service",
     "capability",
     "method",
@@ -71,6 +78,9 @@ const KNOWN: [&str; 9] = [
     "headers",
     "body",
     "body_encoding",
+    "body_file",
+    "save",
+    "max_events",
     "reason",
 ];
 
@@ -88,6 +98,9 @@ pub(super) fn read(arguments: Option<&str>) -> Result<Execute, RpcError> {
         query: query(&arguments)?,
         headers: headers(&arguments)?,
         body: body(&arguments)?,
+        body_file: arguments.optional("body_file")?.map(Into::into),
+        save: arguments.flag("save")?,
+        max_events: arguments.count("max_events")?,
         reason: arguments.optional("reason")?.map(Into::into),
     })
 }
@@ -167,11 +180,15 @@ pub(super) fn output(finished: Finished) -> Output {
     let structured = output::object(|result| {
         result.number("status", answer.status.into());
         combined(result, &answer);
-        if large {
+        if let Some(file) = &answer.file {
+            result.string("file", &file.path).number("bytes", file.bytes);
+            result.string("sha256", &file.sha256);
+        } else if large {
             result.string("body_in", "text");
         } else {
             small(result.name("body"), &answer);
         }
+        result.optional("truncated", answer.truncated.map(Truncated::as_str));
         if binary {
             result.string("body_encoding", "base64");
         }
@@ -263,6 +280,28 @@ mod tests {
             r#","body_encoding":"base64""#,
         ] {
             assert_eq!(body(bad).unwrap_err().code, -32602, "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_becomes_of_a_body_is_said_in_words_of_its_own() {
+        let base = r#""service":"s","method":"POST","path":"/""#;
+        let call = |rest: &str| read(&format!("{{{base}{rest}}}"));
+        let plain = call("").unwrap();
+        assert_eq!((plain.save, plain.max_events, plain.body_file), (false, None, None));
+        let said = call(r#","save":true,"max_events":3,"body_file":"a.csv""#).unwrap();
+        assert_eq!((said.save, said.max_events), (true, Some(3)));
+        assert_eq!(said.body_file.as_deref(), Some("a.csv"));
+        for bad in [
+            r#","save":"yes""#,
+            r#","save":1"#,
+            r#","max_events":0"#,
+            r#","max_events":-1"#,
+            r#","max_events":1.5"#,
+            r#","max_events":"3""#,
+            r#","body_file":1"#,
+        ] {
+            assert_eq!(call(bad).unwrap_err().code, -32602, "{bad}");
         }
     }
 

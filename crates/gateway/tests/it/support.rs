@@ -80,7 +80,7 @@ impl Fake {
             body: redactor.clean(body).0.into(),
             redactions: 0,
             duration_ms: 7,
-            dropped_headers: Vec::new(),
+            ..Answer::default()
         }
     }
 }

@@ -43,6 +43,7 @@ pub(super) fn follow(
             .cloned()
             .collect(),
         body: Vec::new(),
+        unseen: None,
         dropped_headers: request.dropped_headers.clone(),
     })
 }

@@ -40,6 +40,10 @@ impl Scheme for Basic {
         Ok(Slots { headers: vec!["authorization".into()], query: Vec::new() })
     }
 
+    fn reads_body(&self) -> bool {
+        false
+    }
+
     fn inject(
         &self,
         auth: &Auth,

@@ -23,6 +23,10 @@ impl Scheme for Bearer {
         Ok(Slots { headers: vec!["authorization".into()], query: Vec::new() })
     }
 
+    fn reads_body(&self) -> bool {
+        false
+    }
+
     fn inject(
         &self,
         _: &Auth,

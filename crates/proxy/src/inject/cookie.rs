@@ -28,6 +28,10 @@ impl Scheme for Cookie {
         Ok(Slots { headers: vec!["cookie".into()], query: Vec::new() })
     }
 
+    fn reads_body(&self) -> bool {
+        false
+    }
+
     fn inject(
         &self,
         auth: &Auth,

@@ -52,6 +52,10 @@ impl Scheme for Headers {
         Ok(Slots { headers, query: Vec::new() })
     }
 
+    fn reads_body(&self) -> bool {
+        false
+    }
+
     fn inject(
         &self,
         auth: &Auth,

@@ -27,6 +27,10 @@ impl Scheme for Query {
         Ok(Slots { headers: Vec::new(), query: auth.secrets.keys().cloned().collect() })
     }
 
+    fn reads_body(&self) -> bool {
+        false
+    }
+
     fn inject(
         &self,
         auth: &Auth,

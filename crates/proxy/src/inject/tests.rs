@@ -53,6 +53,7 @@ fn inject_into(
         request_headers: Vec::new(),
         allow_ips: Vec::new(),
         ca_pem: None,
+        http2: true,
         limits: Limits::default(),
         redact_fields: Vec::new(),
         test_path: None,

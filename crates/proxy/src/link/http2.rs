@@ -62,14 +62,14 @@ impl Link {
             .enable_push(false)
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(WINDOW)
-            .max_header_list_size(HEAD as u32)
+            .max_header_list_size(u32::try_from(HEAD).unwrap_or(u32::MAX))
             .max_send_buffer_size(SEND_BUFFER)
             .handshake(wire)
             .await?;
         let state = State { open: true, used: Instant::now() };
         let shared = Arc::new(Shared { state: Mutex::new(state) });
-        let (hold, held) = mpsc::channel(1);
-        tokio::spawn(drive(connection, Arc::clone(&shared), held));
+        let (hold, gone) = mpsc::channel(1);
+        tokio::spawn(drive(connection, Arc::clone(&shared), gone));
         Ok(Self { sender, shared, _hold: hold })
     }
 
@@ -133,7 +133,7 @@ impl Shared {
 async fn drive(
     connection: Connection<Box<dyn Wire>, Bytes>,
     shared: Arc<Shared>,
-    mut held: mpsc::Receiver<()>,
+    mut gone: mpsc::Receiver<()>,
 ) {
     let mut connection = pin!(connection);
     loop {
@@ -141,7 +141,7 @@ async fn drive(
         let ended = timeout_at(
             idle,
             poll_fn(|cx| {
-                if connection.as_mut().poll(cx).is_ready() || held.poll_recv(cx).is_ready() {
+                if connection.as_mut().poll(cx).is_ready() || gone.poll_recv(cx).is_ready() {
                     return Poll::Ready(());
                 }
                 Poll::Pending
@@ -150,7 +150,7 @@ async fn drive(
         match ended.await {
             Ok(()) => break,
             // One share is the pool's, and nobody came for it.
-            Err(_) if held.sender_strong_count() <= 1 && is_idle(&shared) => break,
+            Err(_) if gone.sender_strong_count() <= 1 && is_idle(&shared) => break,
             Err(_) => shared.with(|state| state.used = Instant::now()),
         }
     }

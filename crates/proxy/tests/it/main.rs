@@ -14,4 +14,5 @@ mod rig;
 mod rr;
 mod rx;
 mod ss;
+mod stream;
 mod tools;

@@ -8,7 +8,7 @@ use strongroom_model::call::{Answer, Execute, Finished};
 use strongroom_model::code::{Code, Refusal};
 use strongroom_model::ports::Calls as _;
 use strongroom_model::service::{Auth, Scheme, Service};
-use strongroom_proxy::{Broker, Parts, inject};
+use strongroom_proxy::{Broker, Exchange, Keeping, Parts, inject};
 use strongroom_testkit::canary::{K1, K2, K3, K4};
 use strongroom_testkit::fakes::{
     FakeClock, FakeDns, FakeSwitch, MemoryAudit, StaticCredentials, StaticRegistry, auth, caller,
@@ -16,6 +16,7 @@ use strongroom_testkit::fakes::{
 };
 use strongroom_testkit::oracle::Oracle;
 use strongroom_testkit::upstream::{Reply, Seen, Upstream};
+use tempfile::TempDir;
 
 /// Everything, wired.
 pub(crate) struct Rig {
@@ -30,6 +31,7 @@ pub(crate) struct Rig {
     pub(crate) credentials: Arc<StaticCredentials>,
     pub(crate) dns: Arc<FakeDns>,
     pub(crate) services: Vec<Service>,
+    pub(crate) home: TempDir,
 }
 
 /// The rules of `acme`.
@@ -67,6 +69,7 @@ impl Rig {
         let audit = Arc::new(MemoryAudit::default());
         let clock = Arc::new(FakeClock::default());
         let switch = Arc::new(FakeSwitch::default());
+        let home = tempfile::tempdir().unwrap();
         let broker = Arc::new(Broker::new(Parts {
             registry: registry.clone(),
             credentials: credentials.clone(),
@@ -75,8 +78,21 @@ impl Rig {
             clock: clock.clone(),
             dns: dns.clone(),
             calls_at_once: Parts::CALLS_AT_ONCE,
+            exchange: Some(Exchange::new(home.path().join("files"), Keeping::default())),
         }));
-        Self { broker, upstream, evil, audit, switch, clock, registry, credentials, dns, services }
+        Self {
+            broker,
+            upstream,
+            evil,
+            audit,
+            switch,
+            clock,
+            registry,
+            credentials,
+            dns,
+            services,
+            home,
+        }
     }
 
     /// One call by the default principal.

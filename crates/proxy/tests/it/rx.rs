@@ -172,15 +172,6 @@ async fn a_caller_who_goes_away_takes_the_call_along() {
     }
 }
 
-// RX-04
-#[tokio::test]
-async fn an_endless_event_stream_ends_at_the_cap() {
-    let start = format!("{OK}Content-Type: text/event-stream\r\n\r\n");
-    let rig = Rig::with(flooding(&start, "data: x\n\n".repeat(1000)).await, |_| {}).await;
-    rig.failed(get("acme", "/public/x"), Code::ResponseTooLarge).await;
-    rig.upstream.wait_until_closed().await;
-}
-
 // RX-05
 #[tokio::test]
 async fn one_principal_cannot_keep_another_waiting() {

@@ -30,7 +30,7 @@ impl Dir {
         }
         let mut options = OpenOptions::new();
         match how {
-            How::Read => options.read(true),
+            How::Read | How::Given => options.read(true),
             How::New => options.write(true).create_new(true),
             How::Append => options.read(true).append(true).create(true),
         };

@@ -44,7 +44,7 @@ impl Dir {
         let common = OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
         let flags = common
             | match how {
-                How::Read => OFlags::RDONLY,
+                How::Read | How::Given => OFlags::RDONLY,
                 How::New => OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL,
                 How::Append => OFlags::RDWR | OFlags::APPEND | OFlags::CREATE,
             };
@@ -55,7 +55,7 @@ impl Dir {
                 Errno::ISDIR | Errno::NXIO => not_regular(path),
                 other => FileError::io(path, other.into()),
             })?;
-        check(path, &Facts::of(path, &file)?)?;
+        check(path, &Facts::of(path, &file)?, how)?;
         Ok(file)
     }
 
@@ -74,7 +74,7 @@ impl Dir {
             names: wide(stat.st_nlink),
             regular: kind == FileType::RegularFile,
         };
-        check(path, &facts)
+        check(path, &facts, How::Read)
     }
 
     pub(super) fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -145,12 +145,14 @@ fn wide<T>(number: impl Into<T>) -> T {
     number.into()
 }
 
-fn check(path: &Path, facts: &Facts) -> Result<(), FileError> {
+fn check(path: &Path, facts: &Facts, how: How) -> Result<(), FileError> {
     if !facts.regular {
         return Err(not_regular(path));
     }
     check_owner(path, facts, false)?;
-    check_mode(path, facts, "600")?;
+    if how != How::Given {
+        check_mode(path, facts, "600")?;
+    }
     // No name: a file that was replaced since it was opened, with its old content, whole.
     if facts.names > 1 {
         let problem = "it has a second name (a hard link)";

@@ -1,13 +1,18 @@
 //! `limits = { response_bytes = "10MiB", total = "120s", calls_per_minute = 600 }`.
 
+use std::time::Duration;
+
 use strongroom_model::service::Limits;
-use strongroom_proxy::Parts;
+use strongroom_proxy::{Keeping, Parts};
 
-use super::ConfigError;
 use super::reader::{Section, Value};
+use super::{ConfigError, cache};
 
-/// No body is larger: it is held in memory.
+/// No body that is held in memory is larger.
 const MOST_BYTES: u64 = 1 << 30;
+/// No body that goes into a file, or comes from one, is larger.
+const MOST_FILE_BYTES: u64 = 1 << 40;
+const MOST_EVENTS: u64 = 1_000_000;
 /// No call is longer.
 const MOST_MS: u64 = 60 * 60 * 1000;
 const MOST_CALLS: u64 = 10_000_000;
@@ -16,12 +21,20 @@ const MOST_A_DAY: u64 = 1 << 50;
 
 const MOST_AT_ONCE: u64 = 10_000;
 
+/// The keys of `[files]`.
+const FILES_KEYS: &[&str] = &["keep", "bytes"];
+const LONGEST_KEPT: Duration = Duration::from_hours(365 * 24);
+
 /// The keys of a `limits` table.
 pub(super) const KEYS: &[&str] = &[
     "request_bytes",
     "response_bytes",
+    "upload_bytes",
+    "file_bytes",
+    "events",
     "connect",
     "first_byte",
+    "idle",
     "total",
     "calls_per_minute",
     "calls_at_once",
@@ -71,9 +84,22 @@ pub(super) fn read(section: &Section<'_>) -> Result<Limits, ConfigError> {
             *bytes = usize::try_from(size(key, value)?).unwrap_or(usize::MAX);
         }
     }
+    if let Some(value) = section.value("upload_bytes") {
+        limits.upload_bytes = Some(file_size("upload_bytes", value)?);
+    }
+    if let Some(value) = section.value("file_bytes") {
+        limits.file_bytes = file_size("file_bytes", value)?;
+    }
+    if let Some(value) = section.value("events") {
+        let events = value.number_or_text()?.ok().filter(|n| (1..=MOST_EVENTS).contains(n));
+        limits.events = events
+            .and_then(|events| u32::try_from(events).ok())
+            .ok_or_else(|| value.problem("`events` is not a number from 1 to 1000000"))?;
+    }
     for (key, ms) in [
         ("connect", &mut limits.connect_ms),
         ("first_byte", &mut limits.first_byte_ms),
+        ("idle", &mut limits.idle_ms),
         ("total", &mut limits.total_ms),
     ] {
         if let Some(value) = section.value(key) {
@@ -88,14 +114,33 @@ pub(super) fn read(section: &Section<'_>) -> Result<Limits, ConfigError> {
     Ok(limits)
 }
 
+/// Reads `[files]`: how the exchange folders are kept.
+pub(super) fn files(root: &Section<'_>) -> Result<Keeping, ConfigError> {
+    let mut keeping = Keeping::default();
+    let Some(section) = root.table("files")? else { return Ok(keeping) };
+    section.only(FILES_KEYS)?;
+    if let Some(keep) = cache::duration(&section, "keep", LONGEST_KEPT)? {
+        keeping.keep = keep;
+    }
+    if let Some(value) = section.value("bytes") {
+        keeping.bytes = file_size("bytes", value)?;
+    }
+    Ok(keeping)
+}
+
 fn size(key: &str, value: Value<'_>) -> Result<u64, ConfigError> {
     sized(key, value, MOST_BYTES, "1 GiB")
+}
+
+fn file_size(key: &str, value: Value<'_>) -> Result<u64, ConfigError> {
+    sized(key, value, MOST_FILE_BYTES, "1 TiB")
 }
 
 fn sized(key: &str, value: Value<'_>, most: u64, in_words: &str) -> Result<u64, ConfigError> {
     let units = [
         ("TiB", 1 << 40),
         ("GiB", 1 << 30),
+        ("GB", 1_000_000_000),
         ("KiB", 1 << 10),
         ("MiB", 1 << 20),
         ("kB", 1000),

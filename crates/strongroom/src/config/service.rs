@@ -33,6 +33,7 @@ pub(super) const KEYS: &[&str] = &[
     "allow_ips",
     "insecure_transport",
     "ca_file",
+    "http",
     "encoded_slash",
     "path_params",
     "case_insensitive",
@@ -93,6 +94,7 @@ pub(super) fn read(
         redact_fields: redact_fields(section)?,
         allow_ips,
         ca_pem: ca_pem(section, read_file)?,
+        http2: http2(section)?,
         limits: section.table("limits")?.map_or(Ok(Limits::default()), |s| limits::read(&s))?,
         test_path: test_path(section)?,
         principals: principals(section)?,
@@ -245,6 +247,17 @@ fn ca_pem(section: &Section<'_>, read: ReadFile<'_>) -> Result<Option<Vec<u8>>, 
             .hint("it holds PEM, with `-----BEGIN CERTIFICATE-----`"));
     }
     Ok(Some(pem))
+}
+
+fn http2(section: &Section<'_>) -> Result<bool, ConfigError> {
+    match section.text("http")? {
+        None => Ok(true),
+        Some(text) => match text.text() {
+            "auto" => Ok(true),
+            "1.1" => Ok(false),
+            _ => Err(text.problem("`http` is not one of `auto`, `1.1`")),
+        },
+    }
 }
 
 fn test_path(section: &Section<'_>) -> Result<Option<String>, ConfigError> {
