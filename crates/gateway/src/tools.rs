@@ -1,6 +1,7 @@
 //! The built-in tools, one file each: its definition, its arguments, its answer.
 
 mod arguments;
+mod exec;
 mod execute;
 mod explain_access;
 mod list_services;
@@ -10,7 +11,7 @@ mod whoami;
 
 use std::sync::LazyLock;
 
-use strongroom_model::call::Execute;
+use strongroom_model::call::{Exec, Execute};
 use strongroom_model::ports::{BoxFuture, Calls};
 use strongroom_model::principal::Caller;
 
@@ -21,14 +22,16 @@ pub(crate) use output::Output;
 pub(crate) enum Started {
     /// It has answered.
     Done(Output),
-    /// It waits for an upstream.
+    /// It waits for an upstream or a program.
     Waiting(Invocation),
 }
 
-/// A tool that waits for an upstream, with its arguments.
+/// A tool that waits for an upstream or a program, with its arguments.
 pub(crate) enum Invocation {
     /// `execute`.
     Execute(Box<Execute>),
+    /// `exec`.
+    Exec(Exec),
     /// `test_service`.
     TestService(String),
 }
@@ -43,6 +46,7 @@ impl Invocation {
     ) -> Output {
         match self {
             Self::Execute(call) => execute::output(calls.execute(caller, *call, cancel).await),
+            Self::Exec(call) => exec::output(calls.exec(caller, call, cancel).await),
             Self::TestService(service) => {
                 test_service::output(calls.test_service(caller, &service, cancel).await)
             }
@@ -64,6 +68,7 @@ pub(crate) fn start(
     Ok(match name {
         "list_services" => Started::Done(list_services::call(arguments, calls, caller)?),
         "execute" => Started::Waiting(Invocation::Execute(Box::new(execute::read(arguments)?))),
+        "exec" => Started::Waiting(Invocation::Exec(exec::read(arguments)?)),
         "explain_access" => Started::Done(explain_access::call(arguments, calls, caller)?),
         "test_service" => Started::Waiting(Invocation::TestService(test_service::read(arguments)?)),
         "whoami" => Started::Done(whoami::call(arguments, calls, caller)?),
@@ -81,9 +86,10 @@ pub(crate) fn definitions() -> &'static str {
     &DEFINITIONS
 }
 
-const ALL: [&str; 5] = [
+const ALL: [&str; 6] = [
     list_services::DEFINITION,
     execute::DEFINITION,
+    exec::DEFINITION,
     explain_access::DEFINITION,
     test_service::DEFINITION,
     whoami::DEFINITION,

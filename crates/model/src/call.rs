@@ -62,6 +62,45 @@ impl Body {
     }
 }
 
+/// What the `exec` tool was asked to do.
+#[derive(Clone, Debug, Default)]
+pub struct Exec {
+    /// The service's name.
+    pub service: String,
+    /// The program's name and its arguments.
+    pub command: Vec<String>,
+    /// Standard input.
+    pub stdin: Vec<u8>,
+    /// Why, in the agent's words.
+    pub reason: Option<String>,
+}
+
+/// How a run ended. Every ending has an audit id, but for one that could not be recorded.
+#[derive(Debug)]
+pub struct Executed {
+    /// What it came to, or why it did not run to its end.
+    pub result: Result<Ran, Refusal>,
+    /// The audit record.
+    pub audit_id: Option<String>,
+}
+
+/// What a program printed, redacted, and how it ended.
+#[derive(Debug)]
+pub struct Ran {
+    /// What it ended with; 128 and the signal where it was one.
+    pub exit_code: i32,
+    /// The signal that ended it.
+    pub signal: Option<i32>,
+    /// What it printed.
+    pub stdout: Clean<Bytes>,
+    /// What it printed to descriptor 2.
+    pub stderr: Clean<Bytes>,
+    /// How many markers stand in both.
+    pub redactions: u64,
+    /// Milliseconds.
+    pub duration_ms: u64,
+}
+
 /// How a call ended. Every ending has an audit id, but for one that could not be recorded.
 #[derive(Debug)]
 pub struct Finished {
@@ -130,10 +169,12 @@ impl Truncated {
 pub struct ServiceView {
     /// The name.
     pub name: String,
-    /// `http`.
+    /// `http` or `command`.
     pub kind: &'static str,
-    /// Origin and base path.
+    /// Origin and base path; empty for a program.
     pub base_url: String,
+    /// What a command line begins with, for a program.
+    pub program: Option<String>,
     /// The auth scheme's name.
     pub auth: String,
     /// Rules in plain words, as configured.

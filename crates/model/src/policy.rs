@@ -65,6 +65,10 @@ pub struct Awaiting<T> {
 }
 
 impl<T> Awaiting<T> {
+    pub(crate) fn new(request: T, rule: String, terms: Terms) -> Self {
+        Self { request, rule, terms }
+    }
+
     /// What is to be approved.
     pub fn request(&self) -> &T {
         &self.request

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::audit::Draft;
-use crate::call::{Execute, Explained, Finished, ServiceView, Tested, WhoAmI};
+use crate::call::{Exec, Execute, Executed, Explained, Finished, ServiceView, Tested, WhoAmI};
 use crate::code::Refusal;
 use crate::injection::Credential;
 use crate::principal::{Caller, Name, Principal};
@@ -272,6 +272,14 @@ pub trait Calls: Send + Sync {
         cancel: BoxFuture<'a, ()>,
     ) -> BoxFuture<'a, Finished>;
 
+    /// Runs one program.
+    fn exec<'a>(
+        &'a self,
+        caller: &'a Caller,
+        call: Exec,
+        cancel: BoxFuture<'a, ()>,
+    ) -> BoxFuture<'a, Executed>;
+
     /// The services that `caller` may use.
     fn list_services(&self, caller: &Caller) -> Vec<ServiceView>;
 
@@ -283,6 +291,15 @@ pub trait Calls: Send + Sync {
         service: &str,
         method: &str,
         path: &str,
+    ) -> Result<Explained, Refusal>;
+
+    /// What the policy says to a command line, without running it. A service that is not visible to
+    /// the caller is `not_found`.
+    fn explain_command(
+        &self,
+        caller: &Caller,
+        service: &str,
+        command: Vec<String>,
     ) -> Result<Explained, Refusal>;
 
     /// Whether the service answers and takes the credential.

@@ -1,6 +1,7 @@
 //! A child and its process group.
 
 use std::io;
+use std::path::PathBuf;
 use std::process::{self, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -22,14 +23,14 @@ const PAUSE: Duration = Duration::from_millis(10);
 
 pub(crate) fn start(start: &Start) -> io::Result<Child> {
     let mut command = command(start);
-    detach(&mut command, start.session);
+    detach(&mut command, start);
     Ok(Child { inner: command.spawn()?, status: None })
 }
 
 /// What the standard library starts.
 #[expect(clippy::disallowed_methods, reason = "this is the place that starts processes")]
 pub(crate) fn command(start: &Start) -> Command {
-    let mut command = Command::new(&start.program);
+    let mut command = Command::new(file(start));
     #[cfg(unix)]
     if let Some(name) = &start.name {
         std::os::unix::process::CommandExt::arg0(&mut command, name);
@@ -47,13 +48,36 @@ pub(crate) fn command(start: &Start) -> Command {
     command
 }
 
-/// A group of its own; with it, if asked for, a session without a terminal.
+/// What is started: the program's file as it was opened, where it was, else its path.
+pub(crate) fn file(start: &Start) -> PathBuf {
+    match &start.image {
+        #[cfg(target_os = "linux")]
+        Some(image) => opened(image),
+        _ => start.program.clone(),
+    }
+}
+
+/// A path that leads to what is open, whatever stands now where it was found.
 #[cfg(unix)]
-#[expect(unsafe_code, reason = "what runs between fork and exec is one system call")]
-fn detach(command: &mut Command, session: bool) {
+pub(crate) fn opened(file: &impl std::os::fd::AsRawFd) -> PathBuf {
+    format!("/proc/self/fd/{}", file.as_raw_fd()).into()
+}
+
+/// A group of its own; with it, if asked for, a session without a terminal, and descriptors of ours.
+#[cfg(unix)]
+#[expect(unsafe_code, reason = "what runs between fork and exec is system calls")]
+fn detach(command: &mut Command, start: &Start) {
     use std::os::unix::process::CommandExt as _;
 
-    if !session {
+    use rustix::io::{FdFlags, fcntl_setfd};
+
+    if !start.inherit.is_empty() {
+        let inherit = start.inherit.clone();
+        let keep = move || inherit.iter().try_for_each(|fd| Ok(fcntl_setfd(fd, FdFlags::empty())?));
+        // SAFETY: `fcntl` is async-signal-safe; nothing is allocated and no lock is taken.
+        unsafe { command.pre_exec(keep) };
+    }
+    if !start.session {
         command.process_group(0);
         return;
     }
@@ -64,11 +88,11 @@ fn detach(command: &mut Command, session: bool) {
 }
 
 #[cfg(windows)]
-fn detach(command: &mut Command, session: bool) {
+fn detach(command: &mut Command, start: &Start) {
     use std::os::windows::process::CommandExt as _;
 
     const CREATE_NO_WINDOW: u32 = 0x0800_0000;
-    if session {
+    if start.session {
         command.creation_flags(CREATE_NO_WINDOW);
     }
 }
@@ -132,6 +156,16 @@ impl Child {
         }
         if !grace.is_zero() {
             self.signal(Signal::Terminate)?;
+        }
+        self.end_after(grace)
+    }
+
+    /// Gives the child `grace` to end by itself, and ends what is left of its group.
+    pub(crate) fn end_after(&mut self, grace: Duration) -> io::Result<ExitStatus> {
+        if let Some(status) = self.status {
+            return Ok(status);
+        }
+        if !grace.is_zero() {
             self.wait_until_ended(grace)?;
         }
         self.signal(Signal::Kill)?;
@@ -147,8 +181,16 @@ enum Signal {
 
 #[cfg(unix)]
 impl Child {
+    /// Waits until it has ended, without taking its status: its id stays taken.
+    pub(crate) fn wait_until_gone(&self) -> io::Result<()> {
+        use rustix::process::{WaitId, WaitIdOptions, waitid};
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        rustix::io::retry_on_intr(|| waitid(WaitId::Pid(self.pid()), options))?;
+        Ok(())
+    }
+
     /// Whether it has ended, without taking its status: its id stays taken.
-    fn has_ended(&mut self) -> io::Result<bool> {
+    pub(crate) fn has_ended(&mut self) -> io::Result<bool> {
         use rustix::process::{WaitId, WaitIdOptions, waitid};
         if self.status.is_some() {
             return Ok(true);
@@ -172,14 +214,14 @@ impl Child {
         }
     }
 
-    fn pid(&self) -> rustix::process::Pid {
+    pub(crate) fn pid(&self) -> rustix::process::Pid {
         rustix::process::Pid::from_child(&self.inner)
     }
 }
 
 #[cfg(not(unix))]
 impl Child {
-    fn has_ended(&mut self) -> io::Result<bool> {
+    pub(crate) fn has_ended(&mut self) -> io::Result<bool> {
         Ok(self.inner.try_wait()?.is_some())
     }
 

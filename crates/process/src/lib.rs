@@ -9,24 +9,31 @@
 //! that, [`Start::supervise`] waits for it and ends with it. [`Start::detached`] starts work of our
 //! own that goes on when we are gone.
 //!
-//! The guard that outlives us (so that grandchildren that left the group end too) and the pinned
-//! start of a file that was checked come with the gateway.
+//! What a program may use is bounded by [`capture`]. A [`Guard`] outlives us, so that
+//! what left the group ends too. A file that was opened and checked is started as
+//! [`image`](Start::image), whatever its path leads to by then.
 //!
 //! On Windows there are no process groups: [`Child::end`] ends the child itself.
 
+mod capture;
 mod child;
 mod detached;
+mod guard;
 mod replace;
 mod run;
 mod shield;
 
 use std::ffi::OsString;
 use std::fmt;
+use std::fs::File;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
+pub use capture::{Bounds, Captured, Ending, Stop, capture};
 pub use child::Child;
 pub use detached::{DETACHED, intermediate};
+pub use guard::{GUARD, Guard, guard};
 pub use run::{Output, RunError, run};
 pub use shield::shield;
 
@@ -52,6 +59,12 @@ pub struct Start {
     /// Whether it starts a session of its own, without a terminal: there is then no `/dev/tty` at
     /// which it could ask. Where there are no sessions (Windows) it has no console.
     pub session: bool,
+    /// The program's file, opened and checked: it is started from there. Only Linux can do that, and
+    /// only with what is no script; elsewhere the path is what counts.
+    pub image: Option<Arc<File>>,
+    /// Descriptors of ours that it has too, under the same numbers.
+    #[cfg(unix)]
+    pub inherit: Vec<Arc<std::os::fd::OwnedFd>>,
 }
 
 /// What a descriptor of a child leads to.

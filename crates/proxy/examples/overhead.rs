@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use strongroom_model::call::Execute;
 use strongroom_model::ports::Calls as _;
-use strongroom_proxy::{Broker, Parts, inject};
+use strongroom_proxy::{Broker, Ground, Parts, inject};
 use strongroom_testkit::canary::K1;
 use strongroom_testkit::fakes::{
     FakeClock, FakeDns, FakeSwitch, MemoryAudit, StaticCredentials, StaticRegistry, auth, caller,
@@ -106,6 +106,7 @@ fn broker(address: SocketAddr) -> (Broker, Arc<MemoryAudit>) {
         dns: Arc::new(FakeDns::default()),
         calls_at_once: Parts::CALLS_AT_ONCE,
         exchange: None,
+        ground: Ground::bare("/nonexistent".into()),
     });
     (broker, audit)
 }

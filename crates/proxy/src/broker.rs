@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use strongroom_model::audit::{Asked, AuditSink, Journal};
-use strongroom_model::call::{Answer, Execute, Explained, Finished, ServiceView, Tested, WhoAmI};
+use strongroom_model::call::{
+    Answer, Exec, Execute, Executed, Explained, Finished, ServiceView, Tested, WhoAmI,
+};
 use strongroom_model::canonical::{CanonicalRequest, Method, RawRequest, canonicalize};
 use strongroom_model::code::{Code, Refusal};
 use strongroom_model::pipeline::{Ended, Permit, Pipeline};
@@ -15,6 +17,7 @@ use tracing::{Instrument as _, field, info_span};
 
 use crate::admission::{Admission, Place, Wanted};
 use crate::exchange::Exchange;
+use crate::exec::{self, Ground, Programs};
 use crate::executor::{Executor, Send};
 use crate::receive::Wish;
 use crate::watch::Watch;
@@ -38,6 +41,8 @@ pub struct Parts {
     pub calls_at_once: usize,
     /// Where answers are saved and bodies come from; without it neither can be asked for.
     pub exchange: Option<Exchange>,
+    /// What programs are run on.
+    pub ground: Ground,
 }
 
 impl Parts {
@@ -47,14 +52,15 @@ impl Parts {
 
 /// Makes calls for agents.
 pub struct Broker {
-    registry: Arc<dyn Registry>,
-    credentials: Arc<dyn Credentials>,
-    audit: Arc<dyn AuditSink>,
-    switch: Arc<dyn KillSwitch>,
-    clock: Arc<dyn Clock>,
+    pub(crate) registry: Arc<dyn Registry>,
+    pub(crate) credentials: Arc<dyn Credentials>,
+    pub(crate) audit: Arc<dyn AuditSink>,
+    pub(crate) switch: Arc<dyn KillSwitch>,
+    pub(crate) clock: Arc<dyn Clock>,
     executor: Executor,
-    admission: Admission,
+    pub(crate) admission: Admission,
     exchange: Option<Exchange>,
+    pub(crate) programs: Programs,
 }
 
 impl Broker {
@@ -69,6 +75,7 @@ impl Broker {
             executor: Executor::new(parts.dns),
             admission: Admission::new(parts.calls_at_once),
             exchange: parts.exchange,
+            programs: Programs::new(parts.ground),
         }
     }
 
@@ -216,9 +223,27 @@ impl Calls for Broker {
         })
     }
 
+    /// # Cancel safety
+    ///
+    /// As [`execute`](Self::execute); dropped, the program is ended all the same.
+    fn exec<'a>(
+        &'a self,
+        caller: &'a Caller,
+        call: Exec,
+        cancel: BoxFuture<'a, ()>,
+    ) -> BoxFuture<'a, Executed> {
+        Box::pin(async move {
+            let ended = self.run(caller, call, cancel).await;
+            Executed { result: ended.result, audit_id: ended.audit_id }
+        })
+    }
+
     fn list_services(&self, caller: &Caller) -> Vec<ServiceView> {
         let catalog = self.registry.current();
-        visible(&catalog, caller).map(view).collect()
+        let mut views: Vec<_> = visible(&catalog, caller).map(view).collect();
+        views.extend(exec::visible(&catalog, caller).map(exec::view));
+        views.sort_by(|a, b| a.name.cmp(&b.name));
+        views
     }
 
     fn explain(
@@ -239,6 +264,15 @@ impl Calls for Broker {
         let explanation = service.policy.explain(&request);
         let request = format!("{} {}", request.method().as_str(), request.path());
         Ok(Explained { request, explanation })
+    }
+
+    fn explain_command(
+        &self,
+        caller: &Caller,
+        service: &str,
+        command: Vec<String>,
+    ) -> Result<Explained, Refusal> {
+        exec::explain(&self.registry.current(), caller, service, command)
     }
 
     /// The request is a GET of the service's test path, and the policy judges it as any other.
@@ -290,7 +324,7 @@ impl Calls for Broker {
                 Source::Stdio => "stdio",
                 Source::Token => "token",
             },
-            services: visible(&catalog, caller).map(|service| service.name.to_string()).collect(),
+            services: names(&catalog, caller),
         }
     }
 }
@@ -298,12 +332,24 @@ impl Calls for Broker {
 /// The service of this name, if `caller` may know of it. That there is none and that it is not his
 /// are told apart nowhere (MC-21).
 fn find<'a>(catalog: &'a Catalog, caller: &Caller, name: &str) -> Result<&'a Service, Refusal> {
-    name.parse::<Name>()
-        .ok()
-        .and_then(|name| catalog.services.get(&name))
+    let parsed = name.parse::<Name>().ok();
+    let found = parsed
+        .as_ref()
+        .and_then(|name| catalog.services.get(name))
         .filter(|service| serves(catalog, caller, service))
-        .map(|service| &**service)
-        .ok_or_else(|| Refusal::new(Code::NotFound, "there is no such service"))
+        .map(|service| &**service);
+    found.ok_or_else(|| match exec::find(catalog, caller, name) {
+        Ok(_) => Refusal::new(Code::InvalidRequest, "this service is a program: use `exec`"),
+        Err(refusal) => refusal,
+    })
+}
+
+fn names(catalog: &Catalog, caller: &Caller) -> Vec<String> {
+    let services = visible(catalog, caller).map(|service| service.name.to_string());
+    let programs = exec::visible(catalog, caller).map(|command| command.name.to_string());
+    let mut names: Vec<_> = services.chain(programs).collect();
+    names.sort_unstable();
+    names
 }
 
 fn serves(catalog: &Catalog, caller: &Caller, service: &Service) -> bool {
@@ -321,6 +367,7 @@ fn view(service: &Service) -> ServiceView {
         name: service.name.to_string(),
         kind: "http",
         base_url: format!("{}{}", service.origin, service.base_path),
+        program: None,
         auth: service.auth.scheme.clone(),
         rules: rules.map(|rule| (rule.verdict(), rule.text().to_owned())).collect(),
         calls_per_minute: service.limits.calls_per_minute,

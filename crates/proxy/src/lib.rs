@@ -4,10 +4,13 @@
 //! deadlines), [`inject`] (where the credential goes), `connect` (which address is dialled), `link`
 //! (HTTP in both versions), `decode` and `receive` (what comes back, in pieces, redacted).
 //!
+//! [`exec`] runs programs with secrets: the same pipeline with another act.
+//!
 //! The crate knows neither where a credential came from nor who speaks MCP: it meets them through
 //! the ports of the model.
 
 pub mod broker;
+pub mod exec;
 pub mod inject;
 
 mod admission;
@@ -31,3 +34,4 @@ mod watch;
 pub use broker::{Broker, Parts};
 pub use connect::SystemDns;
 pub use exchange::{Entry, Exchange, Keeping};
+pub use exec::Ground;

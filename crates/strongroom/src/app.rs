@@ -7,7 +7,7 @@ use strongroom_model::ports::{Authenticator, Calls, Clock, Provider, ResolveErro
 use strongroom_model::principal::{Principal, Source};
 use strongroom_model::reference::SecretRef;
 use strongroom_model::secret::Secret;
-use strongroom_proxy::{Broker, Exchange, Parts, SystemDns};
+use strongroom_proxy::{Broker, Exchange, Ground, Parts, SystemDns};
 use strongroom_seal::SecureDir;
 use strongroom_secrets::{Loaded, Resolver};
 use strongroom_store::audit::FileSink;
@@ -54,6 +54,11 @@ pub fn build(host: &Host, home: &Home) -> Result<App, Failure> {
         dns: Arc::new(SystemDns),
         calls_at_once: config.calls_at_once,
         exchange: Some(Exchange::new(home.files_dir(), config.files)),
+        ground: Ground {
+            env: host.environment.to_vec(),
+            helper: Some(host.program.clone()),
+            scratch: home.exec_dir(),
+        },
     });
     let authenticator = Arc::new(Tokens { vault: Arc::clone(&vault), audit });
     Ok(App { calls: Arc::new(calls), authenticator, vault })

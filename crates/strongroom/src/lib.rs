@@ -8,6 +8,7 @@ pub mod admin;
 pub mod alarm;
 pub mod app;
 pub mod args;
+pub mod askpass;
 pub mod autostart;
 pub mod backup;
 pub mod clients;
@@ -55,6 +56,12 @@ pub fn run(host: &Host) -> ExitCode {
         ..Start::new(&host.program)
     };
     if let Some(code) = strongroom_process::intermediate(&host.arguments, again) {
+        return code;
+    }
+    if let Some(code) = strongroom_process::guard(&host.arguments, host.environment.to_vec()) {
+        return code;
+    }
+    if let Some(code) = askpass::run(host) {
         return code;
     }
     // What starts servers starts often: the whole grammar takes longer to build than a start.

@@ -162,6 +162,11 @@ impl Home {
         self.file(&self.share, "files")
     }
 
+    /// Where programs that agents run have their folders, each for as long as it runs.
+    pub fn exec_dir(&self) -> PathBuf {
+        self.file(&self.cache, "exec")
+    }
+
     /// The audit: one file a day.
     pub fn audit_dir(&self) -> PathBuf {
         self.file(&self.state, "audit")

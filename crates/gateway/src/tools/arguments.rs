@@ -62,6 +62,17 @@ impl<'a> Arguments<'a> {
         self.raw(name).map(|raw| read(raw).ok_or_else(wrong)).transpose()
     }
 
+    /// An argument that is a list of strings, where it is given.
+    pub(super) fn texts(&self, name: &str) -> Result<Option<Vec<String>>, RpcError> {
+        let Some(raw) = self.raw(name) else { return Ok(None) };
+        if raw.len() > OBJECT {
+            return Err(wrong(format!("`{name}` is too large")));
+        }
+        serde_json::from_str(raw)
+            .map(Some)
+            .map_err(|_| wrong(format!("`{name}` is a list of strings")))
+    }
+
     /// The members of an argument that is an object; none where it is not given.
     ///
     /// What is read takes many times the room of its text, hence the cap.

@@ -5,7 +5,7 @@ use strongroom_model::policy::Verdict;
 use strongroom_model::ports::Calls;
 use strongroom_model::principal::Caller;
 
-use super::arguments::Arguments;
+use super::arguments::{Arguments, wrong};
 use super::output::Output;
 use crate::wire::RpcError;
 use crate::wire::write::{self, Object};
@@ -13,15 +13,16 @@ use crate::wire::write::{self, Object};
 pub(super) const DEFINITION: &str = r#"{
   "name": "explain_access",
   "title": "Explain access",
-  "description": "Says whether a request would be allowed, and which rules lead to that, without making it. Use it before a call that you are unsure of, or after `policy_denied`. Example: {\"service\": \"github\", \"method\": \"GET\", \"path\": \"/user/repos\"}",
+  "description": "Says whether a request would be allowed, and which rules lead to that, without making it. Use it before a call that you are unsure of, or after `policy_denied`. Give `method` and `path` for an API, `command` for a program. Examples: {\"service\": \"github\", \"method\": \"GET\", \"path\": \"/user/repos\"} and {\"service\": \"git\", \"command\": [\"git\", \"push\", \"origin\"]}",
   "inputSchema": {
     "type": "object",
     "properties": {
       "service": { "type": "string", "description": "A name from `list_services`." },
       "method": { "type": "string", "enum": ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] },
-      "path": { "type": "string", "description": "Begins with `/`, relative to the service's base URL; a query may follow." }
+      "path": { "type": "string", "description": "Begins with `/`, relative to the service's base URL; a query may follow." },
+      "command": { "type": "array", "items": { "type": "string" }, "description": "The program and its arguments." }
     },
-    "required": ["service", "method", "path"],
+    "required": ["service"],
     "additionalProperties": false
   },
   "outputSchema": {
@@ -45,11 +46,19 @@ pub(super) fn call(
     calls: &dyn Calls,
     caller: &Caller,
 ) -> Result<Output, RpcError> {
-    let arguments = Arguments::read(arguments, &["service", "method", "path"])?;
+    let arguments = Arguments::read(arguments, &["service", "method", "path", "command"])?;
     let service = arguments.required("service")?;
-    let method = arguments.required("method")?;
-    let path = arguments.required("path")?;
-    Ok(match calls.explain(caller, &service, &method, &path) {
+    let explained = match arguments.texts("command")? {
+        Some(_) if arguments.raw("method").is_some() || arguments.raw("path").is_some() => {
+            return Err(wrong("give `method` and `path`, or `command`"));
+        }
+        Some(command) => calls.explain_command(caller, &service, command),
+        None => {
+            let (method, path) = (arguments.required("method")?, arguments.required("path")?);
+            calls.explain(caller, &service, &method, &path)
+        }
+    };
+    Ok(match explained {
         Ok(explained) => output(&explained),
         Err(refusal) => Output::refused(&refusal, None),
     })

@@ -13,7 +13,7 @@ use crate::wire::write::{self, Object};
 pub(super) const DEFINITION: &str = r#"{
   "name": "list_services",
   "title": "List services",
-  "description": "Lists the HTTP APIs that you may call with `execute`: each service's name, base URL, the rules for methods and paths (what is allowed, what a person is asked about first, what is denied; `*` is one path segment, `**` the rest; what no rule allows is denied) and its limits. Call it first, and again when a service is not found. Example: {}",
+  "description": "Lists the HTTP APIs (kind `http`) that you may call with `execute` and the programs (kind `command`) that you may run with `exec`: each service's name, base URL or program, the rules for methods and paths or for command lines (what is allowed, what a person is asked about first, what is denied; `*` is one path segment or argument, `**` the rest; what no rule allows is denied) and its limits. Call it first, and again when a service is not found. Example: {}",
   "inputSchema": { "type": "object", "properties": {}, "additionalProperties": false },
   "outputSchema": {
     "type": "object",
@@ -23,9 +23,10 @@ pub(super) const DEFINITION: &str = r#"{
         "items": {
           "type": "object",
           "properties": {
-            "name": { "type": "string", "description": "Pass it to `execute` as `service`." },
-            "kind": { "type": "string" },
+            "name": { "type": "string", "description": "Pass it to `execute` or `exec` as `service`." },
+            "kind": { "type": "string", "enum": ["http", "command"] },
             "base_url": { "type": "string", "description": "Paths are relative to it." },
+            "program": { "type": "string", "description": "The first word of `command`." },
             "auth": { "type": "string", "description": "How Strongroom authenticates; you send nothing." },
             "allow": { "type": "array", "items": { "type": "string" } },
             "ask": { "type": "array", "items": { "type": "string" } },
@@ -59,11 +60,17 @@ fn service(out: &mut Vec<u8>, view: &ServiceView) {
     };
     let mut service = Object::open(out);
     service.string("name", &view.name).string("kind", view.kind);
-    service.string("base_url", &view.base_url).string("auth", &view.auth);
+    match &view.program {
+        Some(program) => service.string("program", program),
+        None => service.string("base_url", &view.base_url),
+    };
+    service.string("auth", &view.auth);
     service.strings("allow", rules(Verdict::Allow));
     service.strings("ask", rules(Verdict::Ask));
     service.strings("deny", rules(Verdict::Deny));
-    service.strings("request_headers", view.request_headers.iter().map(String::as_str));
+    if view.program.is_none() {
+        service.strings("request_headers", view.request_headers.iter().map(String::as_str));
+    }
     let mut limits = Object::open(service.name("limits"));
     limits.number("calls_per_minute", view.calls_per_minute.into());
     limits.number("response_bytes", view.response_bytes as u64);

@@ -12,7 +12,9 @@ use strongroom_gateway::http::Options;
 use strongroom_gateway::wire::Limits;
 use strongroom_gateway::{http, stdio};
 use strongroom_model::audit::Draft;
-use strongroom_model::call::{Answer, Execute, Explained, Finished, ServiceView, Tested, WhoAmI};
+use strongroom_model::call::{
+    Answer, Exec, Execute, Executed, Explained, Finished, Ran, ServiceView, Tested, WhoAmI,
+};
 use strongroom_model::code::{Code, Refusal};
 use strongroom_model::policy::{Explanation, Verdict};
 use strongroom_model::ports::{Authenticator, BoxFuture, Calls};
@@ -135,13 +137,68 @@ impl Calls for Fake {
             name: "acme".into(),
             kind: "http",
             base_url: "https://api.test/v1".into(),
+            program: None,
             auth: "bearer".into(),
             rules: vec![(Verdict::Allow, "GET /**".into()), (Verdict::Deny, "* /keys/**".into())],
             calls_per_minute: 600,
             response_bytes: 10 << 20,
             request_headers: vec!["x-foo".into()],
         };
-        if caller.principal.name.as_str() == "nobody" { Vec::new() } else { vec![view] }
+        let program = ServiceView {
+            name: "git".into(),
+            kind: "command",
+            base_url: String::new(),
+            program: Some("git".into()),
+            auth: "secrets".into(),
+            rules: vec![(Verdict::Allow, "git push **".into())],
+            request_headers: Vec::new(),
+            ..view.clone()
+        };
+        if caller.principal.name.as_str() == "nobody" { Vec::new() } else { vec![view, program] }
+    }
+
+    fn exec<'a>(
+        &'a self,
+        _: &'a Caller,
+        call: Exec,
+        _: BoxFuture<'a, ()>,
+    ) -> BoxFuture<'a, Executed> {
+        Box::pin(async move {
+            let printed = |bytes: Vec<u8>| Redactor::default().clean(bytes).0.into();
+            let said = format!("{:?} {:?}\n", call.command, String::from_utf8_lossy(&call.stdin));
+            let ran = Ran {
+                exit_code: 3,
+                signal: None,
+                stdout: printed(said.into_bytes()),
+                stderr: printed(vec![0, 159, 255]),
+                redactions: 1,
+                duration_ms: 5,
+            };
+            let result = match call.service.as_str() {
+                "git" => Ok(ran),
+                "killed" => Ok(Ran { exit_code: 137, signal: Some(9), ..ran }),
+                "large" => Ok(Ran { stdout: printed(vec![b'x'; 100_000]), ..ran }),
+                _ => Err(not_found()),
+            };
+            Executed { result, audit_id: Some(self.audit_id()) }
+        })
+    }
+
+    fn explain_command(
+        &self,
+        _: &Caller,
+        service: &str,
+        command: Vec<String>,
+    ) -> Result<Explained, Refusal> {
+        if service != "git" {
+            return Err(not_found());
+        }
+        let explanation = Explanation {
+            verdict: Verdict::Allow,
+            rule: Some("git push **".into()),
+            matched: vec![(Verdict::Allow, "git push **".into())],
+        };
+        Ok(Explained { request: command.join(" "), explanation })
     }
 
     fn explain(

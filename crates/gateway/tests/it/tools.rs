@@ -168,10 +168,42 @@ fn a_principal_sees_its_own_services_only() {
     assert_eq!(acme["allow"], json!(["GET /**"]));
     assert_eq!(acme["deny"], json!(["* /keys/**"]));
     assert_eq!(acme["limits"], json!({"calls_per_minute": 600, "response_bytes": 10 << 20}));
-    assert_eq!(call("sr_alice", "whoami")["services"], json!(["acme"]));
+    let git = &services["services"][1];
+    assert_eq!((&git["kind"], &git["program"]), (&json!("command"), &json!("git")));
+    assert!(git.get("base_url").is_none() && git.get("request_headers").is_none(), "{git}");
+    assert_eq!(call("sr_alice", "whoami")["services"], json!(["acme", "git"]));
     assert_eq!(call("sr_nobody", "list_services")["services"], json!([]));
     let me = json!({"principal": "nobody", "source": "token", "services": []});
     assert_eq!(call("sr_nobody", "whoami"), me);
+}
+
+#[test]
+fn a_program_is_run_by_its_words_and_says_how_it_ended() {
+    let mut client = Stdio::initialized();
+    let mut exec = |service: &str| {
+        let call = json!({"service": service, "command": ["git", "push", "a b"], "stdin": "in"});
+        client.tool("exec", &call)["result"].clone()
+    };
+    let ran = exec("git")["structuredContent"].clone();
+    assert_eq!(ran["stdout"], "[\"git\", \"push\", \"a b\"] \"in\"\n");
+    assert_eq!((&ran["stderr"], &ran["stderr_encoding"]), (&json!("AJ//"), &json!("base64")));
+    assert_eq!((&ran["exit_code"], &ran["redactions"]), (&json!(3), &json!(1)));
+    assert!(ran["audit_id"].is_string() && ran.get("signal").is_none(), "{ran}");
+    let killed = exec("killed")["structuredContent"].clone();
+    assert_eq!((&killed["exit_code"], &killed["signal"]), (&json!(137), &json!(9)));
+    let large = exec("large");
+    assert_eq!(large["structuredContent"]["stdout_in"], "text");
+    assert_eq!(large["content"][0]["text"].as_str().unwrap().len(), 100_000);
+    assert_eq!(exec("unknown")["structuredContent"]["error"]["code"], "not_found");
+
+    let command = json!({"service": "git", "command": ["git", "push"]});
+    let explained = client.tool("explain_access", &command)["result"]["structuredContent"].clone();
+    assert_eq!(
+        (&explained["decision"], &explained["request"]),
+        (&json!("allow"), &json!("git push"))
+    );
+    let both = json!({"service": "git", "command": ["git"], "method": "GET", "path": "/"});
+    assert_eq!(client.tool("explain_access", &both)["error"]["code"], -32602);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use strongroom_model::call::{Answer, Execute, Finished};
 use strongroom_model::code::{Code, Refusal};
 use strongroom_model::ports::Calls as _;
 use strongroom_model::service::{Auth, Scheme, Service};
-use strongroom_proxy::{Broker, Exchange, Keeping, Parts, inject};
+use strongroom_proxy::{Broker, Exchange, Ground, Keeping, Parts, inject};
 use strongroom_testkit::canary::{K1, K2, K3, K4};
 use strongroom_testkit::fakes::{
     FakeClock, FakeDns, FakeSwitch, MemoryAudit, StaticCredentials, StaticRegistry, auth, caller,
@@ -79,6 +79,7 @@ impl Rig {
             dns: dns.clone(),
             calls_at_once: Parts::CALLS_AT_ONCE,
             exchange: Some(Exchange::new(home.path().join("files"), Keeping::default())),
+            ground: Ground::bare("/nonexistent".into()),
         }));
         Self {
             broker,
