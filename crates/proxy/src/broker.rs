@@ -182,6 +182,7 @@ impl Broker {
         now: Duration,
     ) -> Result<(Permit<CanonicalRequest>, Place), (Refusal, Option<String>)> {
         let bare = |refusal| (refusal, None);
+        let reason = call.reason.clone();
         let request =
             raw(service, call, unseen).and_then(|raw| canonicalize(service, raw)).map_err(bare)?;
         let permit = service.policy.decide(request).map_err(|denied| {
@@ -196,7 +197,10 @@ impl Broker {
             rule: permit.rule(),
             terms: permit.terms(),
         };
-        let admitted = connect::literal(service, &service.origin)
+        let reasoned = permit.terms().check_reason(reason.as_deref());
+        let admitted = reasoned
+            .map_err(|refusal| refusal.by_rule(permit.rule()))
+            .and_then(|()| connect::literal(service, &service.origin))
             .and_then(|_| self.admission.enter(&wanted, now));
         match admitted {
             Ok(place) => Ok((permit, place)),
@@ -369,7 +373,7 @@ fn view(service: &Service) -> ServiceView {
         base_url: format!("{}{}", service.origin, service.base_path),
         program: None,
         auth: service.auth.scheme.clone(),
-        rules: rules.map(|rule| (rule.verdict(), rule.text().to_owned())).collect(),
+        rules: rules.map(|rule| (rule.verdict(), rule.in_words())).collect(),
         calls_per_minute: service.limits.calls_per_minute,
         response_bytes: service.limits.response_bytes,
         request_headers: service.request_headers.clone(),

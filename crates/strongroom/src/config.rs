@@ -18,6 +18,7 @@ mod machine;
 mod principals;
 pub mod project;
 mod reader;
+mod rules;
 pub mod servers;
 mod service;
 
@@ -41,7 +42,7 @@ use servers::{Declared, Switches};
 
 pub use auth::{AuthShape, SHAPES, Secrets};
 pub use machine::KeySource;
-pub use service::{ALLOW_ALL, ALLOW_ALL_RULE};
+pub use rules::{ALLOW_ALL, ALLOW_ALL_RULE};
 
 /// The file's name in its directory.
 pub const FILE: &str = "strongroom.toml";

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 use serde_json::{Value, json};
 use strongroom_model::canonical::Grammar;
-use strongroom_model::policy::Verdict;
+use strongroom_model::policy::{Rule, Verdict};
 use strongroom_model::service::{Limits, Scheme, Service};
 
 use crate::output::{Report, Style};
@@ -52,7 +52,7 @@ impl ServiceView {
     pub fn new(service: &Service) -> Self {
         let rules = |verdict: Verdict| {
             let rules = service.policy.rules().iter().filter(|rule| rule.verdict() == verdict);
-            rules.map(|rule| rule.text().to_owned()).collect::<Vec<_>>()
+            rules.map(Rule::in_words).collect::<Vec<_>>()
         };
         let auth = &service.auth;
         Self {

@@ -81,6 +81,11 @@ impl Rule {
         &self.text
     }
 
+    /// The rule as it was written, and what it demands beside: for people and agents.
+    pub fn in_words(&self) -> String {
+        format!("{}{}", self.text, self.terms)
+    }
+
     pub(super) fn is_everything(&self) -> bool {
         self.methods == Methods::ALL && self.pattern.matches_everything()
     }

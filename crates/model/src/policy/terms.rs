@@ -1,7 +1,9 @@
 //! What a rule demands beside the match.
 
+use std::fmt;
 use std::time::Duration;
 
+use crate::code::{Code, Refusal};
 use crate::rate::Gcra;
 
 /// What a rule demands of a request that it matches.
@@ -15,6 +17,66 @@ pub struct Terms {
     pub method: Method,
     /// For how long a person's yes is good at the most; `None`: as long as the person says.
     pub ttl: Option<Duration>,
+}
+
+impl Terms {
+    /// Refuses a request that gives no reason, where one is demanded.
+    ///
+    /// # Errors
+    ///
+    /// `policy_denied`: the same request is never let through, one with a reason is another request.
+    pub fn check_reason(&self, reason: Option<&str>) -> Result<(), Refusal> {
+        if self.reason && reason.is_none_or(|reason| reason.trim().is_empty()) {
+            let text = "this rule wants to know why: call again and say it in `reason`";
+            return Err(Refusal::new(Code::PolicyDenied, text));
+        }
+        Ok(())
+    }
+
+    /// Whether they demand at least what `other` demands.
+    pub fn are_within(&self, other: &Self) -> bool {
+        let rate = match (self.rate, other.rate) {
+            (_, None) => true,
+            (None, Some(_)) => false,
+            (Some(ours), Some(theirs)) => {
+                ours.per_minute <= theirs.per_minute && ours.burst <= theirs.burst
+            }
+        };
+        let ttl = match (self.ttl, other.ttl) {
+            (_, None) => true,
+            (None, Some(_)) => false,
+            (Some(ours), Some(theirs)) => ours <= theirs,
+        };
+        rate && ttl
+            && (self.reason || !other.reason)
+            && (self.method == Method::Dialog || other.method == Method::Any)
+    }
+}
+
+/// In plain words, each behind a comma: `, at most 10 a minute, with a reason`.
+impl fmt::Display for Terms {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(Gcra { per_minute, burst }) = self.rate {
+            write!(f, ", at most {per_minute} a minute")?;
+            if burst != per_minute {
+                write!(f, " and {burst} at once")?;
+            }
+        }
+        if self.reason {
+            f.write_str(", with a reason")?;
+        }
+        if self.method == Method::Dialog {
+            f.write_str(", asked outside the agent's client")?;
+        }
+        if let Some(ttl) = self.ttl {
+            let seconds = ttl.as_secs();
+            let units = [(3600, "h"), (60, "m"), (1, "s")];
+            let exact = units.iter().find(|(unit, _)| seconds.is_multiple_of(*unit));
+            let (unit, name) = exact.copied().unwrap_or((1, "s"));
+            write!(f, ", a yes good for {}{name}", seconds / unit)?;
+        }
+        Ok(())
+    }
 }
 
 /// How a person is asked (decision 15).

@@ -175,6 +175,10 @@ impl<'a> Value<'a> {
         self.reader.at(self.node.span().start, problem)
     }
 
+    pub(super) fn is_text(self) -> bool {
+        matches!(self.node.get_ref(), DeValue::String(_))
+    }
+
     pub(super) fn text(self) -> Result<Text<'a>, ConfigError> {
         match self.node.get_ref() {
             DeValue::String(text) => {

@@ -6,17 +6,11 @@ use std::path::Path;
 use strongroom_model::base_url::BaseUrl;
 use strongroom_model::canonical::{Grammar, may_be_allowed};
 use strongroom_model::network::Cidr;
-use strongroom_model::policy::{Policy, Rule, RuleError, Verdict};
 use strongroom_model::principal::Name;
 use strongroom_model::service::{Limits, Service, Slots};
 
 use super::reader::{Section, Text};
-use super::{ConfigError, ReadFile, auth, limits};
-
-/// What `i_understand` says where a rule allows everything.
-pub const ALLOW_ALL: &str = "allow-all";
-/// The rule that allows everything.
-pub const ALLOW_ALL_RULE: &str = "* /**";
+use super::{ConfigError, ReadFile, auth, limits, rules};
 
 /// The keys of a service; the published schema has the same.
 pub(super) const KEYS: &[&str] = &[
@@ -88,7 +82,7 @@ pub(super) fn read(
         origin,
         base_path,
         fixed_headers: fixed_headers(section, &slots)?,
-        policy: policy(section)?,
+        policy: rules::read(section)?,
         grammar: grammar(section)?,
         request_headers: request_headers(section, &slots)?,
         redact_fields: redact_fields(section)?,
@@ -142,52 +136,6 @@ fn fixed_headers(
         headers.push((lower, value.text().to_owned()));
     }
     Ok(headers)
-}
-
-fn policy(section: &Section<'_>) -> Result<Policy, ConfigError> {
-    let mut rules = Vec::new();
-    for (key, verdict) in
-        [("allow", Verdict::Allow), ("ask", Verdict::Ask), ("deny", Verdict::Deny)]
-    {
-        for text in section.texts(key)? {
-            let rule = Rule::parse(verdict, text.text());
-            rules.push(rule.map_err(|error| rule_error(&text, &format!("`{key}`"), &error))?);
-        }
-    }
-    for value in section.list("policies")? {
-        let block = value.section()?;
-        block.only(&["path", "methods"])?;
-        let Some(path) = block.text("path")? else {
-            return Err(block.problem("the block has no `path`"));
-        };
-        let methods = block.texts("methods")?;
-        if methods.is_empty() {
-            return Err(block.problem("the block has no `methods`"));
-        }
-        let methods: Vec<&str> = methods.iter().map(Text::text).collect();
-        let rule = Rule::parse(Verdict::Allow, &format!("{} {}", methods.join("|"), path.text()));
-        rules.push(rule.map_err(|error| rule_error(&path, "`policies`", &error))?);
-    }
-    let policy = Policy::new(rules, section.flag("case_insensitive")?.unwrap_or(false));
-    let understood = section.text("i_understand")?;
-    if let Some(text) = &understood
-        && text.text() != ALLOW_ALL
-    {
-        return Err(text
-            .problem("`i_understand` says something else")
-            .hint("write `i_understand = \"allow-all\"`, or remove it"));
-    }
-    if policy.allows_everything() && understood.is_none() {
-        return Err(section
-            .problem("a rule allows everything")
-            .hint("write narrower rules, or say `i_understand = \"allow-all\"` (`--allow-all`)"));
-    }
-    Ok(policy)
-}
-
-/// The rule's own words do not repeat it.
-fn rule_error(text: &Text<'_>, key: &str, error: &RuleError) -> ConfigError {
-    text.problem(format!("{key}: {}", error.problem)).maybe_hint(error.hint)
 }
 
 fn grammar(section: &Section<'_>) -> Result<Grammar, ConfigError> {

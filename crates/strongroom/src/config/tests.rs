@@ -276,6 +276,9 @@ fn the_published_schema_knows_the_same_keys() {
     let set = |known: &[&'static str]| -> BTreeSet<&str> { known.iter().copied().collect() };
     assert_eq!(keys("/properties"), set(ROOT_KEYS));
     assert_eq!(keys("/$defs/service/properties"), set(service::KEYS));
+    assert_eq!(keys("/$defs/rule/oneOf/1/properties"), set(rules::KEYS));
+    let block = "/$defs/service/properties/policies/items/properties";
+    assert_eq!(keys(block), set(rules::BLOCK_KEYS));
     assert_eq!(keys("/$defs/server/properties"), set(strongroom_gateway::registry::KEYS));
     assert_eq!(keys("/properties/catalog/properties"), set(servers::CATALOG_KEYS));
     assert_eq!(keys("/$defs/service/properties/limits/properties"), set(limits::KEYS));
