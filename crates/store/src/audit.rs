@@ -7,17 +7,26 @@
 //!
 //! A segment is named by the day, in UTC, on which it was begun. Where the clock goes back the
 //! newest segment is written on, so that the order of segments is the order of the chain.
+//!
+//! A segment begins with a signed checkpoint of the one before it; `DAY.checkpoints` beside it has
+//! those that were made while it was written. Segments that are not kept any longer are removed whole
+//! when a new one begins, and a signed record says up to which record.
 
+mod commit;
+mod end;
 mod follow;
+mod keep;
 mod segment;
 mod sink;
 mod verify;
+mod voucher;
 
 use strongroom_seal::{FileError, SecureDir};
 
 pub use follow::{Filter, Reader, Record};
-pub use sink::FileSink;
-pub use verify::{Verified, verify};
+pub use keep::Keep;
+pub use sink::{Durability, FileSink, Settings, Signer};
+pub use verify::{Trust, Verified, verify, vouch};
 
 /// The records in `dir`, oldest first: those that are there now, and, asked again after it has
 /// ended, those that came since.

@@ -38,9 +38,20 @@ pub struct Expect {
     /// Whose checkpoints count. Without it they are held against the key that they name.
     pub key: Option<Octets<32>>,
     /// What stands beside the chain.
-    pub beside: Option<Checkpoint>,
+    pub beside: Vec<Beside>,
     /// A hash that was kept elsewhere: some record must have it.
     pub head: Option<Hash>,
+}
+
+/// A checkpoint that does not stand in the chain.
+#[derive(Clone, Debug)]
+pub struct Beside {
+    /// The file that it stands in.
+    pub file: Arc<str>,
+    /// The line within it, from 1.
+    pub line: u64,
+    /// What it says.
+    pub checkpoint: Checkpoint,
 }
 
 /// What a verification came to.

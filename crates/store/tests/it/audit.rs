@@ -6,7 +6,7 @@ use std::io::Write as _;
 
 use strongroom_model::audit::verify::Finding;
 use strongroom_model::audit::{AuditId, AuditSink as _, Draft, Kind};
-use strongroom_store::audit::{self, Filter};
+use strongroom_store::audit::{self, Filter, Trust};
 use strongroom_testkit::again;
 
 use crate::home::Home;
@@ -129,7 +129,7 @@ fn a_line_that_a_killed_writer_left_is_closed_by_the_next_one_at_every_length() 
         // The one that has the segment open notices, and so does one that opens it.
         let sink = if length % 2 == 0 { sink } else { home.sink() };
         sink.append(call(1)).unwrap();
-        let verified = audit::verify(&home.audit()).unwrap().report;
+        let verified = audit::verify(&home.audit(), &Trust::default()).unwrap().report;
         assert_eq!(verified.problems, [], "{length}");
         assert!(verified.notes.iter().any(|note| note.finding == Finding::Torn), "{length}");
         assert_eq!(verified.records, 3, "{length}");
@@ -165,7 +165,9 @@ fn a_record_that_was_changed_or_removed_is_found() {
     let swapped: String = [lines[0], lines[2], lines[1], lines[3], lines[4]].concat();
     for changed in [text.replace("/2", "/9"), without, swapped] {
         home.audit().write_atomic("2026-03-15.jsonl", changed.as_bytes()).unwrap();
-        assert!(!audit::verify(&home.audit()).unwrap().report.problems.is_empty());
+        assert!(
+            !audit::verify(&home.audit(), &Trust::default()).unwrap().report.problems.is_empty()
+        );
     }
     home.audit().write_atomic("2026-03-15.jsonl", text.as_bytes()).unwrap();
     assert_eq!(records(&home), 5);
@@ -181,7 +183,7 @@ fn a_segment_that_was_removed_is_missed() {
     sink.append(call(2)).unwrap();
     home.audit().remove("2026-03-15.jsonl").unwrap();
     sink.append(call(3)).unwrap();
-    assert!(!audit::verify(&home.audit()).unwrap().report.problems.is_empty());
+    assert!(!audit::verify(&home.audit(), &Trust::default()).unwrap().report.problems.is_empty());
 }
 
 #[test]
@@ -271,7 +273,7 @@ fn a_full_disk_is_an_error_and_leaves_no_half_record() {
     home.sink().append(call(1)).unwrap();
     assert_eq!(records(&home), before + 1);
     assert!(
-        audit::verify(&home.audit())
+        audit::verify(&home.audit(), &Trust::default())
             .unwrap()
             .report
             .notes
@@ -310,7 +312,7 @@ fn paths(home: &Home, filter: Filter) -> Vec<String> {
 
 /// How many records there are, all of which verify.
 pub(crate) fn records(home: &Home) -> u64 {
-    let verified = audit::verify(&home.audit()).unwrap().report;
+    let verified = audit::verify(&home.audit(), &Trust::default()).unwrap().report;
     assert_eq!(verified.problems, []);
     verified.records
 }

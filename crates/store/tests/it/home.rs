@@ -8,8 +8,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use strongroom_model::ports::Clock;
 use strongroom_model::principal::Name;
 use strongroom_model::secret::Secret;
-use strongroom_seal::{MachineId, MachineKek, SecureDir};
-use strongroom_store::audit::FileSink;
+use strongroom_seal::{MachineId, MachineKek, SecureDir, SigningKey};
+use strongroom_store::audit::{FileSink, Settings, Signer};
 use strongroom_store::{SecretUse, Vault, VaultError};
 
 pub(crate) struct Home {
@@ -63,6 +63,12 @@ impl Home {
         FileSink::open(self.audit(), self.clock.clone()).unwrap()
     }
 
+    /// A sink that vouches for what it writes.
+    pub(crate) fn vouching(&self, settings: Settings) -> FileSink {
+        let settings = Settings { signer: Some(Arc::new(TestSigner)), ..settings };
+        FileSink::with(self.audit(), self.clock.clone(), settings).unwrap()
+    }
+
     pub(crate) fn share(&self) -> SecureDir {
         SecureDir::create(self.path()).unwrap()
     }
@@ -73,6 +79,16 @@ impl Home {
 
     pub(crate) fn open_with(&self, key: u8) -> Result<Vault, VaultError> {
         Vault::open(&self.share(), &kek(key), self.clock.clone())
+    }
+}
+
+/// The machine's key of every test.
+pub(crate) struct TestSigner;
+
+impl Signer for TestSigner {
+    fn key(&self) -> Option<SigningKey> {
+        let id = MachineId::parse(&"a".repeat(32)).unwrap();
+        Some(SigningKey::of_audit(&Secret::new(vec![7; 32]), &id))
     }
 }
 

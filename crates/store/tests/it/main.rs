@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that fails may say so by a panic")]
 
 mod audit;
+mod checkpoints;
 mod damage;
 mod home;
 mod local;

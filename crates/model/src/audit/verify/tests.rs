@@ -302,6 +302,11 @@ mod checkpoints {
         Draft { kind, checkpoint, ..Draft::default() }
     }
 
+    fn beside_the_chain(statement: Statement) -> Vec<Beside> {
+        let checkpoint = signed(statement, &key(7));
+        vec![Beside { file: "17.checkpoints".into(), line: 1, checkpoint }]
+    }
+
     fn expect() -> Expect {
         Expect { key: Some(public(&key(7))), ..Expect::default() }
     }
@@ -326,7 +331,7 @@ mod checkpoints {
         assert_eq!(report.signed, Some(ended[1].last));
 
         let beside = Statement { says: Says::SoFar, ..ended[2].clone() };
-        let beside = Some(signed(beside, &key(7)));
+        let beside = beside_the_chain(beside);
         let report = verify(&days, Expect { beside, head: Some(ended[0].head), ..expect() });
         assert_eq!((named(&report.problems), report.signed), (vec![], Some(ended[2].last)));
     }
@@ -352,7 +357,7 @@ mod checkpoints {
             let length = bytes[..bytes.len() - 1].iter().rposition(|b| *b == b'\n').unwrap() + 1;
             bytes.truncate(length);
             let beside = Statement { says: Says::SoFar, ..ended[2].clone() };
-            let beside = Some(signed(beside, &key(7)));
+            let beside = beside_the_chain(beside);
             let problems = verify(&days, Expect { beside, ..expect() }).problems;
             let Statement { segment, last, .. } = &ended[cut];
             let expected = (segment.as_str(), Finding::Cut { first: *last, last: *last });
@@ -367,7 +372,7 @@ mod checkpoints {
         (0..8).for_each(|_| anew.write(&record(Kind::Refusal, "z")));
         let anew = [("17".to_owned(), anew.bytes)];
         let beside = Statement { says: Says::SoFar, ..ended[2].clone() };
-        let beside = Some(signed(beside, &key(7)));
+        let beside = beside_the_chain(beside);
         let report = verify(&anew, Expect { beside: beside.clone(), ..expect() });
         assert_eq!(named(&report.problems), [("17", Finding::Replaced { seq: ended[2].last })]);
         let head = Some(ended[2].head);

@@ -1,5 +1,6 @@
 //! Holding the chain against the checkpoints.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::super::chain::Hash;
@@ -16,8 +17,8 @@ pub(super) struct Vouchers {
     segments: Vec<Segment>,
     /// What is believed, and where it stands.
     statements: Vec<(Place, Statement)>,
-    /// The hash of the record that the checkpoint beside the chain names.
-    beside: Option<Hash>,
+    /// The hashes of the records that the checkpoints beside the chain name.
+    beside: HashMap<u64, Option<Hash>>,
     head_seen: bool,
     unknown: Option<Place>,
     found: Vec<(Place, Finding)>,
@@ -32,7 +33,8 @@ struct Segment {
 
 impl Vouchers {
     pub(super) fn new(expect: Expect) -> Self {
-        Self { expect, ..Self::default() }
+        let beside = expect.beside.iter().map(|it| (it.checkpoint.statement.last, None)).collect();
+        Self { expect, beside, ..Self::default() }
     }
 
     /// The chain begins with this record, which is not the first one.
@@ -53,10 +55,8 @@ impl Vouchers {
             }),
         }
         self.head_seen |= self.expect.head == Some(hash);
-        if let Some(beside) = &self.expect.beside
-            && beside.statement.last == link.seq
-        {
-            self.beside = Some(hash);
+        if let Some(beside) = self.beside.get_mut(&link.seq) {
+            *beside = Some(hash);
         }
     }
 
@@ -85,15 +85,7 @@ impl Vouchers {
                 }
             }
         }
-        if let Some(beside) = self.expect.beside.take() {
-            let place = Place { segment: (*beside.statement.segment).into(), line: 0 };
-            if self.believes(&place, &beside) && beside.statement.last > removed {
-                match self.against_chain(&beside.statement) {
-                    None => signed = signed.max(Some(beside.statement.last)),
-                    Some(finding) => self.found.push((place, finding)),
-                }
-            }
-        }
+        signed = signed.max(self.beside(removed));
         if self.expect.head.is_some() && !self.head_seen {
             let segment = self.segments.last().map_or_else(|| "".into(), |last| last.name.clone());
             self.found.push((Place { segment, line: 0 }, Finding::HeadNotFound));
@@ -138,6 +130,33 @@ impl Vouchers {
         removed.min(before)
     }
 
+    /// Holds the chain against what stands beside it. Of checkpoints that show the same thing only
+    /// the one that shows most of it is named.
+    fn beside(&mut self, removed: u64) -> Option<u64> {
+        let mut signed = None;
+        let (mut cut, mut replaced): (Option<(Place, Finding)>, Option<(Place, Finding)>) =
+            (None, None);
+        let mut beside = std::mem::take(&mut self.expect.beside);
+        beside.sort_by_key(|it| it.checkpoint.statement.last);
+        for it in beside {
+            let said = &it.checkpoint.statement;
+            let place = Place { segment: Arc::clone(&it.file), line: it.line };
+            if !self.believes(&place, &it.checkpoint) || said.last <= removed {
+                continue;
+            }
+            let place = Place { segment: (*said.segment).into(), line: 0 };
+            match self.against_chain(said) {
+                None => signed = signed.max(Some(said.last)),
+                Some(finding @ Finding::Replaced { .. }) => {
+                    replaced.get_or_insert((place, finding));
+                }
+                Some(finding) => cut = Some((place, finding)),
+            }
+        }
+        self.found.extend(replaced.into_iter().chain(cut));
+        signed
+    }
+
     fn against_segment(&self, said: &Statement) -> Option<Finding> {
         let Some(segment) = self.segments.iter().find(|segment| *segment.name == *said.segment)
         else {
@@ -162,10 +181,10 @@ impl Vouchers {
                 })
             }
             // A record that is not there at all is a gap, which was found already.
-            Some(_) => match self.beside {
-                Some(hash) if hash == said.head => None,
-                _ => Some(Finding::Replaced { seq: said.last }),
-            },
+            Some(_) => {
+                let there = self.beside.get(&said.last).copied().flatten();
+                (there != Some(said.head)).then_some(Finding::Replaced { seq: said.last })
+            }
         }
     }
 }
