@@ -1,20 +1,20 @@
 //! Administrative acts: what the person at the command line does is recorded too.
 
-use std::sync::Arc;
-
 use strongroom_model::audit::{AuditError, AuditSink as _, Draft, Kind};
-use strongroom_seal::SecureDir;
-use strongroom_store::audit::FileSink;
 
+use crate::config::Config;
 use crate::environment::Host;
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
 use crate::paths::Home;
+use crate::recording::{self, Stay};
 
 /// Records `act` (`service.add`, `secret.rotate`, ...) upon `subject`. It comes before the act:
 /// what cannot be recorded is not done.
 pub fn record(host: &Host, home: &Home, act: &str, subject: &str) -> Result<(), Failure> {
-    let sink = FileSink::open(SecureDir::create(home.audit_dir())?, Arc::clone(&host.clock))?;
+    // A mistake in the file is said by what needs more of it than this.
+    let audit = Config::load_without_services(home).map(|config| config.audit).unwrap_or_default();
+    let sink = recording::sink(host, home, audit, Stay::Brief)?;
     let is_about_service = act.starts_with("service.") || act.starts_with("secret.");
     sink.append(Draft {
         kind: Kind::Admin,
@@ -23,7 +23,7 @@ pub fn record(host: &Host, home: &Home, act: &str, subject: &str) -> Result<(), 
         service: is_about_service.then(|| subject.to_owned()),
         ..Draft::default()
     })?;
-    Ok(())
+    Ok(sink.sync()?)
 }
 
 /// Records an act that takes access away. That may always be done, also where the record cannot be

@@ -8,9 +8,7 @@ use strongroom_model::principal::{Principal, Source};
 use strongroom_model::reference::SecretRef;
 use strongroom_model::secret::Secret;
 use strongroom_proxy::{Broker, Exchange, Ground, Parts, SystemDns};
-use strongroom_seal::SecureDir;
 use strongroom_secrets::{Loaded, Resolver};
-use strongroom_store::audit::FileSink;
 use strongroom_store::{LocalProvider, LockFile, Vault};
 use tracing::error;
 
@@ -21,6 +19,7 @@ use crate::failure::Failure;
 use crate::home;
 use crate::paths::Home;
 use crate::providers;
+use crate::recording::{self, Stay};
 
 /// A broker and what it stands on.
 pub struct App {
@@ -40,11 +39,11 @@ pub struct App {
 pub fn build(host: &Host, home: &Home) -> Result<App, Failure> {
     let clock: Arc<dyn Clock> = Arc::clone(&host.clock);
     let vault = Arc::new(home::open(home, Arc::clone(&clock))?);
-    let audit = SecureDir::create(home.audit_dir())?;
-    let audit: Arc<dyn AuditSink> = Arc::new(FileSink::open(audit, Arc::clone(&clock))?);
+    let config = Config::load(home)?;
+    let audit: Arc<dyn AuditSink> =
+        Arc::new(recording::sink(host, home, config.audit, Stay::Long)?);
     let registry = Arc::new(Live::open(home, Arc::clone(&audit))?);
     let resolver = resolver(host, Some(Arc::clone(&vault)));
-    let config = Config::load(home)?;
     let calls = Broker::new(Parts {
         registry,
         credentials: Arc::new(Loaded::new(resolver)),

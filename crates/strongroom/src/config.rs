@@ -6,6 +6,7 @@
 //! [`edit`] changes the file and keeps its comments; [`live`] is the catalogue that running brokers
 //! see, which takes up changes at the next call.
 
+pub mod audit;
 pub mod cache;
 pub mod edit;
 pub mod live;
@@ -78,8 +79,8 @@ pub struct Config {
     pub calls_at_once: usize,
     /// How long secrets are kept.
     pub cache: cache::Cache,
-    /// What happens to a start that cannot be recorded.
-    pub audit: cache::OnFailure,
+    /// How the audit is kept.
+    pub audit: audit::Audit,
     /// How the exchange folders are kept.
     pub files: Keeping,
     /// Where secrets come from.
@@ -184,7 +185,7 @@ impl Config {
             calls_at_once: limits::at_once(&root)?,
             providers: providers::read(&root, cache.freshness)?,
             cache,
-            audit: cache::audit(&root)?,
+            audit: audit::read(&root)?,
             files: limits::files(&root)?,
             services,
             commands: BTreeMap::new(),

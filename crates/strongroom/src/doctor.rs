@@ -10,8 +10,10 @@ mod services;
 use std::sync::Arc;
 
 use serde::Serialize;
+use strongroom_model::audit::checkpoint::Octets;
 use strongroom_seal::{FileError, SecureDir};
 use strongroom_store::Vault;
+use strongroom_store::audit::{Trust, verify};
 
 use crate::autostart;
 use crate::commands::shown;
@@ -161,8 +163,9 @@ fn machine_key(home: &Home) -> Finding {
 }
 
 fn audit(home: &Home) -> Finding {
+    let key = home::audit_key(home).ok().map(|key| Octets(key.public()));
     let verified =
-        SecureDir::open(home.audit_dir()).and_then(|dir| strongroom_store::audit::verify(&dir));
+        SecureDir::open(home.audit_dir()).and_then(|dir| verify(&dir, &Trust { key, head: None }));
     match verified {
         Err(error) => {
             let fix = error.hint().or_else(|| Some("strongroom init".to_owned()));
@@ -176,7 +179,10 @@ fn audit(home: &Home) -> Finding {
             }
             Some(first) => Finding::problem(
                 "audit",
-                format!("{} line {}: {}", first.segment, first.line, first.finding),
+                match first.line {
+                    0 => format!("{}: {}", first.segment, first.finding),
+                    line => format!("{} line {line}: {}", first.segment, first.finding),
+                },
                 Some("strongroom audit verify".to_owned()),
             ),
         },

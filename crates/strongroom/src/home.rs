@@ -13,7 +13,7 @@ use strongroom_model::principal::{Name, NameError};
 use strongroom_process::Start;
 use strongroom_seal::{
     FileError, FileSecret, Key, MachineIdError, MachineKek, MachineKeyError, MachineSecret,
-    SecureDir, machine_id,
+    SecureDir, SigningKey, machine_id,
 };
 use strongroom_secrets::keychain::KeychainSecret;
 use strongroom_store::{Vault, VaultError};
@@ -204,6 +204,16 @@ pub fn cache_key(home: &Home, source: &KeySource, scope: &str) -> Result<Key, Ho
         Err(error) => return Err(error.into()),
     };
     Ok(Key::of_cache(&secret?, &machine_id(&run)?, scope))
+}
+
+/// The key that vouches for the audit.
+pub fn audit_key(home: &Home) -> Result<SigningKey, HomeError> {
+    let secret = match machine_secret(home, &KeySource::of(home)?) {
+        Ok(secret) => secret.load(),
+        Err(FileError::Missing { .. }) => return Err(HomeError::NotMade),
+        Err(error) => return Err(error.into()),
+    };
+    Ok(SigningKey::of_audit(&secret?, &machine_id(&run)?))
 }
 
 /// The text of a new `strongroom.toml`, with the machine key in a file.

@@ -30,6 +30,7 @@ pub mod output;
 pub mod paths;
 pub mod pins;
 pub mod providers;
+pub mod recording;
 pub mod refreshes;
 pub mod release;
 pub mod schedule;

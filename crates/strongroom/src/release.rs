@@ -1,7 +1,6 @@
 //! The release of secrets to a server: all that it needs, or none; said, and recorded.
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use strongroom_model::audit::{AuditSink as _, Draft, Kind, Lookup};
@@ -11,16 +10,15 @@ use strongroom_model::principal::Name;
 use strongroom_model::reference::SecretRef;
 use strongroom_model::secret::Secret;
 use strongroom_model::server::{Server, Transport};
-use strongroom_seal::SecureDir;
 use strongroom_secrets::supply::{Answer, Ask, From, Taken};
 use strongroom_secrets::{CacheProblem, Supply};
-use strongroom_store::audit::FileSink;
 
-use crate::config::cache::OnFailure;
+use crate::config::audit::{Audit, OnFailure};
 use crate::environment::Host;
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
 use crate::paths::Home;
+use crate::recording::{self, Stay};
 
 /// The secrets of one server.
 #[derive(Debug)]
@@ -133,8 +131,8 @@ pub struct Journal<'a> {
     pub home: &'a Home,
     /// Where it is said that a record cannot be written.
     pub output: &'a Output,
-    /// What happens then.
-    pub on_failure: OnFailure,
+    /// How it is kept, and what happens then.
+    pub audit: Audit,
 }
 
 impl Journal<'_> {
@@ -142,12 +140,11 @@ impl Journal<'_> {
     /// says otherwise (decision 16).
     pub fn append(&self, draft: Draft) -> Result<(), Failure> {
         let append = || -> Result<(), Failure> {
-            let dir = SecureDir::create(self.home.audit_dir())?;
-            let sink = FileSink::open(dir, Arc::clone(&self.host.clock))?;
+            let sink = recording::sink(self.host, self.home, self.audit, Stay::Brief)?;
             sink.append(draft)?;
-            Ok(())
+            Ok(sink.sync()?)
         };
-        match (append(), self.on_failure) {
+        match (append(), self.audit.on_failure) {
             (Ok(()), _) => Ok(()),
             (Err(_), OnFailure::Warn) => {
                 self.output
@@ -161,7 +158,8 @@ impl Journal<'_> {
 
     fn refused(&self, error: &NotReleased) {
         // The start is refused already: that it cannot be recorded either changes nothing.
-        drop(Journal { on_failure: OnFailure::Warn, ..*self }.append(error.record()));
+        let audit = Audit { on_failure: OnFailure::Warn, ..self.audit };
+        drop(Journal { audit, ..*self }.append(error.record()));
     }
 }
 

@@ -21,8 +21,12 @@ pub struct Filter {
     pub principal: Option<String>,
     /// Refusals only.
     pub denied: bool,
+    /// Of this call or act.
+    pub audit_id: Option<String>,
     /// From this time on.
     pub since: Option<SystemTime>,
+    /// Before this time.
+    pub until: Option<SystemTime>,
 }
 
 /// A record as it was written.
@@ -49,7 +53,8 @@ pub struct Reader {
 }
 
 impl Record {
-    fn parse(line: &[u8]) -> Option<Self> {
+    /// The record that `line` is, where it is one.
+    pub fn parse(line: &[u8]) -> Option<Self> {
         let line = str::from_utf8(line).ok()?;
         let Value::Object(fields) = serde_json::from_str(line).ok()? else { return None };
         Some(Self { fields, line: line.to_owned() })
@@ -84,10 +89,19 @@ impl Filter {
         is("service", &self.service)
             && is("server", &self.server)
             && is("principal", &self.principal)
+            && is("audit_id", &self.audit_id)
             && (!self.denied || record.text("decision") == Some("deny"))
             && self.since.is_none_or(|since| {
                 record.text("time").is_some_and(|at| at >= stamp(since).as_str())
             })
+            && self.until.is_none_or(|until| {
+                record.text("time").is_some_and(|at| at < stamp(until).as_str())
+            })
+    }
+
+    /// Whether a segment may have what is wanted: no record in it is of a later day than its name.
+    fn wants_segment(&self, name: &str) -> bool {
+        self.since.is_none_or(|since| *name >= *segment::name(segment::day(since)))
     }
 }
 
@@ -154,7 +168,9 @@ impl Reader {
     /// finished with the older one before, but for what came between our last look and now.
     fn advance(&mut self) -> Result<bool, FileError> {
         let names = segment::all(&self.dir)?;
-        let Some(next) = names.into_iter().find(|name| *name > self.name) else {
+        let Some(next) =
+            names.into_iter().find(|name| *name > self.name && self.filter.wants_segment(name))
+        else {
             return Ok(false);
         };
         if self.rest()? {

@@ -48,20 +48,25 @@ pub fn verify(dir: &SecureDir, trust: &Trust) -> Result<Verified, FileError> {
     Ok(Verified { segments: names.len() as u64, report: verifier.finish() })
 }
 
-/// Vouches with `key` for the chain as it is now. To be called when it was found to be whole.
-pub fn vouch(dir: &SecureDir, key: &SigningKey) -> Result<(), FileError> {
+/// Vouches with `key` for the chain as it is now; says up to which record. To be called when it was
+/// found to be whole.
+pub fn vouch(dir: &SecureDir, key: &SigningKey) -> Result<Option<u64>, FileError> {
     let (name, head) = {
         let _turn = dir.lock(LOCK)?;
-        let Some(name) = segment::all(dir)?.pop() else { return Ok(()) };
+        let Some(name) = segment::all(dir)?.pop() else { return Ok(None) };
         let file = dir.open_file(&name)?;
         file.sync_data().map_err(|source| io(dir, &name, source))?;
         let head = Tail::read(&file).map_err(|source| io(dir, &name, source))?.head;
         (name, head)
     };
-    let Some(head) = head else { return Ok(()) };
+    let Some(head) = head else { return Ok(None) };
     let put = || match voucher::state(dir, Says::SoFar, &name, head)? {
-        Some(statement) => voucher::put(dir, &voucher::sign(key, statement)),
-        None => Ok(()),
+        Some(statement) => {
+            let last = statement.last;
+            voucher::put(dir, &voucher::sign(key, statement))?;
+            Ok(Some(last))
+        }
+        None => Ok(None),
     };
     put().map_err(|source| io(dir, &name, source))
 }

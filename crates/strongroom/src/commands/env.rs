@@ -108,7 +108,7 @@ impl Write<'_> {
             })?;
         }
         let supply = supply::open(host, home, config, &servers.project);
-        let journal = Journal { host, home, output, on_failure: config.audit };
+        let journal = Journal { host, home, output, audit: config.audit };
         let released = release::take(&supply, server, &|| servers.references(), &journal)?;
         let lookup = |reference: &SecretRef| -> Option<&Secret> { released.get(reference) };
         let mut values = Vec::with_capacity(secret.len());

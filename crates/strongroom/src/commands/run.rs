@@ -74,7 +74,7 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<ExitCode, Failur
     }
     let stdio = pinned.as_ref().unwrap_or(stdio);
 
-    let journal = Journal { host, home: &home, output: &output, on_failure: config.audit };
+    let journal = Journal { host, home: &home, output: &output, audit: config.audit };
     let (released, stdio) = match server.delivery {
         Delivery::EnvFile => {
             let supply = supply::open(host, &home, &config, &servers.project);

@@ -16,6 +16,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::config::Config;
+use crate::config::audit::Audit;
 use crate::environment::Host;
 use crate::failure::{Exit, Failure};
 use crate::output::{Output, Report, Style, table};
@@ -81,6 +82,7 @@ struct Room {
     home: Home,
     /// The program that is told when refreshes keep failing.
     on_failure: Vec<String>,
+    audit: Audit,
     servers: Servers,
     supply: Supply,
 }
@@ -93,7 +95,8 @@ impl Room {
             Places { directory: &host.directory, registry: registry.map(PathBuf::as_path) };
         let servers = servers::load(host, &home, &config, places)?;
         let supply = supply::of_all(host, &home, &config, &servers);
-        Ok(Self { home, on_failure: config.cache.on_failure, servers, supply })
+        let (audit, on_failure) = (config.audit, config.cache.on_failure);
+        Ok(Self { home, on_failure, audit, servers, supply })
     }
 }
 

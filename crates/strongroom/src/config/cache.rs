@@ -1,5 +1,4 @@
-//! `[cache]`: how long secrets are kept, and what happens when their provider cannot be reached; and
-//! `[audit]`: what happens when a release cannot be recorded.
+//! `[cache]`: how long secrets are kept, and what happens when their provider cannot be reached.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -41,16 +40,6 @@ pub enum Scope {
     User,
     /// Each project has a file and a key of its own.
     Project,
-}
-
-/// What happens to a start whose release cannot be recorded (decision 16).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OnFailure {
-    /// It is warned of, and goes on.
-    #[default]
-    Warn,
-    /// The server is not started.
-    Refuse,
 }
 
 /// Reads `[cache]`.
@@ -164,22 +153,6 @@ fn on_failure(section: &Section<'_>) -> Result<Vec<String>, ConfigError> {
     Ok(words.iter().map(|word| word.text().to_owned()).collect())
 }
 
-/// Reads `[audit]`.
-pub(super) fn audit(root: &Section<'_>) -> Result<OnFailure, ConfigError> {
-    let Some(section) = root.table("audit")? else { return Ok(OnFailure::default()) };
-    section.only(&["on_failure"])?;
-    match section.text("on_failure")? {
-        None => Ok(OnFailure::default()),
-        Some(text) => match text.text() {
-            "warn" => Ok(OnFailure::Warn),
-            "refuse" => Ok(OnFailure::Refuse),
-            _ => Err(text
-                .problem("`on_failure` is not one of the ways to go on without a record")
-                .hint("write `\"warn\"` or `\"refuse\"`")),
-        },
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -194,14 +167,13 @@ mod tests {
         let config = config("").unwrap();
         assert_eq!(config.cache, Cache::default());
         assert_eq!(config.cache.freshness.ttl, Duration::from_hours(4));
-        assert_eq!(config.audit, OnFailure::Warn);
     }
 
     #[test]
     fn every_key_is_read() {
         let text = "[cache]\nttl = \"30m\"\nmax_stale = \"1d\"\nstale = \"silent\"\n\
                     scope = \"project\"\non_failure = [\"/bin/x\", \"y\"]\n\
-                    references = { \"op://V/I/f\" = \"90s\" }\n[audit]\non_failure = \"refuse\"\n";
+                    references = { \"op://V/I/f\" = \"90s\" }\n";
         let config = config(text).unwrap();
         let freshness =
             Freshness { ttl: Duration::from_mins(30), max_stale: DAY, policy: StalePolicy::Silent };
@@ -212,7 +184,7 @@ mod tests {
             scope: Scope::Project,
             on_failure: vec!["/bin/x".to_owned(), "y".to_owned()],
         };
-        assert_eq!((config.cache, config.audit), (expected, OnFailure::Refuse));
+        assert_eq!(config.cache, expected);
     }
 
     #[test]
@@ -246,6 +218,5 @@ mod tests {
             assert_eq!(error.to_string(), problem);
             assert!(error.hint.is_some(), "{text}");
         }
-        assert!(config("[audit]\non_failure = \"canary\"\n").is_err());
     }
 }

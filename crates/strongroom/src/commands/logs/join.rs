@@ -71,6 +71,23 @@ impl Entry {
         self
     }
 
+    /// The text of `field`, as it was recorded.
+    pub(super) fn raw(&self, field: &str) -> Option<&str> {
+        self.0.get(field)?.as_str()
+    }
+
+    /// Everything in it.
+    pub(super) fn values(&self) -> impl Iterator<Item = &Value> {
+        self.0.values()
+    }
+
+    /// An entry with these fields.
+    #[cfg(test)]
+    pub(super) fn of(fields: Value) -> Self {
+        let Value::Object(fields) = fields else { panic!("an object") };
+        Self(fields)
+    }
+
     fn text_of(&self, field: &str) -> Option<String> {
         let text = self.0.get(field)?.as_str()?;
         let (text, cut) = escape_line(text, WIDEST);
@@ -135,6 +152,16 @@ impl Entry {
     }
 }
 
+/// Who did it: a running broker found the configuration changed, whoever writes keeps the audit in
+/// order, and everything else is typed by a person.
+fn by_whom(act: &str) -> &'static str {
+    match act {
+        "checkpoint" | "audit.remove" => "audit",
+        act if act.starts_with("config.") => "serve",
+        _ => "cli",
+    }
+}
+
 impl Report for Entry {
     /// `2026-03-15T10:23:45Z | agent:claude | stripe | GET /v1/charges | 200 | 142ms`
     fn text(&self, style: Style) -> String {
@@ -145,11 +172,9 @@ impl Report for Entry {
             None => time,
         };
         let mut parts = vec![style.dim(&time)];
-        if let Some("admin" | "torn") = self.text_of("kind").as_deref() {
+        if let Some("admin" | "torn" | "checkpoint") = self.text_of("kind").as_deref() {
             let act = self.text_of("act").or_else(|| self.text_of("kind"));
-            // What a running broker found changed; everything else is typed by a person.
-            let found = act.as_deref().is_some_and(|act| act.starts_with("config."));
-            parts.push(if found { "serve" } else { "cli" }.to_owned());
+            parts.push(by_whom(act.as_deref().unwrap_or_default()).to_owned());
             parts.extend(self.text_of("subject"));
             parts.extend(act);
         } else if self.is_about_secrets() {
@@ -178,8 +203,7 @@ mod tests {
     use super::*;
 
     fn entry(value: Value) -> Entry {
-        let Value::Object(fields) = value else { panic!("an object") };
-        Entry(fields)
+        Entry::of(value)
     }
 
     #[test]
@@ -207,6 +231,15 @@ mod tests {
             "2026-03-15T10:23:45Z | agent:claude | stripe | GET /v1/charges | 200 | 142ms\n"
         );
         assert!(intent.text(Style::PLAIN).ends_with("| UNFINISHED\n"));
+    }
+
+    #[test]
+    fn what_keeps_the_audit_in_order_is_nobodys_act() {
+        let ended = entry(json!({
+            "time": "2026-03-16T00:00:01Z", "kind": "checkpoint", "subject": "2026-03-15.jsonl"
+        }));
+        let expected = "2026-03-16T00:00:01Z | audit | 2026-03-15.jsonl | checkpoint\n";
+        assert_eq!(ended.text(Style::PLAIN), expected);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use strongroom_secrets::supply::{Done, How};
 
 use super::Room;
 use crate::alarm::{Bell, raise};
-use crate::config::cache::OnFailure;
+use crate::config::audit::{Audit, OnFailure};
 use crate::environment::Host;
 use crate::failure::{Exit, Failure};
 use crate::output::{Output, Report, Style, table};
@@ -79,8 +79,8 @@ pub(super) fn run(args: &Args, host: &Host, output: Output) -> Result<(), Failur
     }
     if !refreshed.done.is_empty() {
         // What was fetched is kept already: it is used whether or not it is recorded.
-        let on_failure = OnFailure::Warn;
-        Journal { host, home: &room.home, output: &output, on_failure }
+        let audit = Audit { on_failure: OnFailure::Warn, ..room.audit };
+        Journal { host, home: &room.home, output: &output, audit }
             .append(record(&refreshed.done))?;
     }
     if args.due {
