@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use strongroom_model::approval::Channel;
 use strongroom_model::ports::Calls;
 use strongroom_model::principal::{Caller, Principal};
 use tokio::sync::oneshot;
@@ -177,7 +178,11 @@ pub(crate) fn modern(
         "server/discover" => Handled::Reply(discover(request.id)),
         "tools/list" => list_tools(request.id, Era::Modern, params),
         "tools/call" => {
-            let caller = Caller { principal: principal.clone(), claimed_client: params.client() };
+            let caller = Caller {
+                principal: principal.clone(),
+                channel: Channel::default(),
+                claimed_client: params.client(),
+            };
             call_tool(calls, caller, request.id, Era::Modern, params)
         }
         _ => Handled::Refused(RpcError::method_not_found()),

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use strongroom_model::approval::Channel;
 use strongroom_model::principal::{Caller, Name, Principal};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -24,7 +25,8 @@ pub(crate) struct Session {
 impl Session {
     /// The session that `hello` opens for `principal`.
     pub(crate) fn new(hello: Hello, principal: Principal) -> Self {
-        let caller = Caller { principal, claimed_client: hello.client };
+        let channel = Channel { session: Some(Arc::default()), prompt: None };
+        let caller = Caller { principal, channel, claimed_client: hello.client };
         Self { caller, version: hello.version, calls: Arc::default() }
     }
 }

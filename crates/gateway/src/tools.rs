@@ -6,6 +6,7 @@ mod execute;
 mod explain_access;
 mod list_services;
 mod output;
+mod request_access;
 mod test_service;
 mod whoami;
 
@@ -72,6 +73,7 @@ pub(crate) fn start(
         "explain_access" => Started::Done(explain_access::call(arguments, calls, caller)?),
         "test_service" => Started::Waiting(Invocation::TestService(test_service::read(arguments)?)),
         "whoami" => Started::Done(whoami::call(arguments, calls, caller)?),
+        "request_access" => Started::Done(request_access::call(arguments, calls, caller)?),
         _ => return Err(RpcError::invalid_params("there is no such tool")),
     })
 }
@@ -86,13 +88,14 @@ pub(crate) fn definitions() -> &'static str {
     &DEFINITIONS
 }
 
-const ALL: [&str; 6] = [
+const ALL: [&str; 7] = [
     list_services::DEFINITION,
     execute::DEFINITION,
     exec::DEFINITION,
     explain_access::DEFINITION,
     test_service::DEFINITION,
     whoami::DEFINITION,
+    request_access::DEFINITION,
 ];
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ pub mod verify;
 
 use serde::Serialize;
 
-use crate::approval::Approved;
+use crate::approval::{Approved, Entry, Question};
 use crate::code::{Code, Refusal};
 use crate::ports::BoxFuture;
 use crate::principal::Caller;
@@ -27,7 +27,8 @@ pub struct AuditId(pub String);
 /// service's slots were removed from it, and there are no headers and no bodies.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Draft {
-    /// `intent`, `outcome`, `refusal`, `release`, `refresh`, `admin`, `checkpoint`, `torn`.
+    /// `intent`, `outcome`, `refusal`, `release`, `refresh`, `admin`, `approval`,
+    /// `checkpoint`, `torn`.
     pub kind: Kind,
     /// The call; the sink draws one where it is `None`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -138,6 +139,8 @@ pub enum Kind {
     Refresh,
     /// An act of the person at the CLI.
     Admin,
+    /// A question for a person was opened, answered, or came to nothing.
+    Approval,
     /// Where a segment ended, signed.
     Checkpoint,
     /// Closes a line that a killed writer left unfinished.
@@ -256,6 +259,56 @@ impl<'a> Journal<'a> {
             rule: refusal.rule.clone(),
             code: Some(refusal.code),
             ..asked.draft()
+        })
+    }
+
+    /// Writes what became of the question `id` that a person is asked about a call: `act` is
+    /// `approval.open`, `approval.approve`, ...; `by` is how the person was asked.
+    pub fn approval(
+        &self,
+        asked: &Asked<'_>,
+        act: &'static str,
+        id: &str,
+        rule: Option<&str>,
+        by: Option<&'static str>,
+    ) -> Result<AuditId, AuditError> {
+        self.sink.append(Draft {
+            kind: Kind::Approval,
+            act: Some(act.to_owned()),
+            subject: Some(id.to_owned()),
+            rule: rule.map(str::to_owned),
+            approval: by,
+            ..asked.draft()
+        })
+    }
+
+    /// Writes that nobody answered a question in time.
+    pub fn lapsed(&self, entry: &Entry) -> Result<AuditId, AuditError> {
+        let question = &entry.question;
+        self.sink.append(Draft {
+            kind: Kind::Approval,
+            act: Some("approval.expire".to_owned()),
+            subject: Some(entry.id.clone()),
+            principal: Some(question.principal.to_string()),
+            service: Some(question.service.to_string()),
+            rule: question.rule.clone(),
+            ..Draft::default()
+        })
+    }
+
+    /// Writes that an agent asks for access, which is the question `id`.
+    pub fn access(&self, question: &Question, id: &str) -> Result<AuditId, AuditError> {
+        self.sink.append(Draft {
+            kind: Kind::Approval,
+            act: Some("access.request".to_owned()),
+            subject: Some(id.to_owned()),
+            principal: Some(question.principal.to_string()),
+            claimed_client: question.client.clone(),
+            service: Some(question.service.to_string()),
+            path: Some(question.what.clone()),
+            rule: question.rule.clone(),
+            reason: question.reason.clone(),
+            ..Draft::default()
         })
     }
 

@@ -220,4 +220,43 @@ pub struct WhoAmI {
     pub source: &'static str,
     /// The services that may be used.
     pub services: Vec<String>,
+    /// What a person has granted for a while.
+    pub grants: Vec<Granted>,
+}
+
+/// A grant as its owner may see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Granted {
+    /// Its id.
+    pub id: String,
+    /// The service.
+    pub service: String,
+    /// The rule that would ask without it.
+    pub rule: String,
+    /// `read`, `write`, `delete`, `run`.
+    pub class: &'static str,
+    /// Whether it ends with the connection.
+    pub session: bool,
+    /// Seconds until it lapses at the latest.
+    pub lapses_in_s: u64,
+}
+
+/// What the `request_access` tool was asked to put before a person.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RequestAccess {
+    /// The service, whether or not there is one.
+    pub service: String,
+    /// What the agent wants: best a method and a path.
+    pub what: String,
+    /// Why.
+    pub reason: Option<String>,
+}
+
+/// A request for access that a person can see.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Requested {
+    /// Its id.
+    pub id: String,
+    /// The audit record.
+    pub audit_id: Option<String>,
 }

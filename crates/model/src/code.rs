@@ -132,12 +132,14 @@ pub struct Refusal {
     pub rule: Option<String>,
     /// Seconds after which trying again may help, where that is known.
     pub retry_after_s: Option<u64>,
+    /// The question that a person has not answered yet, where there is one.
+    pub approval: Option<String>,
 }
 
 impl Refusal {
     /// A refusal with fixed text.
     pub fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, message: message.into(), rule: None, retry_after_s: None }
+        Self { code, message: message.into(), rule: None, retry_after_s: None, approval: None }
     }
 
     /// The same, decided by `rule`.

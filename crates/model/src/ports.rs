@@ -6,8 +6,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use crate::approval::{Answer, By, Entry, Grant, Opened, Question, Scope, State, Taken};
 use crate::audit::Draft;
-use crate::call::{Exec, Execute, Executed, Explained, Finished, ServiceView, Tested, WhoAmI};
+use crate::call::{
+    Exec, Execute, Executed, Explained, Finished, RequestAccess, Requested, ServiceView, Tested,
+    WhoAmI,
+};
 use crate::code::Refusal;
 use crate::injection::Credential;
 use crate::principal::{Caller, Name, Principal};
@@ -254,6 +258,85 @@ pub trait KillSwitch: Send + Sync {
     fn check(&self, principal: &Name, service: &Name) -> Result<(), Refusal>;
 }
 
+/// Questions and grants cannot be read or kept now.
+#[derive(Debug, thiserror::Error)]
+#[error("questions for a person and their answers cannot be kept")]
+pub struct ApprovalsError(#[source] pub Box<dyn std::error::Error + Send + Sync>);
+
+/// The questions that a person is asked, the answers, and the grants: the same for every process of this
+/// machine.
+pub trait Approvals: Send + Sync {
+    /// The timed grant that covers `scope` now.
+    fn granted(&self, scope: &Scope) -> Result<Option<Grant>, ApprovalsError>;
+
+    /// Whether the grant `id` for a session has not been taken back.
+    fn stands(&self, id: &str) -> Result<bool, ApprovalsError>;
+
+    /// Asks `question`, or finds it asked: nothing is opened twice.
+    fn open(&self, question: &Question) -> Result<Opened, ApprovalsError>;
+
+    /// What became of the question `id`.
+    fn state(&self, id: &str) -> Result<State, ApprovalsError>;
+
+    /// A number that changes whenever any question or grant may have.
+    fn version(&self) -> Result<u64, ApprovalsError>;
+
+    /// Answers the question `id`, if it is open, may be answered so, and is one of `principal`'s; says
+    /// whether it was.
+    fn answer(
+        &self,
+        id: &str,
+        principal: &Name,
+        answer: Answer,
+        by: By,
+    ) -> Result<bool, ApprovalsError>;
+
+    /// Uses the yes to `question`, which is the question `id`. Of all who try, in all processes, one
+    /// gets it. `session`: a grant for the session can be kept with the caller's connection.
+    fn take(
+        &self,
+        id: &str,
+        question: &Question,
+        session: bool,
+    ) -> Result<Option<Taken>, ApprovalsError>;
+
+    /// Takes an open question back: nobody waits any more. Says whether it was open.
+    fn withdraw(&self, id: &str) -> Result<bool, ApprovalsError>;
+
+    /// Closes what has expired without an answer since this was last called, and says what that is.
+    fn lapse(&self) -> Result<Vec<Entry>, ApprovalsError>;
+
+    /// The timed grants of `principal` that stand now, and those for sessions with these ids.
+    fn grants(&self, principal: &Name, sessions: &[String]) -> Result<Vec<Grant>, ApprovalsError>;
+}
+
+/// What came of a prompt in the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Prompted {
+    /// It was answered.
+    Answered(Answer),
+    /// The client will show it and come back with the answer in another call.
+    Later,
+    /// The client cannot show it, or did not say what became of it.
+    Unable,
+}
+
+/// The prompt that an agent's client shows: it stands on the agent's side, so it is a weak way to ask
+/// (decision 15).
+pub trait Prompt: Send + Sync {
+    /// Shows the question `id`. `session`: yes can be said for the session too.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future takes the prompt back.
+    fn ask<'a>(
+        &'a self,
+        id: &'a str,
+        question: &'a Question,
+        session: bool,
+    ) -> BoxFuture<'a, Prompted>;
+}
+
 /// Resolves host names.
 pub trait Dns: Send + Sync {
     /// Every address of `host`, which is a name and not an address.
@@ -312,6 +395,14 @@ pub trait Calls: Send + Sync {
 
     /// Who the caller is to us.
     fn whoami(&self, caller: &Caller) -> WhoAmI;
+
+    /// Puts a request for access before a person. Nothing is wider for it. Says the same whether or not
+    /// there is such a service.
+    fn request_access(
+        &self,
+        caller: &Caller,
+        request: RequestAccess,
+    ) -> Result<Requested, (Refusal, Option<String>)>;
 }
 
 /// Finds the principal of a bearer token.

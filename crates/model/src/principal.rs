@@ -3,14 +3,16 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+
+use crate::approval::Channel;
 
 /// A name in the set `[a-z0-9-]{1,64}` that neither starts nor ends with `-`.
 ///
 /// Principals, services and servers have such names: they stand in file names, rules, logs and
 /// tables, and none of those needs to quote them.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(transparent)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String")]
 pub struct Name(Box<str>);
 
 /// A name that is not one. The text is not repeated: it may be a pasted secret.
@@ -38,6 +40,14 @@ impl FromStr for Name {
         } else {
             Err(NameError)
         }
+    }
+}
+
+impl TryFrom<String> for Name {
+    type Error = NameError;
+
+    fn try_from(text: String) -> Result<Self, NameError> {
+        text.parse()
     }
 }
 
@@ -77,6 +87,8 @@ pub struct Principal {
 pub struct Caller {
     /// Who is calling.
     pub principal: Principal,
+    /// The connection it came over.
+    pub channel: Channel,
     /// `clientInfo.name` of the MCP client: unverified, a label in the audit and nothing else.
     pub claimed_client: Option<String>,
 }

@@ -17,8 +17,8 @@ use strongroom_model::ports::Calls as _;
 use strongroom_proxy::{Broker, Ground, Parts, inject};
 use strongroom_testkit::canary::K1;
 use strongroom_testkit::fakes::{
-    FakeClock, FakeDns, FakeSwitch, MemoryAudit, StaticCredentials, StaticRegistry, auth, caller,
-    service,
+    FakeClock, FakeDns, FakeSwitch, MemoryApprovals, MemoryAudit, StaticCredentials,
+    StaticRegistry, auth, caller, service,
 };
 
 const CALLS: usize = 20_000;
@@ -103,6 +103,8 @@ fn broker(address: SocketAddr) -> (Broker, Arc<MemoryAudit>) {
         audit: audit.clone(),
         switch: Arc::new(FakeSwitch::default()),
         clock: Arc::new(FakeClock::default()),
+        approvals: Arc::new(MemoryApprovals::new(Arc::new(FakeClock::default()))),
+        approval_wait: Duration::ZERO,
         dns: Arc::new(FakeDns::default()),
         calls_at_once: Parts::CALLS_AT_ONCE,
         exchange: None,

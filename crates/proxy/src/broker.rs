@@ -3,25 +3,31 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use strongroom_model::approval::Matter;
 use strongroom_model::audit::{Asked, AuditSink, Journal};
 use strongroom_model::call::{
-    Answer, Exec, Execute, Executed, Explained, Finished, ServiceView, Tested, WhoAmI,
+    Answer, Exec, Execute, Executed, Explained, Finished, RequestAccess, Requested, ServiceView,
+    Tested, WhoAmI,
 };
 use strongroom_model::canonical::{CanonicalRequest, Method, RawRequest, canonicalize};
 use strongroom_model::code::{Code, Refusal};
 use strongroom_model::pipeline::{Ended, Permit, Pipeline};
-use strongroom_model::ports::{BoxFuture, Calls, Clock, Credentials, Dns, KillSwitch, Registry};
+use strongroom_model::policy::{Awaiting, Judgement, Terms};
+use strongroom_model::ports::{
+    Approvals, BoxFuture, Calls, Clock, Credentials, Dns, KillSwitch, Registry,
+};
 use strongroom_model::principal::{Caller, Name, Source};
 use strongroom_model::service::{Catalog, Service};
 use tracing::{Instrument as _, field, info_span};
 
 use crate::admission::{Admission, Place, Wanted};
+use crate::consent::Consent;
 use crate::exchange::Exchange;
 use crate::exec::{self, Ground, Programs};
 use crate::executor::{Executor, Send};
 use crate::receive::Wish;
 use crate::watch::Watch;
-use crate::{body, connect, upload};
+use crate::{access, body, connect, upload};
 
 /// What a broker is made of.
 pub struct Parts {
@@ -35,6 +41,11 @@ pub struct Parts {
     pub switch: Arc<dyn KillSwitch>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// What people are asked, and what they granted.
+    pub approvals: Arc<dyn Approvals>,
+    /// How long a call waits for a person where its client cannot show the question; zero: it is told
+    /// at once to come back.
+    pub approval_wait: Duration,
     /// Who resolves names; [`SystemDns`](crate::SystemDns) but in tests.
     pub dns: Arc<dyn Dns>,
     /// Calls of one principal that may run at once.
@@ -57,10 +68,41 @@ pub struct Broker {
     pub(crate) audit: Arc<dyn AuditSink>,
     pub(crate) switch: Arc<dyn KillSwitch>,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) approvals: Arc<dyn Approvals>,
+    approval_wait: Duration,
     executor: Executor,
     pub(crate) admission: Admission,
     exchange: Option<Exchange>,
     pub(crate) programs: Programs,
+}
+
+/// What may be done, or may be done when a person says so.
+enum Judged {
+    Allowed(Permit<CanonicalRequest>),
+    Asks(Awaiting<CanonicalRequest>),
+}
+
+impl Judged {
+    fn request(&self) -> &CanonicalRequest {
+        match self {
+            Self::Allowed(permit) => permit.request(),
+            Self::Asks(awaiting) => awaiting.request(),
+        }
+    }
+
+    fn rule(&self) -> &str {
+        match self {
+            Self::Allowed(permit) => permit.rule(),
+            Self::Asks(awaiting) => awaiting.rule(),
+        }
+    }
+
+    fn terms(&self) -> &Terms {
+        match self {
+            Self::Allowed(permit) => permit.terms(),
+            Self::Asks(awaiting) => awaiting.terms(),
+        }
+    }
 }
 
 impl Broker {
@@ -72,6 +114,8 @@ impl Broker {
             audit: parts.audit,
             switch: parts.switch,
             clock: parts.clock,
+            approvals: parts.approvals,
+            approval_wait: parts.approval_wait,
             executor: Executor::new(parts.dns),
             admission: Admission::new(parts.calls_at_once),
             exchange: parts.exchange,
@@ -85,9 +129,9 @@ impl Broker {
         caller: &Caller,
         mut call: Execute,
         follow: bool,
-        cancel: BoxFuture<'_, ()>,
+        mut cancel: BoxFuture<'_, ()>,
     ) -> Ended<Answer> {
-        let began = self.clock.monotonic();
+        let mut began = self.clock.monotonic();
         let journal = Journal::new(&*self.audit);
         let pipeline = Pipeline { journal, credentials: &*self.credentials, switch: &*self.switch };
         let catalog = self.registry.current();
@@ -122,12 +166,12 @@ impl Broker {
             self.judge(caller, &catalog, service, call, unseen, began)
         });
         let (judged, place) = match judged {
-            Ok((permit, place)) => {
-                let request = permit.request();
+            Ok((judged, place)) => {
+                let request = judged.request();
                 request.method().as_str().clone_into(&mut method);
                 request.path().clone_into(&mut path);
                 request_bytes = request.body_bytes();
-                (Ok(permit), Some(place))
+                (Ok(judged), Some(place))
             }
             Err((refusal, canonical)) => {
                 path = canonical.unwrap_or(path);
@@ -141,6 +185,16 @@ impl Broker {
             path: &path,
             reason: reason.as_deref(),
             request_bytes,
+        };
+        let judged = match judged {
+            Ok(Judged::Allowed(permit)) => Ok(permit),
+            Ok(Judged::Asks(awaiting)) => {
+                let matter = Matter::request(service, awaiting.request());
+                let settled = self.consent().settle(&asked, matter, awaiting, &mut cancel).await;
+                began = self.clock.monotonic();
+                settled
+            }
+            Err(refusal) => Err(refusal),
         };
         let act = Send {
             executor: &self.executor,
@@ -170,7 +224,7 @@ impl Broker {
     }
 
     /// Whether the call may be made, now: its form, the policy, the destination as far as it is
-    /// known without asking anybody, the limits. Only what is allowed counts towards the limits.
+    /// known without asking anybody, the limits. Only what is allowed or asked for counts towards them.
     /// A refusal comes with the canonical path, where there is one.
     fn judge(
         &self,
@@ -180,31 +234,46 @@ impl Broker {
         call: Execute,
         unseen: Option<u64>,
         now: Duration,
-    ) -> Result<(Permit<CanonicalRequest>, Place), (Refusal, Option<String>)> {
+    ) -> Result<(Judged, Place), (Refusal, Option<String>)> {
         let bare = |refusal| (refusal, None);
         let reason = call.reason.clone();
         let request =
             raw(service, call, unseen).and_then(|raw| canonicalize(service, raw)).map_err(bare)?;
-        let permit = service.policy.decide(request).map_err(|denied| {
-            let (refusal, request) = *denied;
-            (refusal, Some(request.path().to_owned()))
-        })?;
+        let judged = match service.policy.judge(request) {
+            Judgement::Allowed(permit) => Judged::Allowed(permit),
+            Judgement::Asks(awaiting) => Judged::Asks(awaiting),
+            Judgement::Denied(denied) => {
+                let (refusal, request) = *denied;
+                return Err((refusal, Some(request.path().to_owned())));
+            }
+        };
         let wanted = Wanted {
             principal: &caller.principal.name,
             allowance: catalog.principals.get(&caller.principal.name),
             service: &service.name,
             limits: &service.limits,
-            rule: permit.rule(),
-            terms: permit.terms(),
+            rule: judged.rule(),
+            terms: judged.terms(),
         };
-        let reasoned = permit.terms().check_reason(reason.as_deref());
+        let reasoned = judged.terms().check_reason(reason.as_deref());
         let admitted = reasoned
-            .map_err(|refusal| refusal.by_rule(permit.rule()))
+            .map_err(|refusal| refusal.by_rule(judged.rule()))
             .and_then(|()| connect::literal(service, &service.origin))
             .and_then(|_| self.admission.enter(&wanted, now));
         match admitted {
-            Ok(place) => Ok((permit, place)),
-            Err(refusal) => Err((refusal, Some(permit.request().path().to_owned()))),
+            Ok(place) => Ok((judged, place)),
+            Err(refusal) => Err((refusal, Some(judged.request().path().to_owned()))),
+        }
+    }
+
+    /// The way from a request that a rule asks for to a permit.
+    pub(crate) fn consent(&self) -> Consent<'_> {
+        Consent {
+            approvals: &*self.approvals,
+            journal: Journal::new(&*self.audit),
+            clock: &*self.clock,
+            registry: &*self.registry,
+            wait: self.approval_wait,
         }
     }
 }
@@ -329,13 +398,40 @@ impl Calls for Broker {
                 Source::Token => "token",
             },
             services: names(&catalog, caller),
+            grants: access::granted(self, caller),
         }
+    }
+
+    fn request_access(
+        &self,
+        caller: &Caller,
+        request: RequestAccess,
+    ) -> Result<Requested, (Refusal, Option<String>)> {
+        access::request(self, caller, &request).map_err(|refusal| {
+            let journal = Journal::new(&*self.audit);
+            let asked = Asked {
+                caller,
+                service: &request.service,
+                method: "request_access",
+                path: without_query(&request.what),
+                reason: request.reason.as_deref(),
+                request_bytes: 0,
+            };
+            match journal.refusal(&asked, &refusal) {
+                Ok(id) => (refusal, Some(id.0)),
+                Err(error) => (error.into(), None),
+            }
+        })
     }
 }
 
 /// The service of this name, if `caller` may know of it. That there is none and that it is not his
 /// are told apart nowhere (MC-21).
-fn find<'a>(catalog: &'a Catalog, caller: &Caller, name: &str) -> Result<&'a Service, Refusal> {
+pub(crate) fn find<'a>(
+    catalog: &'a Catalog,
+    caller: &Caller,
+    name: &str,
+) -> Result<&'a Service, Refusal> {
     let parsed = name.parse::<Name>().ok();
     let found = parsed
         .as_ref()

@@ -13,9 +13,11 @@ pub mod broker;
 pub mod exec;
 pub mod inject;
 
+mod access;
 mod admission;
 mod body;
 mod connect;
+mod consent;
 mod decode;
 mod events;
 mod exchange;

@@ -1,13 +1,16 @@
 //! What outlives a process: the vault of secrets and principals, and the audit.
 //!
 //! [`vault`] is one SQLite file that several processes share; [`local`] serves its secrets as
-//! `local://NAME`; [`lock`] is the kill switch; [`audit`] appends records to a chain of daily files and reads them back.
+//! `local://NAME`; [`lock`] is the kill switch; [`approvals`] keeps questions for a person and grants;
+//! [`audit`] appends records to a chain of daily files and reads them back.
 
+pub mod approvals;
 pub mod audit;
 pub mod local;
 pub mod lock;
 pub mod vault;
 
+pub use approvals::{ApprovalStore, Settled};
 pub use local::LocalProvider;
 pub use lock::LockFile;
 pub use vault::{EntryError, PrincipalInfo, Principals, SecretUse, Stored, Vault, VaultError};

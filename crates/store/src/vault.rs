@@ -26,6 +26,7 @@ use strongroom_seal::envelope::FORMAT;
 use strongroom_seal::{Kek, Place, SecureDir, open, seal};
 use uuid::Uuid;
 
+use crate::approvals::ApprovalStore;
 use snapshot::{Keys, Row, Snapshot};
 
 pub use error::{EntryError, VaultError};
@@ -39,7 +40,7 @@ pub const FILE: &str = "vault.db";
 pub const LARGEST: usize = 1 << 20;
 
 const APP: &str = "strongroom";
-const TENANT: &str = "local";
+pub(crate) const TENANT: &str = "local";
 /// What kind of value a row has; more than one once credentials have parts of their own.
 const KIND: &str = "value";
 
@@ -192,6 +193,13 @@ impl Vault {
     /// The principals and their tokens.
     pub fn principals(&self) -> Principals<'_> {
         Principals::new(self)
+    }
+
+    /// What people are asked and what they granted, on a connection of its own.
+    pub fn approvals(&self) -> Result<ApprovalStore, VaultError> {
+        let db = database::connect(&self.path).map_err(|error| error.at(&self.path))?;
+        let key = self.inner().keys.approvals();
+        Ok(ApprovalStore::new(self.path.clone(), Arc::clone(&self.clock), db, key))
     }
 
     /// Runs `act` on one verified state of the vault.

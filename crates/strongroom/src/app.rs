@@ -50,6 +50,8 @@ pub fn build(host: &Host, home: &Home) -> Result<App, Failure> {
         audit: Arc::clone(&audit),
         switch: Arc::new(LockFile::new(&home.state)),
         clock,
+        approvals: Arc::new(vault.approvals()?),
+        approval_wait: config.approval_wait,
         dns: Arc::new(SystemDns),
         calls_at_once: config.calls_at_once,
         exchange: Some(Exchange::new(home.files_dir(), config.files)),

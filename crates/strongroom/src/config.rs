@@ -27,6 +27,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use strongroom_gateway::registry::Problem;
 use strongroom_model::command::Command;
@@ -56,6 +57,7 @@ const ROOT_KEYS: &[&str] = &[
     "machine_key",
     "headless",
     "calls_at_once",
+    "approval_wait",
     "cache",
     "audit",
     "principals",
@@ -77,6 +79,8 @@ pub struct Config {
     pub headless: bool,
     /// Calls of one principal that may run at once.
     pub calls_at_once: usize,
+    /// How long a call waits for a person where its client cannot show the question.
+    pub approval_wait: Duration,
     /// How long secrets are kept.
     pub cache: cache::Cache,
     /// How the audit is kept.
@@ -183,6 +187,7 @@ impl Config {
             machine_key,
             headless: root.flag("headless")?.unwrap_or(false),
             calls_at_once: limits::at_once(&root)?,
+            approval_wait: limits::approval_wait(&root)?,
             providers: providers::read(&root, cache.freshness)?,
             cache,
             audit: audit::read(&root)?,

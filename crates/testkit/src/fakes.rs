@@ -1,5 +1,6 @@
 //! The ports of the model, played by values.
 
+mod approvals;
 mod counting;
 
 use std::collections::{BTreeMap, HashMap};
@@ -9,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use strongroom_model::approval::Channel;
 use strongroom_model::audit::{AuditError, AuditId, AuditSink, Draft};
 use strongroom_model::canonical::Grammar;
 use strongroom_model::code::{Code, Refusal};
@@ -24,6 +26,7 @@ use strongroom_model::reference::SecretRef;
 use strongroom_model::secret::Secret;
 use strongroom_model::service::{Auth, Catalog, Keys, Limits, Origin, Scheme, Service, Slots};
 
+pub use approvals::{FixedPrompt, MemoryApprovals};
 pub use counting::CountingProvider;
 
 /// A clock that stands still until it is told to go on.
@@ -243,7 +246,11 @@ impl Dns for FakeDns {
 /// A caller from a stdio session.
 pub fn caller(principal: &str) -> Caller {
     let name = principal.parse().expect("a test's principals have names");
-    Caller { principal: Principal { name, source: Source::Stdio }, claimed_client: None }
+    Caller {
+        principal: Principal { name, source: Source::Stdio },
+        channel: Channel::default(),
+        claimed_client: None,
+    }
 }
 
 /// `scheme` with a secret at `local://SERVICE/FIELD` for each of `fields`.

@@ -12,7 +12,7 @@ use crate::wire::{RpcError, members, strict};
 pub(super) const DEFINITION: &str = r#"{
   "name": "execute",
   "title": "Call an API",
-  "description": "Makes one HTTP request to a service from `list_services` and returns its answer. The credential is added for you: send no Authorization header and no key. `status` is the API's own, so read it: 404 and 422 are answers. A request that the rules do not allow comes back as an error with a code (`policy_denied`, `not_found`, `rate_limited`, ...) and `retry`: `never` means do not repeat it, `after` means wait first. Secrets in the answer are replaced by [REDACTED:name]. Examples: {\"service\": \"github\", \"method\": \"GET\", \"path\": \"/repos/acme/app/issues\", \"query\": {\"state\": \"open\", \"per_page\": 5}} and {\"service\": \"linear\", \"method\": \"POST\", \"path\": \"/graphql\", \"body\": {\"query\": \"{ viewer { id } }\"}, \"reason\": \"find my user id\"}",
+  "description": "Makes one HTTP request to a service from `list_services` and returns its answer. The credential is added for you: send no Authorization header and no key. `status` is the API's own, so read it: 404 and 422 are answers. A request that the rules do not allow comes back as an error with a code (`policy_denied`, `not_found`, `rate_limited`, ...) and `retry`: `never` means do not repeat it, `after` means wait first, `ask` means that a person must approve it: tell the user, then make the very same call again. Secrets in the answer are replaced by [REDACTED:name]. Examples: {\"service\": \"github\", \"method\": \"GET\", \"path\": \"/repos/acme/app/issues\", \"query\": {\"state\": \"open\", \"per_page\": 5}} and {\"service\": \"linear\", \"method\": \"POST\", \"path\": \"/graphql\", \"body\": {\"query\": \"{ viewer { id } }\"}, \"reason\": \"find my user id\"}",
   "inputSchema": {
     "type": "object",
     "properties": {
@@ -55,7 +55,8 @@ pub(super) const DEFINITION: &str = r#"{
           "message": { "type": "string" },
           "audit_id": { "type": "string" },
           "retry": { "type": "string", "enum": ["never", "after", "ask"] },
-          "retry_after_s": { "type": "integer" }
+          "retry_after_s": { "type": "integer" },
+          "approval_id": { "type": "string", "description": "A person must approve this first; the very same call passes after that." }
         }
       }
     }

@@ -56,6 +56,7 @@ impl Output {
         if let Some(seconds) = refusal.retry_after_s {
             error.number("retry_after_s", seconds);
         }
+        error.optional("approval_id", refusal.approval.as_deref());
         error.close();
         structured.push(b'}');
         let text = format!("{}: {}", refusal.code.as_str(), refusal.message);

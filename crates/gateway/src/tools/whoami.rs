@@ -6,11 +6,12 @@ use strongroom_model::principal::Caller;
 use super::arguments::Arguments;
 use super::output::Output;
 use crate::wire::RpcError;
+use crate::wire::write::{self, Object};
 
 pub(super) const DEFINITION: &str = r#"{
   "name": "whoami",
   "title": "Who am I",
-  "description": "Says under which name Strongroom knows you, how it knows (`stdio`: the client's configuration selected it; `token`: your bearer token), and which services that name may use. Use it when access is not what you expected. Example: {}",
+  "description": "Says under which name Strongroom knows you, how it knows (`stdio`: the client's configuration selected it; `token`: your bearer token), which services that name may use, and what a person has granted for a while: `lapses_in_s` seconds at the most, or until this connection ends where `session` is true. Use it when access is not what you expected. Example: {}",
   "inputSchema": { "type": "object", "properties": {}, "additionalProperties": false },
   "outputSchema": {
     "type": "object",
@@ -18,6 +19,20 @@ pub(super) const DEFINITION: &str = r#"{
       "principal": { "type": "string" },
       "source": { "type": "string", "enum": ["stdio", "token"] },
       "services": { "type": "array", "items": { "type": "string" } },
+      "grants": {
+        "type": "array",
+        "items": {
+          "type": "object",
+          "properties": {
+            "id": { "type": "string" },
+            "service": { "type": "string" },
+            "rule": { "type": "string" },
+            "class": { "type": "string", "enum": ["read", "write", "delete", "run"] },
+            "session": { "type": "boolean" },
+            "lapses_in_s": { "type": "integer" }
+          }
+        }
+      },
       "error": { "type": "object" }
     }
   },
@@ -34,5 +49,12 @@ pub(super) fn call(
     Ok(Output::structured(|result| {
         result.string("principal", &me.principal).string("source", me.source);
         result.strings("services", me.services.iter().map(String::as_str));
+        write::list(result.name("grants"), &me.grants, |out, granted| {
+            let mut grant = Object::open(out);
+            grant.string("id", &granted.id).string("service", &granted.service);
+            grant.string("rule", &granted.rule).string("class", granted.class);
+            grant.flag("session", granted.session).number("lapses_in_s", granted.lapses_in_s);
+            grant.close();
+        });
     }))
 }

@@ -57,10 +57,16 @@ fn the_tools_are_listed_in_one_order_and_on_one_page() {
     let list = client.call("tools/list", &json!({}));
     let names: Vec<_> =
         list["result"]["tools"].as_array().unwrap().iter().map(|tool| &tool["name"]).collect();
-    assert_eq!(
-        names,
-        ["list_services", "execute", "exec", "explain_access", "test_service", "whoami"]
-    );
+    let expected = [
+        "list_services",
+        "execute",
+        "exec",
+        "explain_access",
+        "test_service",
+        "whoami",
+        "request_access",
+    ];
+    assert_eq!(names, expected);
     assert!(list["result"].get("resultType").is_none(), "that is a modern word");
     assert!(list["result"].get("nextCursor").is_none());
     assert_eq!(client.call("tools/list", &json!({"cursor": "x"}))["error"]["code"], -32602);

@@ -13,7 +13,8 @@ use strongroom_gateway::wire::Limits;
 use strongroom_gateway::{http, stdio};
 use strongroom_model::audit::Draft;
 use strongroom_model::call::{
-    Answer, Exec, Execute, Executed, Explained, Finished, Ran, ServiceView, Tested, WhoAmI,
+    Answer, Exec, Execute, Executed, Explained, Finished, Ran, RequestAccess, Requested,
+    ServiceView, Tested, WhoAmI,
 };
 use strongroom_model::code::{Code, Refusal};
 use strongroom_model::policy::{Explanation, Verdict};
@@ -249,7 +250,19 @@ impl Calls for Fake {
                 Source::Token => "token",
             },
             services: self.list_services(caller).into_iter().map(|view| view.name).collect(),
+            grants: Vec::new(),
         }
+    }
+
+    fn request_access(
+        &self,
+        _caller: &Caller,
+        request: RequestAccess,
+    ) -> Result<Requested, (Refusal, Option<String>)> {
+        if request.service != "acme" {
+            return Err((not_found(), Some(self.audit_id())));
+        }
+        Ok(Requested { id: "a-12345678".into(), audit_id: Some(self.audit_id()) })
     }
 }
 

@@ -173,7 +173,7 @@ fn a_principal_sees_its_own_services_only() {
     assert!(git.get("base_url").is_none() && git.get("request_headers").is_none(), "{git}");
     assert_eq!(call("sr_alice", "whoami")["services"], json!(["acme", "git"]));
     assert_eq!(call("sr_nobody", "list_services")["services"], json!([]));
-    let me = json!({"principal": "nobody", "source": "token", "services": []});
+    let me = json!({"principal": "nobody", "source": "token", "services": [], "grants": []});
     assert_eq!(call("sr_nobody", "whoami"), me);
 }
 

@@ -146,6 +146,7 @@ impl Kind {
             Self::Release => "release",
             Self::Refresh => "refresh",
             Self::Admin => "admin",
+            Self::Approval => "approval",
             Self::Checkpoint => "checkpoint",
             Self::Torn => "torn",
         }

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use strongroom_model::approval::Channel;
 use strongroom_model::audit::{Asked, AuditError, AuditId, AuditSink, Draft, Journal};
 use strongroom_model::canonical::Grammar;
 use strongroom_model::injection::{Credential, bind};
@@ -62,6 +63,7 @@ fn inject_into(
     };
     let caller = Caller {
         principal: Principal { name: "default".parse().unwrap(), source: Source::Stdio },
+        channel: Channel::default(),
         claimed_client: None,
     };
     let asked = Asked {

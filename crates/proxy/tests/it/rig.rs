@@ -11,8 +11,8 @@ use strongroom_model::service::{Auth, Scheme, Service};
 use strongroom_proxy::{Broker, Exchange, Ground, Keeping, Parts, inject};
 use strongroom_testkit::canary::{K1, K2, K3, K4};
 use strongroom_testkit::fakes::{
-    FakeClock, FakeDns, FakeSwitch, MemoryAudit, StaticCredentials, StaticRegistry, auth, caller,
-    service,
+    FakeClock, FakeDns, FakeSwitch, MemoryApprovals, MemoryAudit, StaticCredentials,
+    StaticRegistry, auth, caller, service,
 };
 use strongroom_testkit::oracle::Oracle;
 use strongroom_testkit::upstream::{Reply, Seen, Upstream};
@@ -27,6 +27,7 @@ pub(crate) struct Rig {
     pub(crate) audit: Arc<MemoryAudit>,
     pub(crate) switch: Arc<FakeSwitch>,
     pub(crate) clock: Arc<FakeClock>,
+    pub(crate) approvals: Arc<MemoryApprovals>,
     pub(crate) registry: Arc<StaticRegistry>,
     pub(crate) credentials: Arc<StaticCredentials>,
     pub(crate) dns: Arc<FakeDns>,
@@ -70,7 +71,10 @@ impl Rig {
         let clock = Arc::new(FakeClock::default());
         let switch = Arc::new(FakeSwitch::default());
         let home = tempfile::tempdir().unwrap();
+        let approvals = Arc::new(MemoryApprovals::new(clock.clone()));
         let broker = Arc::new(Broker::new(Parts {
+            approvals: approvals.clone(),
+            approval_wait: std::time::Duration::ZERO,
             registry: registry.clone(),
             credentials: credentials.clone(),
             audit: audit.clone(),
@@ -88,6 +92,7 @@ impl Rig {
             audit,
             switch,
             clock,
+            approvals,
             registry,
             credentials,
             dns,
@@ -120,7 +125,9 @@ impl Rig {
         assert_eq!(self.upstream.requests(), requests, "sent nothing: {words}");
         assert_eq!(self.evil.connections(), 0, "{words}");
 
-        let records = self.audit.take();
+        let mut records = self.audit.take();
+        // That a person is asked has a record of its own.
+        records.retain(|record| record.kind != Kind::Approval);
         let [record] = records.as_slice() else { panic!("one record: {records:?}") };
         assert_eq!(record.kind, Kind::Refusal, "{words}");
         assert_eq!(record.decision, Some("deny"), "{words}");

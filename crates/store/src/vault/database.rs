@@ -12,7 +12,10 @@ use super::{FILE, VaultError};
 
 /// Every schema there was, in order; `user_version` counts those that were applied. One that was
 /// released is never changed.
-const MIGRATIONS: &[&str] = &[include_str!("../../migrations/0001_vault.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../migrations/0001_vault.sql"),
+    include_str!("../../migrations/0002_approvals.sql"),
+];
 
 /// `SRvt`, in the file's header.
 const APPLICATION_ID: i32 = 0x5352_7674;
@@ -111,7 +114,8 @@ fn apply(transaction: &Transaction<'_>, migrations: &[&str], from: i64) -> Resul
     Ok(transaction.pragma_update(None, "user_version", count(migrations))?)
 }
 
-fn connect(path: &Path) -> Result<Connection, VaultError> {
+/// A connection to the file, which has been opened before.
+pub(super) fn connect(path: &Path) -> Result<Connection, VaultError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX
         | OpenFlags::SQLITE_OPEN_EXRESCODE;
@@ -154,17 +158,19 @@ mod tests {
         let dir = SecureDir::create(home.path().join("share")).unwrap();
         create(&dir, |_| Ok(())).unwrap();
         drop(open(&dir).unwrap());
+        let known = count(MIGRATIONS);
 
-        let newer = [MIGRATIONS[0], NEXT];
+        let newer = [MIGRATIONS, &[NEXT]].concat();
         let db = open_known(&dir, &newer).unwrap();
-        assert_eq!(schema(&db).unwrap(), 2);
+        assert_eq!(schema(&db).unwrap(), known + 1);
         drop(db);
 
         let error = open(&dir).unwrap_err();
-        assert!(matches!(error, VaultError::Newer { found: 2, known: 1, .. }), "{error}");
+        let VaultError::Newer { found, known: ours, .. } = &error else { panic!("{error}") };
+        assert_eq!((*found, *ours), (known + 1, known));
 
-        dir.rename("vault.db.schema-1.bak", FILE).unwrap();
-        assert_eq!(schema(&open(&dir).unwrap()).unwrap(), 1);
+        dir.rename(&format!("vault.db.schema-{known}.bak"), FILE).unwrap();
+        assert_eq!(schema(&open(&dir).unwrap()).unwrap(), known);
     }
 
     #[test]
@@ -172,8 +178,9 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let dir = SecureDir::create(home.path().join("share")).unwrap();
         create(&dir, |_| Ok(())).unwrap();
-        assert!(open_known(&dir, &[MIGRATIONS[0], NEXT, "not SQL"]).is_err());
-        assert_eq!(schema(&open(&dir).unwrap()).unwrap(), 1);
+        let broken = [MIGRATIONS, &[NEXT, "not SQL"]].concat();
+        assert!(open_known(&dir, &broken).is_err());
+        assert_eq!(schema(&open(&dir).unwrap()).unwrap(), count(MIGRATIONS));
     }
 
     #[test]

@@ -139,12 +139,12 @@ impl VaultError {
     }
 
     /// Damage, at a place that [`at`](Self::at) will fill in.
-    pub(super) fn damaged(what: &'static str) -> Self {
+    pub(crate) fn damaged(what: &'static str) -> Self {
         Self::Integrity { path: PathBuf::new(), what }
     }
 
     /// The same error, about the vault at `place`.
-    pub(super) fn at(mut self, place: &Path) -> Self {
+    pub(crate) fn at(mut self, place: &Path) -> Self {
         if let Self::Missing { path }
         | Self::Exists { path }
         | Self::Newer { path, .. }

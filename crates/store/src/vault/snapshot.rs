@@ -156,6 +156,11 @@ impl Keys {
             .mac("strongroom token");
         Ok(Self { key_id, key, head, tokens })
     }
+
+    /// For the tags of questions and grants.
+    pub(super) fn approvals(&self) -> MacKey {
+        self.key.mac("strongroom approvals")
+    }
 }
 
 impl Snapshot {

@@ -164,6 +164,10 @@ fn a_file_that_is_cut_off_is_an_integrity_error() {
     assert!(is_whole_or_refused(&home));
     let lengths = (0..whole.len()).step_by(1024).chain([1, 99, 100, whole.len() - 1]);
     for length in lengths {
+        // What is missing of the last page is read as zeros, and there may have been nothing else.
+        if whole.len() - length < 4096 && whole[length..].iter().all(|byte| *byte == 0) {
+            continue;
+        }
         std::fs::write(home.path().join("vault.db"), &whole[..length]).unwrap();
         remove_companions(&home);
         assert!(!is_whole_or_refused(&home), "{length}");

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use strongroom_model::approval::PATIENCE;
 use strongroom_model::service::Limits;
 use strongroom_proxy::{Keeping, Parts};
 
@@ -70,6 +71,20 @@ pub(super) fn per_minute(section: &Section<'_>) -> Result<Option<u32>, ConfigErr
 pub(super) fn per_day(section: &Section<'_>) -> Result<Option<u64>, ConfigError> {
     let read = |value| sized("bytes_per_day", value, MOST_A_DAY, "1 PiB");
     section.value("bytes_per_day").map(read).transpose()
+}
+
+/// Reads `approval_wait`, which is of the whole file: at most as long as a question stays open.
+pub(super) fn approval_wait(root: &Section<'_>) -> Result<Duration, ConfigError> {
+    let Some(value) = root.value("approval_wait") else { return Ok(Duration::ZERO) };
+    let ms = match value.number_or_text()? {
+        Ok(_) => None,
+        Err(text) => scaled(text, &[("ms", 1), ("s", 1000), ("m", 60_000)]),
+    };
+    ms.map(Duration::from_millis).filter(|wait| *wait <= PATIENCE).ok_or_else(|| {
+        value
+            .problem("`approval_wait` is not a duration of at most two minutes")
+            .hint("write a number and a unit: `0s`, `45s`, `2m`")
+    })
 }
 
 /// Reads a `limits` table.

@@ -1,0 +1,341 @@
+//! One question, what it is bound to, and the words that a person reads.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+use aws_lc_rs::digest::{Context, SHA256};
+use serde::{Deserialize, Serialize};
+
+use super::{Class, Scope};
+use crate::canonical::CanonicalRequest;
+use crate::display::escape_line;
+use crate::policy::{AskMethod, Terms};
+use crate::principal::{Caller, Name};
+use crate::service::Service;
+
+/// Characters of what the agent gives as its reason.
+const REASON: usize = 500;
+/// Characters of a request line or a command line, as it is kept: all of any target.
+const WHAT: usize = 64 << 10;
+/// Characters of it in a prompt of the agent's client.
+const WHAT_SHORT: usize = 1_000;
+/// Characters of a label.
+const LABEL: usize = 128;
+
+/// SHA-256 of something, every part of it with its length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Digest([u8; 32]);
+
+impl Digest {
+    /// The digest of these parts, of which none can pass for two.
+    pub fn of<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Self {
+        let mut context = Context::new(&SHA256);
+        for part in parts {
+            context.update(&(part.len() as u64).to_be_bytes());
+            context.update(part);
+        }
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(context.finish().as_ref());
+        Self(bytes)
+    }
+
+    /// The bytes.
+    pub fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+/// What is to be done, in its one form.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Matter {
+    /// The service.
+    pub service: Name,
+    /// Its revision.
+    pub revision: u64,
+    /// Of everything that is sent, but for the credential.
+    pub digest: Digest,
+    /// What kind of thing it is.
+    pub class: Class,
+    /// `POST /v1/charges?limit=1`, or a command line.
+    pub what: String,
+    /// The origin, or the program.
+    pub place: String,
+    /// Bytes of the body or of stdin.
+    pub bytes: u64,
+    /// What the body says it is.
+    pub content_type: Option<String>,
+}
+
+impl Matter {
+    /// The request `request` to `service`.
+    pub fn request(service: &Service, request: &CanonicalRequest) -> Self {
+        let place = service.origin.to_string();
+        let method = request.method();
+        let headers = request.headers();
+        let count = (headers.len() as u64).to_be_bytes();
+        let parts: [&[u8]; 5] = [
+            b"request",
+            method.as_str().as_bytes(),
+            place.as_bytes(),
+            request.target().as_bytes(),
+            &count,
+        ];
+        let pairs = headers.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]);
+        let digest = Digest::of(parts.into_iter().chain(pairs).chain([request.body()]));
+        let content_type = headers.iter().find(|(name, _)| name == "content-type");
+        Self {
+            service: service.name.clone(),
+            revision: service.revision,
+            digest,
+            class: Class::of(method),
+            what: format!("{} {}", method.as_str(), request.target()),
+            place,
+            bytes: request.body().len() as u64,
+            content_type: content_type.map(|(_, value)| value.clone()),
+        }
+    }
+
+    /// Running `program` with `arguments` and `stdin` for the command service `service`.
+    pub fn command(
+        service: &Name,
+        revision: u64,
+        program: &Path,
+        arguments: &[String],
+        stdin: &[u8],
+    ) -> Self {
+        let count = (arguments.len() as u64).to_be_bytes();
+        let parts: [&[u8]; 3] = [b"command", program.as_os_str().as_encoded_bytes(), &count];
+        let words = arguments.iter().map(String::as_bytes);
+        let quoted: Vec<String> = arguments.iter().map(|word| quoted(word)).collect();
+        Self {
+            service: service.clone(),
+            revision,
+            digest: Digest::of(parts.into_iter().chain(words).chain([stdin])),
+            class: Class::Run,
+            what: format!("run {}", quoted.join(" ")),
+            place: program.display().to_string(),
+            bytes: stdin.len() as u64,
+            content_type: None,
+        }
+    }
+}
+
+/// A word of a command line as it has to be written for a shell to read it as one.
+fn quoted(word: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_./=:@,+%".contains(&b);
+    if !word.is_empty() && word.bytes().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
+}
+
+/// What an agent asks to be let do, beside any call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Access {
+    /// The service, whether or not there is one.
+    pub service: Name,
+    /// What the agent wants, in its words.
+    pub what: String,
+    /// Why, in its words.
+    pub reason: Option<String>,
+    /// The rule that asks for it, the class and the revision: with these a person can grant it.
+    pub covered: Option<(String, Terms, Class, u64)>,
+}
+
+/// What a person is asked.
+///
+/// Every text in it that an agent chose is escaped and capped: it is shown as it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Question {
+    /// Whether no call waits for it.
+    pub access: bool,
+    /// Who asks.
+    pub principal: Name,
+    /// What its client calls itself.
+    pub client: Option<String>,
+    /// The service.
+    pub service: Name,
+    /// Its revision.
+    pub revision: u64,
+    /// The rule that asks; a request for access may have none.
+    pub rule: Option<String>,
+    /// What kind of thing it is.
+    pub class: Option<Class>,
+    /// What is to be done.
+    pub what: String,
+    /// Where.
+    pub place: String,
+    /// Bytes of the body.
+    pub bytes: u64,
+    /// What the body says it is.
+    pub content_type: Option<String>,
+    /// The agent's reason.
+    pub reason: Option<String>,
+    /// Whether the agent's own client may not answer it.
+    pub outside: bool,
+    /// For how long a yes is good at the most, in seconds.
+    pub ttl_s: Option<u64>,
+    /// What the answer is bound to.
+    digest: Digest,
+}
+
+impl Question {
+    /// Whether `caller` may do `matter`, which `rule` asks for under `terms`.
+    pub fn new(
+        matter: Matter,
+        caller: &Caller,
+        rule: &str,
+        terms: &Terms,
+        reason: Option<&str>,
+    ) -> Self {
+        let principal = caller.principal.name.clone();
+        let digest = Digest::of([
+            b"question".as_slice(),
+            principal.as_str().as_bytes(),
+            matter.service.as_str().as_bytes(),
+            rule.as_bytes(),
+            matter.class.as_str().as_bytes(),
+            &matter.revision.to_be_bytes(),
+            matter.digest.bytes(),
+        ]);
+        Self {
+            access: false,
+            principal,
+            client: caller.claimed_client.as_deref().map(|client| escape_line(client, LABEL).0),
+            service: matter.service,
+            revision: matter.revision,
+            rule: Some(rule.to_owned()),
+            class: Some(matter.class),
+            what: shortened(&matter.what, WHAT),
+            place: escape_line(&matter.place, WHAT).0,
+            bytes: matter.bytes,
+            content_type: matter.content_type.map(|text| escape_line(&text, LABEL).0),
+            reason: words(reason),
+            outside: terms.method == AskMethod::Dialog,
+            ttl_s: terms.ttl.map(|ttl| ttl.as_secs()),
+            digest,
+        }
+    }
+
+    /// Whether `caller` may have `access`.
+    pub fn access(access: &Access, caller: &Caller) -> Self {
+        let principal = caller.principal.name.clone();
+        let (rule, terms, class, revision) = match &access.covered {
+            Some((rule, terms, class, revision)) => {
+                (Some(rule.clone()), terms.clone(), Some(*class), *revision)
+            }
+            None => (None, Terms::default(), None, 0),
+        };
+        let digest = Digest::of([
+            b"access".as_slice(),
+            principal.as_str().as_bytes(),
+            access.service.as_str().as_bytes(),
+            access.what.as_bytes(),
+            &revision.to_be_bytes(),
+        ]);
+        Self {
+            access: true,
+            principal,
+            client: caller.claimed_client.as_deref().map(|client| escape_line(client, LABEL).0),
+            service: access.service.clone(),
+            revision,
+            rule,
+            class,
+            what: escape_line(&access.what, REASON).0,
+            place: String::new(),
+            bytes: 0,
+            content_type: None,
+            reason: words(access.reason.as_deref()),
+            outside: true,
+            ttl_s: terms.ttl.map(|ttl| ttl.as_secs()),
+            digest,
+        }
+    }
+
+    /// What the answer is bound to: the request with its body, who makes it, the rule and the revision.
+    pub fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
+    /// For how long a yes is good at the most.
+    pub fn ttl(&self) -> Option<Duration> {
+        self.ttl_s.map(Duration::from_secs)
+    }
+
+    /// What a grant would cover, where there can be one.
+    pub fn scope(&self) -> Option<Scope> {
+        Some(Scope {
+            principal: self.principal.clone(),
+            service: self.service.clone(),
+            rule: self.rule.clone()?,
+            class: self.class?,
+            revision: self.revision,
+        })
+    }
+
+    /// What it is about, a line each, every line with what may stand on it. `whole`: a long request is
+    /// not cut.
+    pub fn lines(&self, whole: bool) -> Vec<String> {
+        let mut lines = Vec::with_capacity(6);
+        let who = match &self.client {
+            Some(client) => {
+                format!("`{}` (its client calls itself `{client}`)", self.principal)
+            }
+            None => format!("`{}`", self.principal),
+        };
+        let what = if whole { self.what.clone() } else { shortened(&self.what, WHAT_SHORT) };
+        if self.access {
+            lines.push(format!("{who} asks for access to `{}`", self.service));
+            lines.push(format!("in the agent's words: {what}"));
+        } else {
+            lines.push(format!("{who} wants to use `{}`", self.service));
+            lines.push(what);
+            lines.push(self.at());
+        }
+        if let Some(rule) = &self.rule {
+            lines.push(format!("asked for by the rule `{rule}`"));
+        }
+        if let Some(reason) = &self.reason {
+            lines.push(format!("the agent says why: {reason}"));
+        }
+        lines
+    }
+
+    /// `at https://api.stripe.com, with a body of 120 bytes (application/json)`
+    fn at(&self) -> String {
+        let mut text = format!("at {}", self.place);
+        if self.bytes == 0 {
+            return text;
+        }
+        let part = if self.class == Some(Class::Run) { "stdin" } else { "a body" };
+        let amount = match self.bytes {
+            1 => "1 byte".to_owned(),
+            bytes => format!("{bytes} bytes"),
+        };
+        let _ = write!(text, ", with {part} of {amount}");
+        if let Some(kind) = &self.content_type {
+            let _ = write!(text, " ({kind})");
+        }
+        text
+    }
+}
+
+/// What the agent wrote, in quotes that it cannot close.
+fn words(reason: Option<&str>) -> Option<String> {
+    let reason = reason.map(str::trim).filter(|reason| !reason.is_empty())?;
+    let (line, cut) = escape_line(&reason.replace('"', "'"), REASON);
+    Some(format!("\"{line}\"{}", if cut { " (cut)" } else { "" }))
+}
+
+/// One safe line that says how much of it is missing, so that nothing hides behind the cut.
+fn shortened(text: &str, cap: usize) -> String {
+    let (line, cut) = escape_line(text, cap);
+    if cut {
+        let missing = text.chars().count().saturating_sub(line.chars().count());
+        format!("{line} ... (cut: about {missing} more characters)")
+    } else {
+        line
+    }
+}

@@ -1,0 +1,297 @@
+//! Between judging and acting: where a rule asks, a person is asked.
+//!
+//! [`Consent::settle`] is the one way from a request that a rule asks for to a permit, for `execute` and
+//! for `exec`. A grant that stands is enough; else the question is opened, once, and answered at the
+//! terminal, by a window or, where the rule lets it, by the agent's own client. A client that cannot show
+//! a question gets its id at once, and passes when it makes the very same call again after a yes.
+
+use std::time::Duration;
+
+use strongroom_model::approval::{
+    Answer, Approved, By, Matter, Opened, PATIENCE, Question, Scope, State,
+};
+use strongroom_model::audit::{Asked, Journal};
+use strongroom_model::code::{Code, Refusal};
+use strongroom_model::pipeline::Permit;
+use strongroom_model::policy::Awaiting;
+use strongroom_model::ports::{
+    Approvals, ApprovalsError, BoxFuture, Clock, Prompt, Prompted, Registry,
+};
+use tokio::time::sleep;
+
+/// How often a call that waits looks whether another process has the answer.
+const GLANCE: Duration = Duration::from_millis(150);
+
+/// Asks people, and knows what they granted.
+#[derive(Clone, Copy)]
+pub(crate) struct Consent<'a> {
+    pub(crate) approvals: &'a dyn Approvals,
+    pub(crate) journal: Journal<'a>,
+    pub(crate) clock: &'a dyn Clock,
+    pub(crate) registry: &'a dyn Registry,
+    /// How long a call waits for a person where its client cannot show the question.
+    pub(crate) wait: Duration,
+}
+
+/// What ended the waiting.
+enum Waited {
+    Answered(State),
+    Prompted(Prompted),
+    Gone,
+    TooLong,
+}
+
+impl Consent<'_> {
+    /// The permit for `awaiting`, which is about `matter`, once a person has said yes.
+    ///
+    /// # Errors
+    ///
+    /// `approval_denied` with the question's id where nobody has answered yet and the caller has to come
+    /// back; without one where the answer is no. `rate_limited` where too many questions are open.
+    ///
+    /// # Cancel safety
+    ///
+    /// Not cancel safe: end it by `cancel`, which takes the question back. Once that has completed, it
+    /// must not be polled again.
+    pub(crate) async fn settle<R>(
+        &self,
+        asked: &Asked<'_>,
+        matter: Matter,
+        awaiting: Awaiting<R>,
+        cancel: &mut BoxFuture<'_, ()>,
+    ) -> Result<Permit<R>, Refusal> {
+        let (rule, terms) = (awaiting.rule(), awaiting.terms());
+        let question = Question::new(matter, asked.caller, rule, terms, asked.reason);
+        match self.obtain(asked, &question, cancel).await {
+            Ok(approved) => Ok(awaiting.approve(approved)),
+            Err(refusal) => Err(awaiting.refuse(refusal).0),
+        }
+    }
+
+    async fn obtain(
+        &self,
+        asked: &Asked<'_>,
+        question: &Question,
+        cancel: &mut BoxFuture<'_, ()>,
+    ) -> Result<Approved, Refusal> {
+        if let Some(scope) = question.scope()
+            && let Some(approved) = self.granted(asked, &scope)?
+        {
+            return Ok(approved);
+        }
+        self.lapse()?;
+        let id = match self.approvals.open(question).map_err(unkept)? {
+            Opened::TooMany => return Err(too_many()),
+            Opened::Denied(_) => return Err(denied()),
+            Opened::Approved(id) => return self.take(asked, &id, question),
+            Opened::Asked { id, new } => {
+                if new && let Err(error) = self.record(asked, "approval.open", &id, question, None)
+                {
+                    drop(self.approvals.withdraw(&id));
+                    return Err(error);
+                }
+                id
+            }
+        };
+        self.ask(asked, &id, question, cancel).await?;
+        self.unchanged(question)?;
+        self.take(asked, &id, question)
+    }
+
+    /// The grant that covers `scope`, of the connection or a timed one.
+    fn granted(&self, asked: &Asked<'_>, scope: &Scope) -> Result<Option<Approved>, Refusal> {
+        if let Some(session) = &asked.caller.channel.session
+            && let Some((id, by)) = session.find(scope, self.clock.monotonic())
+        {
+            if self.approvals.stands(&id).map_err(unkept)? {
+                return Ok(Some(Approved { grant: Some(id), method: by.as_str() }));
+            }
+            session.forget(&id);
+        }
+        let grant = self.approvals.granted(scope).map_err(unkept)?;
+        Ok(grant.map(|grant| Approved { grant: Some(grant.id), method: grant.by.as_str() }))
+    }
+
+    /// Waits until somebody has said yes.
+    async fn ask(
+        &self,
+        asked: &Asked<'_>,
+        id: &str,
+        question: &Question,
+        cancel: &mut BoxFuture<'_, ()>,
+    ) -> Result<(), Refusal> {
+        let channel = &asked.caller.channel;
+        let prompt = channel.prompt.as_deref().filter(|_| !question.outside);
+        let patience = if prompt.is_some() { PATIENCE } else { self.wait.min(PATIENCE) };
+        if patience.is_zero() {
+            return Err(pending(id));
+        }
+        let waited = tokio::select! {
+            biased;
+            state = self.answered(id) => Waited::Answered(state.map_err(unkept)?),
+            prompted = prompted(prompt, id, question, channel.session.is_some()) => {
+                Waited::Prompted(prompted)
+            }
+            () = cancel => Waited::Gone,
+            () = sleep(patience) => Waited::TooLong,
+        };
+        let state = match waited {
+            Waited::Answered(state) => state,
+            Waited::Prompted(Prompted::Answered(answer)) => {
+                self.answer(asked, id, question, answer)?
+            }
+            Waited::Prompted(Prompted::Later | Prompted::Unable) => return Err(pending(id)),
+            Waited::TooLong if patience < PATIENCE => return Err(pending(id)),
+            Waited::TooLong => {
+                self.lapse()?;
+                State::Expired
+            }
+            Waited::Gone => {
+                if self.approvals.withdraw(id).map_err(unkept)? {
+                    self.record(asked, "approval.withdraw", id, question, None)?;
+                }
+                State::Withdrawn
+            }
+        };
+        match state {
+            State::Approved => Ok(()),
+            State::Denied => Err(denied()),
+            State::Open | State::Expired => Err(refused("nobody approved this in time")),
+            State::Withdrawn => Err(refused("whoever asked for this is gone")),
+            State::Used => Err(used()),
+        }
+    }
+
+    /// What another process made of the question.
+    async fn answered(&self, id: &str) -> Result<State, ApprovalsError> {
+        let mut seen = None;
+        loop {
+            let version = self.approvals.version()?;
+            if seen != Some(version) {
+                seen = Some(version);
+                let state = self.approvals.state(id)?;
+                if state != State::Open {
+                    return Ok(state);
+                }
+            }
+            sleep(GLANCE).await;
+        }
+    }
+
+    /// Takes over what the client's prompt said. It is recorded first.
+    fn answer(
+        &self,
+        asked: &Asked<'_>,
+        id: &str,
+        question: &Question,
+        answer: Answer,
+    ) -> Result<State, Refusal> {
+        let (act, by) = match answer {
+            Answer::Deny => ("approval.deny", By::Elicitation),
+            _ => ("approval.approve", By::Elicitation),
+        };
+        self.record(asked, act, id, question, Some(by))?;
+        let principal = &asked.caller.principal.name;
+        self.approvals.answer(id, principal, answer, by).map_err(unkept)?;
+        // Where somebody else was first, that is the answer.
+        self.approvals.state(id).map_err(unkept)
+    }
+
+    /// Uses the yes.
+    fn take(&self, asked: &Asked<'_>, id: &str, question: &Question) -> Result<Approved, Refusal> {
+        let session = asked.caller.channel.session.as_deref();
+        let taken = self.approvals.take(id, question, session.is_some()).map_err(unkept)?;
+        let Some(taken) = taken else { return Err(used()) };
+        let method = taken.by.as_str();
+        let Some(grant) = taken.grant else {
+            return Ok(Approved { grant: Some(id.to_owned()), method });
+        };
+        if grant.is_for_session()
+            && let Some(session) = session
+        {
+            let time = grant.lapses.duration_since(grant.created).unwrap_or_default();
+            let now = self.clock.monotonic();
+            session.keep(grant.id.clone(), grant.scope, grant.by, now, time);
+        }
+        Ok(Approved { grant: Some(grant.id), method })
+    }
+
+    /// What a person approved is what is in force now: the configuration may have changed while they
+    /// thought.
+    fn unchanged(&self, question: &Question) -> Result<(), Refusal> {
+        let catalog = self.registry.current();
+        let same = |keys: strongroom_model::service::Keys<'_>| {
+            *keys.name == question.service && keys.revision == question.revision
+        };
+        if catalog.keys().any(same) {
+            Ok(())
+        } else {
+            Err(refused("the configuration was changed while a person was asked"))
+        }
+    }
+
+    /// Records the questions that nobody answered.
+    fn lapse(&self) -> Result<(), Refusal> {
+        for entry in self.approvals.lapse().map_err(unkept)? {
+            self.journal.lapsed(&entry)?;
+        }
+        Ok(())
+    }
+
+    fn record(
+        &self,
+        asked: &Asked<'_>,
+        act: &'static str,
+        id: &str,
+        question: &Question,
+        by: Option<By>,
+    ) -> Result<(), Refusal> {
+        let by = by.map(By::as_str);
+        self.journal.approval(asked, act, id, question.rule.as_deref(), by)?;
+        Ok(())
+    }
+}
+
+/// What the client's prompt says; never, where there is none.
+async fn prompted(
+    prompt: Option<&dyn Prompt>,
+    id: &str,
+    question: &Question,
+    session: bool,
+) -> Prompted {
+    match prompt {
+        Some(prompt) => prompt.ask(id, question, session).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Nobody has answered yet, and the caller has to come back.
+fn pending(id: &str) -> Refusal {
+    let message = format!(
+        "a person must approve this first: it waits as `{id}` for two minutes. Tell the user to run \
+         `strongroom approvals` in a terminal, and make the very same call again after a yes"
+    );
+    Refusal { approval: Some(id.to_owned()), ..Refusal::new(Code::ApprovalDenied, message) }
+}
+
+fn denied() -> Refusal {
+    refused("a person said no to this; do not repeat it")
+}
+
+fn used() -> Refusal {
+    refused("the approval of this is used up or no longer good; the same call asks again")
+}
+
+fn refused(message: &'static str) -> Refusal {
+    Refusal::new(Code::ApprovalDenied, message)
+}
+
+pub(crate) fn too_many() -> Refusal {
+    let text = "too many questions of this principal wait for a person";
+    Refusal { retry_after_s: Some(PATIENCE.as_secs()), ..Refusal::new(Code::RateLimited, text) }
+}
+
+pub(crate) fn unkept(error: ApprovalsError) -> Refusal {
+    tracing::error!("questions for a person cannot be kept: {}", error.0);
+    refused("a person cannot be asked now: the questions and answers cannot be kept")
+}
