@@ -84,6 +84,17 @@ pub fn open(key: &Key, place: &Place<'_>, sealed: &[u8]) -> Result<Secret, Integ
     open_with(key, &place.additional_data(), sealed)
 }
 
+/// Opens a value of another program, to import it: `IV (12) | tag (16) | ciphertext`, bound to no
+/// place. Nothing is ever sealed like that here.
+pub fn open_tag_first(key: &Key, sealed: &[u8]) -> Result<Secret, IntegrityError> {
+    if sealed.len() < IV_LEN + TAG_LEN {
+        return Err(IntegrityError::Length);
+    }
+    let (iv, rest) = sealed.split_at(IV_LEN);
+    let (tag, ciphertext) = rest.split_at(TAG_LEN);
+    open_with(key, &[], &[iv, ciphertext, tag].concat())
+}
+
 impl Place<'_> {
     /// Every part with its length before it, so that no two places have the same bytes.
     fn additional_data(&self) -> Vec<u8> {

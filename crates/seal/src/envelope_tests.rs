@@ -154,3 +154,24 @@ const PLACE: Place<'static> = Place {
 fn key() -> Key {
     Key::from_secret(&Secret::new((1..=32).collect())).unwrap()
 }
+
+/// Node's `crypto` made it, the way the program does whose homes are imported: the key is 1, 2, ... 32.
+#[test]
+fn a_value_with_its_tag_in_front_opens_and_only_whole() {
+    use base64::Engine as _;
+
+    let key = Key::from_secret(&Secret::new((1..=32).collect())).unwrap();
+    let sealed = "AQIDBAUGBwgJCgsM5uL5o/lWASg6B5WlEMzTC91F8+lVGFeyCc+XSLyUUkFsAcIWZEblB2MgTXI=";
+    let sealed = base64::engine::general_purpose::STANDARD.decode(sealed).unwrap();
+    let opened = open_tag_first(&key, &sealed).unwrap();
+    assert_eq!(opened.expose(), b"sk_test_from_node_0123456789");
+
+    for at in 0..sealed.len() {
+        let mut damaged = sealed.clone();
+        damaged[at] ^= 1;
+        assert_eq!(open_tag_first(&key, &damaged).unwrap_err(), IntegrityError::Mismatch, "{at}");
+    }
+    let other = Key::from_secret(&Secret::new((2..=33).collect())).unwrap();
+    assert_eq!(open_tag_first(&other, &sealed).unwrap_err(), IntegrityError::Mismatch);
+    assert_eq!(open_tag_first(&key, &sealed[..27]).unwrap_err(), IntegrityError::Length);
+}

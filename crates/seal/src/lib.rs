@@ -14,7 +14,7 @@ pub mod machine;
 pub mod sign;
 pub mod signing;
 
-pub use envelope::{IntegrityError, Place, SealError, open, seal};
+pub use envelope::{IntegrityError, Place, SealError, open, open_tag_first, seal};
 pub use file::{FileError, Guard, SecureDir};
 pub use kek::{Kek, KekError, MachineKek};
 pub use key::{Key, KeyError, MacKey, RandomError, hex, random};

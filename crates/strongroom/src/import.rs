@@ -6,6 +6,7 @@
 
 pub mod apply;
 pub mod batch;
+pub mod janee;
 pub mod store;
 pub mod undo;
 

@@ -29,6 +29,7 @@ use crate::servers::Places;
 use crate::{admin, confirm, home, servers};
 
 mod env;
+mod janee;
 
 /// Move plaintext secrets out of the configuration of MCP clients
 ///
@@ -43,7 +44,8 @@ mod env;
   strongroom import --dry-run
   strongroom import cursor claude-code
   strongroom import --undo
-  strongroom import env .env --for shop"
+  strongroom import env .env --for shop
+  strongroom import janee ~/.janee --dry-run"
 )]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct Args {
@@ -81,12 +83,15 @@ enum To {
 #[derive(Debug, clap::Subcommand)]
 enum From {
     Env(env::Args),
+    Janee(janee::Args),
 }
 
 /// Imports.
 pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
-    if let Some(From::Env(args)) = &args.from {
-        return env::run(args, host, *output);
+    match &args.from {
+        Some(From::Env(args)) => return env::run(args, host, *output),
+        Some(From::Janee(args)) => return janee::run(args, host, *output),
+        None => {}
     }
     let home = host.home()?;
     let vault = home::open(&home, host.clock.clone())?;

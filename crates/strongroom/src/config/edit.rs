@@ -3,7 +3,11 @@
 
 mod servers;
 
+use std::path::PathBuf;
+use std::time::SystemTime;
+
 use strongroom_seal::{Guard, SecureDir};
+use time::OffsetDateTime;
 use toml_edit::{DocumentMut, Item, Table, TableLike};
 
 use super::{Config, FILE, LoadError, read};
@@ -18,6 +22,7 @@ pub struct Editor {
     dir: SecureDir,
     _turn: Guard,
     file: String,
+    before: String,
     document: DocumentMut,
     config: Config,
 }
@@ -34,7 +39,7 @@ impl Editor {
         let config = Config::parse(&file, &text).map_err(LoadError::from)?;
         let document =
             text.parse().map_err(|_| Failure::failed("the configuration is not TOML"))?;
-        Ok(Self { dir, _turn: turn, file, document, config })
+        Ok(Self { dir, _turn: turn, file, before: text, document, config })
     }
 
     /// What the file says before the change.
@@ -86,6 +91,20 @@ impl Editor {
     pub fn remove(&mut self, name: &str) -> bool {
         let services = self.document.get_mut("services").and_then(Item::as_table_like_mut);
         services.and_then(|services| services.remove(name)).is_some()
+    }
+
+    /// Keeps the file as it is, beside it; says where.
+    pub fn back_up(&self, now: SystemTime) -> Result<PathBuf, Failure> {
+        let stamp = OffsetDateTime::from(now).unix_timestamp();
+        for attempt in 0..1000_i64 {
+            let name = format!("{FILE}.backup-{}", stamp + attempt);
+            match self.dir.create_new(&name, self.before.as_bytes()) {
+                Err(_) if self.dir.has(&name)? => {}
+                Err(error) => return Err(error.into()),
+                Ok(()) => return Ok(self.dir.path().join(name)),
+            }
+        }
+        Err(Failure::failed("there are too many backups of the configuration"))
     }
 
     /// What the file will say after the change; a mistake in it is the caller's, or the user's.

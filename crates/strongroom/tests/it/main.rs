@@ -7,6 +7,7 @@ mod backup;
 mod binary;
 mod clients;
 mod every_client;
+mod janee;
 mod killed;
 mod machine_clients;
 mod machine_demo;
