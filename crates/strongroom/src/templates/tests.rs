@@ -34,6 +34,42 @@ const CASES: &[Case] = &[
         deny: &["GET /v1/organizations/api_keys", "POST /v1/organizations/invites", "DELETE /v1/files/f", "POST /v1/complete"],
     },
     Case {
+        name: "aws-s3",
+        allow: &["GET /", "GET /bucket", "GET /bucket/a/b.txt", "HEAD /bucket/a"],
+        ask: &["PUT /bucket/a", "PUT /bucket/a/b.txt"],
+        deny: &["PUT /bucket", "DELETE /bucket/a", "POST /bucket", "DELETE /bucket", "PUT /bucket/"],
+    },
+    Case {
+        name: "aws-ses",
+        allow: &["GET /v2/email/account", "GET /v2/email/identities"],
+        ask: &["POST /v2/email/outbound-emails"],
+        deny: &["POST /", "POST /v2/email/outbound-bulk-emails", "POST /v2/email/identities", "DELETE /v2/email/identities/x", "PUT /v2/email/account/sending", "GET /v2/email/export-jobs/j"],
+    },
+    Case {
+        name: "bybit",
+        allow: &["GET /v5/market/tickers", "GET /v5/account/wallet-balance", "GET /v5/order/realtime"],
+        ask: &["POST /v5/order/create", "POST /v5/order/cancel"],
+        deny: &["POST /v5/asset/withdraw/create", "POST /v5/asset/transfer/inter-transfer", "POST /v5/user/create-sub-api", "GET /v5/user/query-api", "POST /v5/position/set-leverage", "POST /v5/order/cancel-all"],
+    },
+    Case {
+        name: "mexc",
+        allow: &["GET /api/v3/account", "GET /api/v3/ticker/price"],
+        ask: &["POST /api/v3/order"],
+        deny: &["POST /api/v3/capital/withdraw", "POST /api/v3/capital/transfer", "POST /api/v3/userDataStream", "POST /api/v3/sub-account/apiKey", "DELETE /api/v3/order", "POST /api/v3/batchOrders"],
+    },
+    Case {
+        name: "okx",
+        allow: &["GET /api/v5/account/balance", "GET /api/v5/market/ticker", "GET /api/v5/asset/balances"],
+        ask: &["POST /api/v5/trade/order"],
+        deny: &["POST /api/v5/asset/withdrawal", "POST /api/v5/asset/transfer", "POST /api/v5/users/subaccount/apikey", "GET /api/v5/users/subaccount/apikey", "POST /api/v5/trade/close-position", "POST /api/v5/account/set-leverage"],
+    },
+    Case {
+        name: "twitter",
+        allow: &["GET /2/users/me", "GET /2/tweets/search/recent", "GET /2/tweets/1"],
+        ask: &["POST /2/tweets", "POST /2/users/1/likes"],
+        deny: &["DELETE /2/tweets/1", "POST /oauth/access_token", "POST /2/oauth2/token", "POST /oauth2/token", "GET /2/dm_events", "POST /1.1/statuses/update.json", "POST /2/users/1/following"],
+    },
+    Case {
         name: "cal",
         allow: &["GET /me", "GET /bookings", "GET /slots"],
         ask: &["POST /bookings", "POST /bookings/b1/cancel"],
@@ -212,7 +248,7 @@ fn verdict(service: &Service, method: &str, path: &str) -> Verdict {
 #[test]
 fn every_template_is_a_service_that_can_be_loaded() {
     let names = names();
-    assert!(names.len() >= 27 && names.is_sorted(), "{names:?}");
+    assert!(names.len() >= 33 && names.is_sorted(), "{names:?}");
     for name in &names {
         let template = find(name).unwrap();
         assert!(!template.about.is_empty() && !template.key.is_empty(), "{name}");

@@ -20,6 +20,12 @@ struct Row {
 
 const NONE: Row = Row { theirs: "", ours: "", preset: &[], secrets: &[], settings: &[] };
 
+const HMAC: Row = Row {
+    ours: "hmac",
+    secrets: &[("apiKey", "key"), ("apiSecret", "secret"), ("passphrase", "passphrase")],
+    ..NONE
+};
+
 const ROWS: &[Row] = &[
     Row { theirs: "bearer", ours: "bearer", secrets: &[("key", "token")], ..NONE },
     Row {
@@ -35,6 +41,31 @@ const ROWS: &[Row] = &[
         ..NONE
     },
     Row { theirs: "headers", ours: "headers", ..NONE },
+    Row { theirs: "hmac-bybit", preset: &[("preset", "bybit")], ..HMAC },
+    Row { theirs: "hmac-okx", preset: &[("preset", "okx")], ..HMAC },
+    Row { theirs: "hmac-mexc", preset: &[("preset", "mexc")], ..HMAC },
+    Row {
+        theirs: "oauth1a-twitter",
+        ours: "oauth1a",
+        secrets: &[
+            ("consumerKey", "consumer_key"),
+            ("consumerSecret", "consumer_secret"),
+            ("accessToken", "token"),
+            ("accessTokenSecret", "token_secret"),
+        ],
+        ..NONE
+    },
+    Row {
+        theirs: "aws-sigv4",
+        ours: "aws-sigv4",
+        secrets: &[
+            ("accessKeyId", "access_key_id"),
+            ("secretAccessKey", "secret_access_key"),
+            ("sessionToken", "session_token"),
+        ],
+        settings: &[("region", "region"), ("awsService", "service"), ("service", "service")],
+        ..NONE
+    },
 ];
 
 /// A way to authenticate as it is written here.
@@ -130,6 +161,23 @@ mod tests {
         assert_eq!(basic.settings["user"], "AC1");
         let headers = translate(&service("headers", &["x-api-key", "x-other"], &[])).unwrap();
         assert_eq!(headers.secrets.len(), 2);
+    }
+
+    #[test]
+    fn what_signs_there_signs_here() {
+        let okx = service("hmac-okx", &["apiKey", "apiSecret", "passphrase"], &[]);
+        let okx = translate(&okx).unwrap();
+        assert_eq!(
+            (okx.kind, okx.settings["preset"].as_str(), okx.secrets.len()),
+            ("hmac", "okx", 3)
+        );
+        let aws = [("region", "eu-central-1"), ("awsService", "ses")];
+        let aws =
+            translate(&service("aws-sigv4", &["accessKeyId", "secretAccessKey"], &aws)).unwrap();
+        assert_eq!((aws.kind, aws.settings["service"].as_str()), ("aws-sigv4", "ses"));
+        let keys = ["consumerKey", "consumerSecret", "accessToken", "accessTokenSecret"];
+        let twitter = translate(&service("oauth1a-twitter", &keys, &[])).unwrap();
+        assert_eq!((twitter.kind, twitter.secrets.len()), ("oauth1a", 4));
     }
 
     #[test]
