@@ -15,6 +15,7 @@ use strongroom_model::service::{Origin, Scheme, Service};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+use crate::inject::{Identity, unusable};
 use crate::link::{Link, Wire, http1, http2};
 
 /// What the upstream is offered, the version that we would rather speak first (RFC 7301).
@@ -51,18 +52,31 @@ impl Dialler {
 
     /// Connects to `origin`, which is that of `service`.
     ///
-    /// There is no proxy between: the environment's is never looked at (SS-09).
-    pub(crate) async fn dial(&self, service: &Service, origin: &Origin) -> Result<Link, Refusal> {
+    /// There is no proxy between: the environment's is never looked at (SS-09). An `identity` that
+    /// cannot be shown is an error before anything is dialled.
+    pub(crate) async fn dial(
+        &self,
+        service: &Service,
+        origin: &Origin,
+        identity: Option<&Identity>,
+    ) -> Result<Link, Refusal> {
+        let tls = match origin.scheme {
+            Scheme::Https => Some(self.tls(service, identity)?),
+            Scheme::Http if identity.is_some() => {
+                return Err(unusable("a client certificate is of no use over plain http"));
+            }
+            Scheme::Http => None,
+        };
         let addresses = self.vetted(service, origin).await?;
         let stream = connect(&addresses, origin.port).await.ok_or_else(unreachable)?;
         // Without this a small request waits for the acknowledgement of the one before.
         stream.set_nodelay(true).map_err(|_| unreachable())?;
-        let (wire, two): (Box<dyn Wire>, bool) = match origin.scheme {
-            Scheme::Http => (Box::new(stream), false),
-            Scheme::Https => {
+        let (wire, two): (Box<dyn Wire>, bool) = match tls {
+            None => (Box::new(stream), false),
+            Some(tls) => {
                 let name = ServerName::try_from(origin.host.to_string())
                     .map_err(|_| failed("the host is not a name that TLS can verify"))?;
-                let connector = TlsConnector::from(self.tls(service)?);
+                let connector = TlsConnector::from(tls);
                 let stream = connector
                     .connect(name, stream)
                     .await
@@ -71,10 +85,11 @@ impl Dialler {
                 (Box::new(stream), two)
             }
         };
+        let mark = identity.map(Identity::mark);
         if two {
-            http2::Link::new(wire).await.map(Link::Two).map_err(|_| unreachable())
+            http2::Link::new(wire, mark).await.map(Link::Two).map_err(|_| unreachable())
         } else {
-            http1::Link::new(wire).await.map(Link::One).map_err(|_| unreachable())
+            http1::Link::new(wire, mark).await.map(Link::One).map_err(|_| unreachable())
         }
     }
 
@@ -88,13 +103,22 @@ impl Dialler {
         network::vet(&found, &service.allow_ips)
     }
 
-    fn tls(&self, service: &Service) -> Result<Arc<ClientConfig>, Refusal> {
+    /// What TLS needs to know. With an identity it is made anew, so that a key is not kept longer than
+    /// its connection, and no session is resumed that began with another one.
+    fn tls(
+        &self,
+        service: &Service,
+        identity: Option<&Identity>,
+    ) -> Result<Arc<ClientConfig>, Refusal> {
+        if identity.is_some() {
+            return client_config(service.ca_pem.as_deref(), service.http2, identity).map(Arc::new);
+        }
         let mut configs = self.tls.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (service.ca_pem.clone(), service.http2);
         if let Some(config) = configs.get(&key) {
             return Ok(Arc::clone(config));
         }
-        let config = Arc::new(client_config(service.ca_pem.as_deref(), service.http2)?);
+        let config = Arc::new(client_config(service.ca_pem.as_deref(), service.http2, None)?);
         configs.insert(key, Arc::clone(&config));
         Ok(config)
     }
@@ -136,7 +160,11 @@ async fn connect(addresses: &[IpAddr], port: u16) -> Option<TcpStream> {
     None
 }
 
-fn client_config(ca_pem: Option<&[u8]>, http2: bool) -> Result<ClientConfig, Refusal> {
+fn client_config(
+    ca_pem: Option<&[u8]>,
+    http2: bool,
+    identity: Option<&Identity>,
+) -> Result<ClientConfig, Refusal> {
     let mut roots = RootCertStore::empty();
     match ca_pem {
         None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
@@ -151,11 +179,18 @@ fn client_config(ca_pem: Option<&[u8]>, http2: bool) -> Result<ClientConfig, Ref
         }
     }
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider)
+    let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|_| failed("TLS cannot be set up"))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+        .with_root_certificates(roots);
+    let mut config = match identity {
+        None => builder.with_no_client_auth(),
+        Some(identity) => {
+            let (chain, key) = identity.read()?;
+            let belong = "the client certificate and the client key do not belong together";
+            builder.with_client_auth_cert(chain, key).map_err(|_| unusable(belong))?
+        }
+    };
     config.alpn_protocols =
         if http2 { vec![HTTP2.to_vec(), HTTP1.to_vec()] } else { vec![HTTP1.to_vec()] };
     Ok(config)

@@ -17,7 +17,7 @@ use strongroom_model::service::{Origin, Service};
 use strongroom_seal::random;
 
 use crate::connect::Dialler;
-use crate::inject::Moment;
+use crate::inject::{self, Identity, Mark, Moment};
 use crate::link::{Inbound, Link, SendError};
 use crate::outgoing::message;
 use crate::payload::{FileBody, Payload};
@@ -41,22 +41,36 @@ impl Executor {
         Self { dialler: Dialler::new(dns), pool: Pool::default() }
     }
 
+    /// A live connection of `service` that was made with the identity `mark`. Those made with another
+    /// are never used again: their credential is gone.
+    async fn pooled(&self, service: &Service, mark: Mark) -> Option<Link> {
+        loop {
+            let link = self.pool.take(service).await?;
+            if link.mark() == mark {
+                return Some(link);
+            }
+            self.pool.forget(service, &link);
+        }
+    }
+
     /// A connection that was just made; or, where calls share one and somebody else has made it
     /// meanwhile, that one. Says too whether it was used before.
     async fn connect(
         &self,
         service: &Service,
         origin: &Origin,
+        identity: Option<&Identity>,
         anew: bool,
     ) -> Result<(Link, bool), Refusal> {
+        let mark = identity.map(Identity::mark);
         let turn = self.pool.turn(service).await;
         if turn.is_some()
             && !anew
-            && let Some(link) = self.pool.take(service).await
+            && let Some(link) = self.pooled(service, mark).await
         {
             return Ok((link, true));
         }
-        let link = self.dialler.dial(service, origin).await?;
+        let link = self.dialler.dial(service, origin, identity).await?;
         self.pool.made(service, &link);
         Ok((link, false))
     }
@@ -170,6 +184,8 @@ impl Send<'_> {
     ) -> Result<(Link, Response<Inbound>, bool), Refusal> {
         let body = Bytes::from(request.take_body());
         let moment = self.moment()?;
+        let identity = inject::identity(&self.service.auth, bound)?;
+        let mark = identity.as_ref().map(Identity::mark);
         let mut message = message(self.service, request, body, bound, &moment)?;
         let ranged = message.headers().contains_key(RANGE);
         let limits = &self.service.limits;
@@ -183,12 +199,14 @@ impl Send<'_> {
         }
         let mut may_retry = true;
         loop {
-            let pooled = if may_retry { self.executor.pool.take(self.service).await } else { None };
+            let pooled =
+                if may_retry { self.executor.pooled(self.service, mark).await } else { None };
             let (mut link, reused) = if let Some(link) = pooled {
                 (link, true)
             } else {
                 self.watch.phase(Duration::from_millis(limits.connect_ms));
-                let connect = self.executor.connect(self.service, bound.origin(), !may_retry);
+                let (service, origin) = (self.service, bound.origin());
+                let connect = self.executor.connect(service, origin, identity.as_ref(), !may_retry);
                 self.watch.run(connect).await??
             };
             self.watch.phase(Duration::from_millis(answer_ms));

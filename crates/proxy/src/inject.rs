@@ -12,6 +12,7 @@ mod bearer;
 mod cookie;
 mod headers;
 mod hmac;
+mod mtls;
 mod oauth1a;
 mod query;
 mod sigv4;
@@ -32,6 +33,12 @@ use zeroize::Zeroizing;
 
 use crate::payload::Payload;
 
+pub use mtls::Identity;
+pub(crate) use mtls::unusable;
+
+/// Which [`Identity`] a connection was made with, if any.
+pub(crate) type Mark = Option<[u8; 32]>;
+
 /// Every scheme that exists.
 pub static SCHEMES: &[&dyn Scheme] = &[
     &bearer::Bearer,
@@ -42,6 +49,7 @@ pub static SCHEMES: &[&dyn Scheme] = &[
     &hmac::Hmac,
     &oauth1a::OAuth1a,
     &sigv4::SigV4,
+    &mtls::Mtls,
 ];
 
 /// One way to authenticate.
@@ -61,6 +69,15 @@ pub trait Scheme: Send + Sync {
         true
     }
 
+    /// What is shown in the TLS handshake, where the scheme has something to show.
+    ///
+    /// # Errors
+    ///
+    /// `secret_unavailable` where a value is missing.
+    fn identity(&self, _bound: &Bound) -> Result<Option<Identity>, Refusal> {
+        Ok(None)
+    }
+
     /// Writes the credential into `outgoing`.
     ///
     /// # Errors
@@ -78,6 +95,11 @@ pub trait Scheme: Send + Sync {
 /// The scheme of this name.
 pub fn scheme(name: &str) -> Option<&'static dyn Scheme> {
     SCHEMES.iter().copied().find(|scheme| scheme.name() == name)
+}
+
+/// What is shown in the TLS handshake with `auth`.
+pub(crate) fn identity(auth: &Auth, bound: &Bound) -> Result<Option<Identity>, Refusal> {
+    scheme(&auth.scheme).map_or(Ok(None), |scheme| scheme.identity(bound))
 }
 
 fn names() -> String {

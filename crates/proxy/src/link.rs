@@ -17,6 +17,7 @@ use http::{Request, Response};
 use hyper::body::{Body as _, Incoming};
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use crate::inject::Mark;
 use crate::payload::Payload;
 
 /// A socket, with or without TLS.
@@ -67,6 +68,14 @@ impl Link {
         match self {
             Self::One(link) => link.send(request).await.map(|response| response.map(Inbound::One)),
             Self::Two(link) => link.send(request).await,
+        }
+    }
+
+    /// Which identity it was made with.
+    pub(crate) fn mark(&self) -> Mark {
+        match self {
+            Self::One(link) => link.mark,
+            Self::Two(link) => link.mark,
         }
     }
 

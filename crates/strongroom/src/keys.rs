@@ -25,7 +25,7 @@ const LARGEST: usize = 1 << 20;
 #[command(next_help_heading = "The key")]
 #[group(multiple = false)]
 pub struct KeyFlags {
-    /// Read it from stdin: one line for each secret where there are several
+    /// Read it from stdin: one line for each secret where there are several, PEM for a certificate
     #[arg(long)]
     pub key_stdin: bool,
     /// Copy it from an environment variable
@@ -110,6 +110,9 @@ impl KeyFlags {
         } else {
             ask(host, prompt, fields)?
         };
+        if is_pem(fields) {
+            return Ok(Key::Values(values.into_iter().map(Secret::new).collect()));
+        }
         let mut secrets = Vec::with_capacity(values.len());
         for value in values {
             secrets.push(checked(value, *output)?);
@@ -192,8 +195,11 @@ fn split(mut bytes: Vec<u8>, fields: &[String]) -> Result<Vec<Vec<u8>>, Failure>
         return Ok(vec![bytes]);
     }
     let secret = Secret::new(bytes);
-    let lines: Vec<Vec<u8>> = secret
-        .expose()
+    let whole = secret.expose();
+    if is_pem(fields) {
+        return pem(whole);
+    }
+    let lines: Vec<Vec<u8>> = whole
         .split(|byte| *byte == b'\n')
         .map(|line| line.strip_suffix(b"\r").unwrap_or(line).to_vec())
         .collect();
@@ -206,6 +212,45 @@ fn split(mut bytes: Vec<u8>, fields: &[String]) -> Result<Vec<Vec<u8>>, Failure>
         Err(Failure::failed(format!("stdin has {lines}, and there are {count} secrets"))
             .hint(format!("give one line for each, in this order: {}", fields.join(", "))))
     }
+}
+
+/// Whether the fields are a client certificate and its key, which have several lines each.
+fn is_pem(fields: &[String]) -> bool {
+    fields == ["certificate", "key"]
+}
+
+/// The certificates, and the private key, of PEM files behind each other in any order.
+fn pem(whole: &[u8]) -> Result<Vec<Vec<u8>>, Failure> {
+    let mut found = [Vec::with_capacity(whole.len() + 1), Vec::with_capacity(whole.len() + 1)];
+    let mut keys = 0;
+    let mut within = None;
+    for line in whole.split(|byte| *byte == b'\n') {
+        let line = line.trim_ascii_end();
+        if let Some(kind) = line.strip_prefix(b"-----BEGIN ") {
+            within = match kind.strip_suffix(b"-----") {
+                Some(b"CERTIFICATE") => Some(0),
+                Some(kind) if kind.ends_with(b"PRIVATE KEY") => Some(1),
+                _ => None,
+            };
+            keys += usize::from(within == Some(1));
+        }
+        if let Some(at) = within {
+            found[at].extend_from_slice(line);
+            found[at].push(b'\n');
+        }
+        if line.starts_with(b"-----END ") {
+            within = None;
+        }
+    }
+    let problem = match (found[0].is_empty(), keys) {
+        (true, _) => "there is no certificate on stdin",
+        (_, 0) => "there is no private key on stdin",
+        (_, 1) => return Ok(found.into()),
+        _ => "there is more than one private key on stdin",
+    };
+    drop(found.map(Secret::new));
+    Err(Failure::failed(problem)
+        .hint("give both as PEM, as in `cat client.pem client.key | strongroom ... --key-stdin`"))
 }
 
 fn strip_line_end(bytes: &mut Vec<u8>) {
@@ -221,6 +266,11 @@ fn ask(host: &Host, prompt: &str, fields: &[String]) -> Result<Vec<Vec<u8>>, Fai
     if !host.terminals.stdin {
         return Err(Failure::usage("there is no terminal to ask for the key at")
             .hint("give it by `--key-stdin`, `--key-from-env VAR` or `--key-from REFERENCE`"));
+    }
+    if is_pem(fields) {
+        return Err(Failure::usage("a certificate and its key cannot be typed").hint(
+            "give both as PEM, as in `cat client.pem client.key | strongroom ... --key-stdin`",
+        ));
     }
     let mut values = Vec::new();
     for field in fields {
@@ -291,6 +341,30 @@ mod tests {
         assert_eq!(of("abc\n\n", 1), [b"abc\n".to_vec()]);
         assert_eq!(of("abc\r\ndef\n", 2), [b"abc".to_vec(), b"def".to_vec()]);
         assert!(split(b"abc\n".to_vec(), &fields(2)).is_err());
+    }
+
+    #[test]
+    fn certificates_and_their_key_come_in_any_order() {
+        let fields = ["certificate".to_owned(), "key".to_owned()];
+        let of = |text: &str| split(text.as_bytes().to_vec(), &fields);
+        let block = |kind: &str, body: &str| {
+            format!("-----BEGIN {kind}-----\r\n{body}\r\n-----END {kind}-----\r\n")
+        };
+        let (own, above) = (block("CERTIFICATE", "AAAA"), block("CERTIFICATE", "BBBB"));
+        let key = block("EC PRIVATE KEY", "CCCC");
+        let other = block("EC PARAMETERS", "DDDD");
+        let plain = |text: String| text.replace('\r', "").into_bytes();
+        let due = [plain(format!("{own}{above}")), plain(key.clone())];
+        for text in [
+            format!("{own}{above}{key}"),
+            format!("Bag Attributes\n{other}{key}subject=x\n{own}{above}"),
+        ] {
+            assert_eq!(of(&text).unwrap(), due);
+        }
+        for text in [own.clone(), key.clone(), format!("{own}{key}{key}"), "canary\nx".into()] {
+            let error = of(&text).unwrap_err().error.unwrap().to_string();
+            assert!(error.starts_with("there is ") && !error.contains("canary"), "{error}");
+        }
     }
 
     #[test]

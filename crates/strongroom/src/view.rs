@@ -209,7 +209,8 @@ impl Report for ServiceView {
         line("base url", &self.base_url);
         line("auth", &self.auth);
         for (field, value) in &self.settings {
-            line(field, value);
+            // What is signed may have line ends in it.
+            line(field, &value.escape_debug().to_string());
         }
         for (field, reference) in &self.secrets {
             line("secret", &format!("{field} at {reference}"));

@@ -29,6 +29,14 @@ pub fn of(old: &Service, new: &Service) -> Vec<String> {
     if old.auth.scheme != new.auth.scheme {
         wider.push(format!("sends the key as `{}`", new.auth.scheme));
     }
+    let settings = |service: &Service| {
+        let mut settings = service.auth.settings.clone();
+        settings.remove("user");
+        settings
+    };
+    if old.auth.scheme == new.auth.scheme && settings(old) != settings(new) {
+        wider.push("signs requests in another way".to_owned());
+    }
     if old.grammar != new.grammar {
         wider.push("reads paths in another way".to_owned());
     }
@@ -117,6 +125,15 @@ mod tests {
             let wider = of(&service(OLD), &service(&OLD.replace(from, to)));
             assert!(wider.contains(&expected.to_owned()), "{expected}: {wider:?}");
         }
+        let signs = |region: &str| {
+            let text = format!(
+                "[services.x]\nbase_url = \"https://a.example\"\n\
+                 auth = {{ type = \"aws-sigv4\", access_key_id = \"local://x/a\", \
+                 secret_access_key = \"local://x/s\", region = \"{region}\", service = \"s3\" }}\n"
+            );
+            Config::parse("t", &text).unwrap().service("x").unwrap().clone()
+        };
+        assert_eq!(of(&signs("a"), &signs("b")), ["signs requests in another way"]);
         let some = service(&format!("{OLD}\nprincipals = [\"a\"]"));
         assert_eq!(of(&some, &service(OLD)), ["serves every principal"]);
     }

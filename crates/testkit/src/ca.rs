@@ -1,6 +1,7 @@
 //! A certificate authority of a test's own.
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
 /// An authority that nobody trusts who does not hold its PEM.
@@ -17,6 +18,17 @@ pub struct Identity {
     pub key: PrivateKeyDer<'static>,
     /// The certificate and the key as PEM, for servers that read files.
     pub pem: (String, String),
+    /// The authority whose clients it serves, and no others; `None`: it asks for no certificate.
+    pub clients_of: Option<CertificateDer<'static>>,
+}
+
+impl Identity {
+    /// Serves nobody who shows no certificate of `authority`.
+    #[must_use]
+    pub fn for_clients_of(self, authority: &TestCa) -> Self {
+        let certificate = CertificateDer::from_pem_slice(authority.pem.as_bytes());
+        Self { clients_of: Some(certificate.expect("an authority has PEM")), ..self }
+    }
 }
 
 impl TestCa {
@@ -59,6 +71,7 @@ impl TestCa {
             chain: vec![certificate.der().clone()],
             pem: (certificate.pem(), key.serialize_pem()),
             key: PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
+            clients_of: None,
         }
     }
 }

@@ -13,7 +13,8 @@ use http::{HeaderMap, Request, Response};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use rustls::ServerConfig;
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -482,10 +483,19 @@ const HTTP2: &[u8] = b"h2";
 
 fn server_config(identity: Identity, alpn: &[&[u8]]) -> ServerConfig {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
-        .expect("the provider knows the default versions")
-        .with_no_client_auth()
+        .expect("the provider knows the default versions");
+    let builder = match identity.clients_of {
+        None => builder.with_no_client_auth(),
+        Some(authority) => {
+            let mut roots = RootCertStore::empty();
+            roots.add(authority).expect("an authority can be trusted");
+            let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider);
+            builder.with_client_cert_verifier(verifier.build().expect("there is an authority"))
+        }
+    };
+    let mut config = builder
         .with_single_cert(identity.chain, identity.key)
         .expect("certificate and key belong together");
     config.alpn_protocols = alpn.iter().map(|version| version.to_vec()).collect();

@@ -164,7 +164,8 @@ fn a_missing_or_unknown_field_is_an_error_that_names_it() {
         (auth("cookie", &["a;b"], &[]), "`a;b` of auth type `cookie` is not a cookie name"),
         (
             auth("canary", &["token"], &[]),
-            "the auth type is not one of bearer, basic, headers, query, cookie, hmac, oauth1a, aws-sigv4",
+            "the auth type is not one of bearer, basic, headers, query, cookie, hmac, oauth1a, aws-sigv4, \
+             mtls",
         ),
     ] {
         let error = slots(&auth).unwrap_err().to_string();

@@ -21,12 +21,14 @@ use hyper_util::rt::TokioIo;
 use strongroom_model::ports::BoxFuture;
 
 use super::{HEAD, INTERIM, SendError, Wire};
+use crate::inject::Mark;
 use crate::payload::Payload;
 
 /// A connection.
 pub(crate) struct Link {
     sender: SendRequest<Payload>,
     driver: Driver,
+    pub(super) mark: Mark,
 }
 
 /// The half that moves bytes.
@@ -36,15 +38,15 @@ struct Driver {
 }
 
 impl Link {
-    /// Begins HTTP/1.1 on `wire`.
-    pub(crate) async fn new(wire: Box<dyn Wire>) -> Result<Self, hyper::Error> {
+    /// Begins HTTP/1.1 on `wire`, which was made with the identity `mark`.
+    pub(crate) async fn new(wire: Box<dyn Wire>, mark: Mark) -> Result<Self, hyper::Error> {
         // Hyper's own cap of 100 headers stands.
         let (sender, connection) =
             Builder::new().max_buf_size(HEAD).handshake(TokioIo::new(wire)).await?;
         // Its errors reach us by way of the response or its body.
         let connection = Box::pin(async { drop(connection.await) });
         let driver = Driver { connection, ended: false };
-        Ok(Self { sender, driver })
+        Ok(Self { sender, driver, mark })
     }
 
     /// Sends `request`, and comes back with the head of the response.

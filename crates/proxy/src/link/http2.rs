@@ -24,6 +24,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
 use super::{HEAD, HEADERS, INTERIM, Inbound, SendError, Wire};
+use crate::inject::Mark;
 use crate::payload::Payload;
 use crate::pool::IDLE;
 
@@ -41,6 +42,7 @@ const SEND_BUFFER: usize = 256 << 10;
 pub(crate) struct Link {
     sender: SendRequest<Bytes>,
     shared: Arc<Shared>,
+    pub(super) mark: Mark,
     /// Never sent on: the driver ends the connection when the last one is gone.
     _hold: mpsc::Sender<()>,
 }
@@ -56,8 +58,8 @@ struct State {
 }
 
 impl Link {
-    /// Begins HTTP/2 on `wire`.
-    pub(crate) async fn new(wire: Box<dyn Wire>) -> Result<Self, h2::Error> {
+    /// Begins HTTP/2 on `wire`, which was made with the identity `mark`.
+    pub(crate) async fn new(wire: Box<dyn Wire>, mark: Mark) -> Result<Self, h2::Error> {
         let (sender, connection) = Builder::new()
             .enable_push(false)
             .initial_window_size(STREAM_WINDOW)
@@ -70,7 +72,7 @@ impl Link {
         let shared = Arc::new(Shared { state: Mutex::new(state) });
         let (hold, gone) = mpsc::channel(1);
         tokio::spawn(drive(connection, Arc::clone(&shared), gone));
-        Ok(Self { sender, shared, _hold: hold })
+        Ok(Self { sender, shared, mark, _hold: hold })
     }
 
     /// Whether the connection takes requests, as far as is known.

@@ -8,11 +8,13 @@
 mod al;
 mod h2;
 mod hi;
+mod mtls;
 mod pb;
 mod rd;
 mod rig;
 mod rr;
 mod rx;
+mod signed;
 mod ss;
 mod stream;
 mod tools;

@@ -55,15 +55,36 @@ impl Rig {
             change(&mut service);
             service
         });
-        let services = Vec::from(services);
-        let registry = Arc::new(StaticRegistry::new(services.clone()));
-        let credentials = Arc::new(StaticCredentials::new(&[
+        let secrets = [
             ("local://acme/token", K1),
             ("local://hdr/x-api-key", K2),
             ("local://qry/api_key", K3),
             ("local://cookie/session", K1),
             ("local://pem/token", K4),
-        ]));
+        ];
+        Self::of(upstream, evil, Vec::from(services), &secrets)
+    }
+
+    /// A service of the corpus, other services and their secrets.
+    pub(crate) async fn beside(
+        upstream: Upstream,
+        mut services: Vec<Service>,
+        secrets: &[(&str, &str)],
+    ) -> Self {
+        let evil = Upstream::http(|_| Reply::ok("evil")).await;
+        services.insert(0, corpus_service("acme", &upstream));
+        let secrets = [&[("local://acme/token", K1)], secrets].concat();
+        Self::of(upstream, evil, services, &secrets)
+    }
+
+    fn of(
+        upstream: Upstream,
+        evil: Upstream,
+        services: Vec<Service>,
+        secrets: &[(&str, &str)],
+    ) -> Self {
+        let registry = Arc::new(StaticRegistry::new(services.clone()));
+        let credentials = Arc::new(StaticCredentials::new(secrets));
         let dns =
             FakeDns::new(&[("api.test", &[&["127.0.0.1"]]), ("evil.test", &[&["127.0.0.1"]])]);
         let dns = Arc::new(dns);

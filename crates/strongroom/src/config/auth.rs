@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use strongroom_model::reference::SecretRef;
-use strongroom_model::service::{Auth, Slots};
+use strongroom_model::service::{Auth, Origin, Scheme, Slots};
 use strongroom_proxy::inject::{self, AuthError};
 
 use super::reader::{Section, Text};
@@ -92,6 +92,11 @@ pub const SHAPES: &[AuthShape] = &[
         },
         settings: &["region", "service"],
     },
+    AuthShape {
+        name: "mtls",
+        secrets: Secrets::Keys { asked: &["certificate", "key"], others: &[] },
+        settings: &[],
+    },
 ];
 
 impl AuthShape {
@@ -117,8 +122,8 @@ impl Secrets {
     }
 }
 
-/// Reads and checks an `auth` table.
-pub(super) fn read(section: &Section<'_>) -> Result<(Auth, Slots), ConfigError> {
+/// Reads and checks an `auth` table of a service at `origin`.
+pub(super) fn read(section: &Section<'_>, origin: &Origin) -> Result<(Auth, Slots), ConfigError> {
     let Some(kind) = section.text("type")? else {
         return Err(section
             .problem("`auth` has no `type`")
@@ -153,6 +158,11 @@ pub(super) fn read(section: &Section<'_>) -> Result<(Auth, Slots), ConfigError> 
         }
     }
     auth.settings = settings(section, shape)?;
+    if shape.name == "mtls" && origin.scheme == Scheme::Http {
+        return Err(section
+            .problem("auth type `mtls` shows a certificate, which plain http has no place for")
+            .hint("write `base_url = \"https://HOST\"`"));
+    }
     let slots = inject::slots(&auth).map_err(|error| match shape.secrets {
         Secrets::Keys { .. } => section.problem(error),
         // The names of headers, parameters and cookies are the user's own words.

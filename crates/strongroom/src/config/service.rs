@@ -76,7 +76,7 @@ pub(super) fn read(
             .problem("the service has no `auth`")
             .hint("write `auth = { type = \"bearer\", token = \"local://NAME/token\" }`"));
     };
-    let (auth, slots) = auth::read(&auth_section)?;
+    let (auth, slots) = auth::read(&auth_section, &origin)?;
     let mut service = Service {
         name,
         origin,

@@ -71,6 +71,47 @@ fn what_is_not_said_is_the_default() {
 }
 
 #[test]
+fn the_schemes_that_sign_are_read_with_their_settings() {
+    let auth = |words: &str| {
+        let text =
+            format!("[services.x]\nbase_url = \"https://x.example\"\nauth = {{ {words} }}\n");
+        parse(&text).map(|config| config.service("x").unwrap().auth.clone())
+    };
+    let keys = "key = \"local://x/k\", secret = \"local://x/s\"";
+    let bybit = auth(&format!("type = \"hmac\", preset = \"bybit\", {keys}")).unwrap();
+    assert_eq!((bybit.secrets.len(), &*bybit.settings["preset"]), (2, "bybit"));
+    let aws = "type = \"aws-sigv4\", access_key_id = \"local://x/a\", \
+               secret_access_key = \"local://x/s\", service = \"s3\"";
+    assert!(auth(&format!("{aws}, region = \"eu-central-1\"")).is_ok());
+    for (words, message) in [
+        (format!("type = \"hmac\", {keys}"), "auth type `hmac` needs `sign`"),
+        (
+            format!("type = \"hmac\", preset = \"canary\", {keys}"),
+            "`preset` of auth type `hmac` is not one of `bybit`, `okx`, `mexc`",
+        ),
+        (aws.to_owned(), "auth type `aws-sigv4` needs `region`"),
+        (
+            "type = \"mtls\", certificate = \"local://x/c\"".to_owned(),
+            "auth type `mtls` needs `key`",
+        ),
+        (
+            "type = \"oauth1a\", consumer_key = \"local://x/k\"".to_owned(),
+            "auth type `oauth1a` needs `consumer_secret`",
+        ),
+    ] {
+        assert_eq!(auth(&words).unwrap_err().problem, message);
+    }
+    let mtls = "type = \"mtls\", certificate = \"local://x/c\", key = \"local://x/k\"";
+    assert!(auth(mtls).is_ok());
+    let plain = format!(
+        "[services.x]\nbase_url = \"http://x.example\"\ninsecure_transport = true\n\
+         auth = {{ {mtls} }}\n"
+    );
+    let problem = parse(&plain).unwrap_err().problem;
+    assert!(problem.contains("plain http has no place"), "{problem}");
+}
+
+#[test]
 fn the_revision_of_a_service_follows_its_own_words_only() {
     let revision = |text: &str| parse(text).unwrap().services.values().next().unwrap().revision;
     let one = revision(&with(""));
