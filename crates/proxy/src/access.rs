@@ -5,11 +5,13 @@ use strongroom_model::audit::Journal;
 use strongroom_model::call::{Granted, RequestAccess, Requested};
 use strongroom_model::canonical::{RawRequest, canonicalize};
 use strongroom_model::code::{Code, Refusal};
+use strongroom_model::command::Invocation;
 use strongroom_model::policy::{Judgement, Terms};
 use strongroom_model::principal::{Caller, Name};
 
 use crate::broker::{Broker, find};
 use crate::consent::{too_many, unkept};
+use crate::exec;
 
 /// Puts a request for access before a person.
 pub(crate) fn request(
@@ -24,11 +26,13 @@ pub(crate) fn request(
     if request.what.trim().is_empty() {
         return Err(invalid("say what is wanted, best as a method and a path"));
     }
+    let redactor = broker.credentials.redactor();
+    let clean = |text: &str| redactor.clean_text(text).0.into_inner();
     let access = Access {
         covered: covered(broker, caller, &service, &request.what),
         service,
-        what: request.what.clone(),
-        reason: request.reason.clone(),
+        what: clean(&request.what),
+        reason: request.reason.as_deref().map(clean),
     };
     let question = Question::access(&access, caller);
     match broker.approvals.open(&question).map_err(unkept)? {
@@ -56,6 +60,13 @@ fn covered(
     what: &str,
 ) -> Option<(String, Terms, Class, u64)> {
     let catalog = broker.registry.current();
+    if let Ok(command) = exec::find(&catalog, caller, service.as_str()) {
+        let words = what.split_whitespace().map(str::to_owned).collect();
+        let invocation = Invocation::read(command, words, Vec::new()).ok()?;
+        let Judgement::Asks(awaiting) = command.policy.judge(invocation) else { return None };
+        let rule = awaiting.rule().to_owned();
+        return Some((rule, awaiting.terms().clone(), Class::Run, command.revision));
+    }
     let service = find(&catalog, caller, service.as_str()).ok()?;
     let (method, path) = what.trim().split_once(' ')?;
     let raw = RawRequest {

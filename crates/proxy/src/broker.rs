@@ -11,8 +11,7 @@ use strongroom_model::call::{
 };
 use strongroom_model::canonical::{CanonicalRequest, Method, RawRequest, canonicalize};
 use strongroom_model::code::{Code, Refusal};
-use strongroom_model::pipeline::{Ended, Permit, Pipeline};
-use strongroom_model::policy::{Awaiting, Judgement, Terms};
+use strongroom_model::pipeline::{Ended, Pipeline};
 use strongroom_model::ports::{
     Approvals, BoxFuture, Calls, Clock, Credentials, Dns, KillSwitch, Registry,
 };
@@ -21,7 +20,7 @@ use strongroom_model::service::{Catalog, Service};
 use tracing::{Instrument as _, field, info_span};
 
 use crate::admission::{Admission, Place, Wanted};
-use crate::consent::Consent;
+use crate::consent::{Consent, Judged};
 use crate::exchange::Exchange;
 use crate::exec::{self, Ground, Programs};
 use crate::executor::{Executor, Send};
@@ -76,35 +75,6 @@ pub struct Broker {
     pub(crate) programs: Programs,
 }
 
-/// What may be done, or may be done when a person says so.
-enum Judged {
-    Allowed(Permit<CanonicalRequest>),
-    Asks(Awaiting<CanonicalRequest>),
-}
-
-impl Judged {
-    fn request(&self) -> &CanonicalRequest {
-        match self {
-            Self::Allowed(permit) => permit.request(),
-            Self::Asks(awaiting) => awaiting.request(),
-        }
-    }
-
-    fn rule(&self) -> &str {
-        match self {
-            Self::Allowed(permit) => permit.rule(),
-            Self::Asks(awaiting) => awaiting.rule(),
-        }
-    }
-
-    fn terms(&self) -> &Terms {
-        match self {
-            Self::Allowed(permit) => permit.terms(),
-            Self::Asks(awaiting) => awaiting.terms(),
-        }
-    }
-}
-
 impl Broker {
     /// A broker of these parts. Connects to nothing before the first call.
     pub fn new(parts: Parts) -> Self {
@@ -153,7 +123,11 @@ impl Broker {
         let mut method = call.method.clone();
         let mut path = without_query(&call.path).to_owned();
         let mut request_bytes = call.body.len() as u64;
-        let reason = call.reason.clone();
+        // An agent that got hold of a secret elsewhere must not get it into the audit.
+        let reason = call
+            .reason
+            .as_deref()
+            .map(|reason| self.credentials.redactor().clean_text(reason).0.into_inner());
 
         let (save, max_events) = (call.save, call.max_events);
         let exchange = self.exchange.as_ref();
@@ -187,11 +161,13 @@ impl Broker {
             request_bytes,
         };
         let judged = match judged {
-            Ok(Judged::Allowed(permit)) => Ok(permit),
-            Ok(Judged::Asks(awaiting)) => {
-                let matter = Matter::request(service, awaiting.request());
-                let settled = self.consent().settle(&asked, matter, awaiting, &mut cancel).await;
-                began = self.clock.monotonic();
+            Ok(judged) => {
+                let matter = |request: &CanonicalRequest| Matter::request(service, request);
+                let asks = matches!(judged, Judged::Asks(_));
+                let settled = self.consent().settle(&asked, judged, matter, &mut cancel).await;
+                if asks {
+                    began = self.clock.monotonic();
+                }
                 settled
             }
             Err(refusal) => Err(refusal),
@@ -234,19 +210,13 @@ impl Broker {
         call: Execute,
         unseen: Option<u64>,
         now: Duration,
-    ) -> Result<(Judged, Place), (Refusal, Option<String>)> {
+    ) -> Result<(Judged<CanonicalRequest>, Place), (Refusal, Option<String>)> {
         let bare = |refusal| (refusal, None);
         let reason = call.reason.clone();
         let request =
             raw(service, call, unseen).and_then(|raw| canonicalize(service, raw)).map_err(bare)?;
-        let judged = match service.policy.judge(request) {
-            Judgement::Allowed(permit) => Judged::Allowed(permit),
-            Judgement::Asks(awaiting) => Judged::Asks(awaiting),
-            Judgement::Denied(denied) => {
-                let (refusal, request) = *denied;
-                return Err((refusal, Some(request.path().to_owned())));
-            }
-        };
+        let judged = Judged::of(service.policy.judge(request))
+            .map_err(|(refusal, request)| (refusal, Some(request.path().to_owned())))?;
         let wanted = Wanted {
             principal: &caller.principal.name,
             allowance: catalog.principals.get(&caller.principal.name),
@@ -273,6 +243,8 @@ impl Broker {
             journal: Journal::new(&*self.audit),
             clock: &*self.clock,
             registry: &*self.registry,
+            credentials: &*self.credentials,
+            switch: &*self.switch,
             wait: self.approval_wait,
         }
     }

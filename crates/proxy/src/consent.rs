@@ -13,14 +13,53 @@ use strongroom_model::approval::{
 use strongroom_model::audit::{Asked, Journal};
 use strongroom_model::code::{Code, Refusal};
 use strongroom_model::pipeline::Permit;
-use strongroom_model::policy::Awaiting;
+use strongroom_model::policy::{Awaiting, Judgement, Terms};
 use strongroom_model::ports::{
-    Approvals, ApprovalsError, BoxFuture, Clock, Prompt, Prompted, Registry,
+    Approvals, ApprovalsError, BoxFuture, Clock, Credentials, KillSwitch, Prompt, Prompted,
+    Registry,
 };
 use tokio::time::sleep;
 
 /// How often a call that waits looks whether another process has the answer.
 const GLANCE: Duration = Duration::from_millis(150);
+
+/// What may be done, or may be done when a person says so.
+pub(crate) enum Judged<R> {
+    Allowed(Permit<R>),
+    Asks(Awaiting<R>),
+}
+
+impl<R> Judged<R> {
+    /// What the policy said; what it denies is the error, with the request.
+    pub(crate) fn of(judgement: Judgement<R>) -> Result<Self, (Refusal, R)> {
+        match judgement {
+            Judgement::Allowed(permit) => Ok(Self::Allowed(permit)),
+            Judgement::Asks(awaiting) => Ok(Self::Asks(awaiting)),
+            Judgement::Denied(denied) => Err(*denied),
+        }
+    }
+
+    pub(crate) fn request(&self) -> &R {
+        match self {
+            Self::Allowed(permit) => permit.request(),
+            Self::Asks(awaiting) => awaiting.request(),
+        }
+    }
+
+    pub(crate) fn rule(&self) -> &str {
+        match self {
+            Self::Allowed(permit) => permit.rule(),
+            Self::Asks(awaiting) => awaiting.rule(),
+        }
+    }
+
+    pub(crate) fn terms(&self) -> &Terms {
+        match self {
+            Self::Allowed(permit) => permit.terms(),
+            Self::Asks(awaiting) => awaiting.terms(),
+        }
+    }
+}
 
 /// Asks people, and knows what they granted.
 #[derive(Clone, Copy)]
@@ -29,6 +68,8 @@ pub(crate) struct Consent<'a> {
     pub(crate) journal: Journal<'a>,
     pub(crate) clock: &'a dyn Clock,
     pub(crate) registry: &'a dyn Registry,
+    pub(crate) credentials: &'a dyn Credentials,
+    pub(crate) switch: &'a dyn KillSwitch,
     /// How long a call waits for a person where its client cannot show the question.
     pub(crate) wait: Duration,
 }
@@ -42,7 +83,8 @@ enum Waited {
 }
 
 impl Consent<'_> {
-    /// The permit for `awaiting`, which is about `matter`, once a person has said yes.
+    /// The permit for what was judged; where a rule asks, once a person has said yes to `matter`, which
+    /// is what is to be done with the service of `keys`.
     ///
     /// # Errors
     ///
@@ -51,18 +93,21 @@ impl Consent<'_> {
     ///
     /// # Cancel safety
     ///
-    /// Not cancel safe: end it by `cancel`, which takes the question back. Once that has completed, it
-    /// must not be polled again.
+    /// Not cancel safe: end it by `cancel`, which takes the question back. Where that has completed, the
+    /// answer is an error, and it must not be polled again.
     pub(crate) async fn settle<R>(
         &self,
         asked: &Asked<'_>,
-        matter: Matter,
-        awaiting: Awaiting<R>,
+        judged: Judged<R>,
+        matter: impl FnOnce(&R) -> Matter,
         cancel: &mut BoxFuture<'_, ()>,
     ) -> Result<Permit<R>, Refusal> {
-        let (rule, terms) = (awaiting.rule(), awaiting.terms());
-        let question = Question::new(matter, asked.caller, rule, terms, asked.reason);
-        match self.obtain(asked, &question, cancel).await {
+        let awaiting = match judged {
+            Judged::Allowed(permit) => return Ok(permit),
+            Judged::Asks(awaiting) => awaiting,
+        };
+        let matter = matter(awaiting.request());
+        match self.obtain(asked, matter, awaiting.rule(), awaiting.terms(), cancel).await {
             Ok(approved) => Ok(awaiting.approve(approved)),
             Err(refusal) => Err(awaiting.refuse(refusal).0),
         }
@@ -71,21 +116,37 @@ impl Consent<'_> {
     async fn obtain(
         &self,
         asked: &Asked<'_>,
-        question: &Question,
+        matter: Matter,
+        rule: &str,
+        terms: &Terms,
         cancel: &mut BoxFuture<'_, ()>,
     ) -> Result<Approved, Refusal> {
-        if let Some(scope) = question.scope()
-            && let Some(approved) = self.granted(asked, &scope)?
-        {
+        let principal = &asked.caller.principal.name;
+        // Nobody is asked for what is stopped anyway.
+        self.switch.check(principal, &matter.service)?;
+        let scope = Scope {
+            principal: principal.clone(),
+            service: matter.service.clone(),
+            rule: rule.to_owned(),
+            class: matter.class,
+            revision: matter.revision,
+        };
+        if let Some(approved) = self.granted(asked, &scope)? {
             return Ok(approved);
         }
+        if matter.unseen {
+            return Err(refused(
+                "a body of this size cannot be shown to a person: ask for a grant by request_access",
+            ));
+        }
+        let question = self.question(asked, matter, rule, terms).await;
         self.lapse()?;
-        let id = match self.approvals.open(question).map_err(unkept)? {
+        let id = match self.approvals.open(&question).map_err(unkept)? {
             Opened::TooMany => return Err(too_many()),
             Opened::Denied(_) => return Err(denied()),
-            Opened::Approved(id) => return self.take(asked, &id, question),
+            Opened::Approved(id) => return self.take(asked, &id, &question),
             Opened::Asked { id, new } => {
-                if new && let Err(error) = self.record(asked, "approval.open", &id, question, None)
+                if new && let Err(error) = self.record(asked, "approval.open", &id, &question, None)
                 {
                     drop(self.approvals.withdraw(&id));
                     return Err(error);
@@ -93,9 +154,31 @@ impl Consent<'_> {
                 id
             }
         };
-        self.ask(asked, &id, question, cancel).await?;
-        self.unchanged(question)?;
-        self.take(asked, &id, question)
+        self.ask(asked, &id, &question, cancel).await?;
+        self.unchanged(&question)?;
+        self.take(asked, &id, &question)
+    }
+
+    /// The question, with a marker for every secret that an agent may have got hold of elsewhere.
+    async fn question(
+        &self,
+        asked: &Asked<'_>,
+        mut matter: Matter,
+        rule: &str,
+        terms: &Terms,
+    ) -> Question {
+        let catalog = self.registry.current();
+        let keys = catalog.keys().find(|keys| *keys.name == matter.service);
+        if let Some(keys) = keys {
+            // Whether there is a credential is the pipeline's matter.
+            drop(self.credentials.resolve(&catalog, keys).await);
+        }
+        let redactor = self.credentials.redactor();
+        let clean = |text: &str| redactor.clean_text(text).0.into_inner();
+        matter.what = clean(&matter.what);
+        matter.content_type = matter.content_type.as_deref().map(clean);
+        let reason = asked.reason.map(clean);
+        Question::new(matter, asked.caller, rule, terms, reason.as_deref())
     }
 
     /// The grant that covers `scope`, of the connection or a timed one.

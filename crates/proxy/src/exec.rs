@@ -13,12 +13,13 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use strongroom_model::approval::Matter;
 use strongroom_model::audit::{Asked, Journal};
 use strongroom_model::call::{Exec, Explained, Ran, ServiceView};
 use strongroom_model::code::{Code, Refusal};
 use strongroom_model::command::{self, Command, Invocation};
 use strongroom_model::injection::Target as _;
-use strongroom_model::pipeline::{Ended, Permit, Pipeline};
+use strongroom_model::pipeline::{Ended, Pipeline};
 use strongroom_model::ports::BoxFuture;
 use strongroom_model::principal::{Caller, Name};
 use strongroom_model::service::Catalog;
@@ -26,6 +27,7 @@ use tracing::{Instrument as _, field, info_span};
 
 use crate::admission::{Place, Wanted};
 use crate::broker::Broker;
+use crate::consent::Judged;
 use pinned::Pins;
 use run::Run;
 
@@ -74,9 +76,9 @@ impl Broker {
         &self,
         caller: &Caller,
         call: Exec,
-        cancel: BoxFuture<'_, ()>,
+        mut cancel: BoxFuture<'_, ()>,
     ) -> Ended<Ran> {
-        let began = self.clock.monotonic();
+        let mut began = self.clock.monotonic();
         let journal = Journal::new(&*self.audit);
         let pipeline = Pipeline { journal, credentials: &*self.credentials, switch: &*self.switch };
         let catalog = self.registry.current();
@@ -84,8 +86,9 @@ impl Broker {
         let line = command::line(&call.command);
 
         let judged = find(&catalog, caller, &call.service).and_then(|command| {
-            let admitted = self.admit(caller, &catalog, command, call.command, call.stdin);
-            admitted.map(|(permit, place)| (command, permit, place))
+            let reason = call.reason.as_deref();
+            let admitted = self.admit(caller, &catalog, command, call.command, call.stdin, reason);
+            admitted.map(|(judged, place)| (command, judged, place))
         });
         if let Ok((command, ..)) = &judged
             && self.switch.check(&caller.principal.name, &command.name).is_ok()
@@ -103,10 +106,19 @@ impl Broker {
             reason: call.reason.as_deref(),
             request_bytes,
         };
-        let (command, permit, place) = match judged {
+        let (command, judged, place) = match judged {
             Ok(judged) => judged,
             Err(refusal) => return pipeline.refuse(&asked, refusal),
         };
+        let matter = |invocation: &Invocation| Matter::command(command, invocation);
+        let asks = matches!(judged, Judged::Asks(_));
+        let permit = match self.consent().settle(&asked, judged, matter, &mut cancel).await {
+            Ok(permit) => permit,
+            Err(refusal) => return pipeline.refuse(&asked, refusal),
+        };
+        if asks {
+            began = self.clock.monotonic();
+        }
         let act = Run {
             programs: &self.programs,
             command,
@@ -123,7 +135,7 @@ impl Broker {
         ended
     }
 
-    /// Whether it may be run, now. Only what is allowed counts towards the limits.
+    /// Whether it may be run, now. Only what is allowed or asked for counts towards the limits.
     fn admit(
         &self,
         caller: &Caller,
@@ -131,19 +143,22 @@ impl Broker {
         command: &Command,
         words: Vec<String>,
         stdin: Vec<u8>,
-    ) -> Result<(Permit<Invocation>, Place), Refusal> {
+        reason: Option<&str>,
+    ) -> Result<(Judged<Invocation>, Place), Refusal> {
         let invocation = Invocation::read(command, words, stdin)?;
-        let permit = command.policy.decide(invocation).map_err(|denied| denied.0)?;
+        let judged = Judged::of(command.policy.judge(invocation)).map_err(|denied| denied.0)?;
+        let reasoned = judged.terms().check_reason(reason);
+        reasoned.map_err(|refusal| refusal.by_rule(judged.rule()))?;
         let wanted = Wanted {
             principal: &caller.principal.name,
             allowance: catalog.principals.get(&caller.principal.name),
             service: &command.name,
             limits: &command.limits,
-            rule: permit.rule(),
-            terms: permit.terms(),
+            rule: judged.rule(),
+            terms: judged.terms(),
         };
         let place = self.admission.enter(&wanted, self.clock.monotonic())?;
-        Ok((permit, place))
+        Ok((judged, place))
     }
 }
 

@@ -1,7 +1,6 @@
 //! One question, what it is bound to, and the words that a person reads.
 
 use std::fmt::Write as _;
-use std::path::Path;
 use std::time::Duration;
 
 use aws_lc_rs::digest::{Context, SHA256};
@@ -9,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Class, Scope};
 use crate::canonical::CanonicalRequest;
+use crate::command::{Command, Invocation};
 use crate::display::escape_line;
 use crate::policy::{AskMethod, Terms};
 use crate::principal::{Caller, Name};
@@ -65,6 +65,8 @@ pub struct Matter {
     pub bytes: u64,
     /// What the body says it is.
     pub content_type: Option<String>,
+    /// Whether the body is sent without being looked at, so that no answer can be bound to it.
+    pub unseen: bool,
 }
 
 impl Matter {
@@ -91,43 +93,32 @@ impl Matter {
             class: Class::of(method),
             what: format!("{} {}", method.as_str(), request.target()),
             place,
-            bytes: request.body().len() as u64,
+            bytes: request.body_bytes(),
             content_type: content_type.map(|(_, value)| value.clone()),
+            unseen: request.unseen().is_some(),
         }
     }
 
-    /// Running `program` with `arguments` and `stdin` for the command service `service`.
-    pub fn command(
-        service: &Name,
-        revision: u64,
-        program: &Path,
-        arguments: &[String],
-        stdin: &[u8],
-    ) -> Self {
-        let count = (arguments.len() as u64).to_be_bytes();
-        let parts: [&[u8]; 3] = [b"command", program.as_os_str().as_encoded_bytes(), &count];
-        let words = arguments.iter().map(String::as_bytes);
-        let quoted: Vec<String> = arguments.iter().map(|word| quoted(word)).collect();
+    /// Running `invocation` of the command service `command`.
+    pub fn command(command: &Command, invocation: &Invocation) -> Self {
+        let program = &command.program;
+        let parts: [&[u8]; 4] = [
+            b"command",
+            program.path.as_os_str().as_encoded_bytes(),
+            program.sha256.as_bytes(),
+            &invocation.canonical(),
+        ];
         Self {
-            service: service.clone(),
-            revision,
-            digest: Digest::of(parts.into_iter().chain(words).chain([stdin])),
+            service: command.name.clone(),
+            revision: command.revision,
+            digest: Digest::of(parts),
             class: Class::Run,
-            what: format!("run {}", quoted.join(" ")),
-            place: program.display().to_string(),
-            bytes: stdin.len() as u64,
+            what: format!("run {}", invocation.line()),
+            place: program.path.display().to_string(),
+            bytes: invocation.stdin().len() as u64,
             content_type: None,
+            unseen: false,
         }
-    }
-}
-
-/// A word of a command line as it has to be written for a shell to read it as one.
-fn quoted(word: &str) -> String {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_./=:@,+%".contains(&b);
-    if !word.is_empty() && word.bytes().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', "'\\''"))
     }
 }
 

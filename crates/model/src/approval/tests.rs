@@ -1,5 +1,3 @@
-use std::path::Path;
-
 use super::*;
 use crate::canonical::{CanonicalRequest, RawRequest, canonicalize};
 use crate::policy::{AskMethod, Terms};
@@ -64,25 +62,6 @@ fn an_answer_is_bound_to_who_asks_and_to_the_rule_and_revision_that_did() {
     assert_ne!(*question(changed, "a", "POST /**", None).digest(), same);
     let elsewhere = Matter { service: "other".parse().unwrap(), ..matter() };
     assert_ne!(*question(elsewhere, "a", "POST /**", None).digest(), same);
-}
-
-#[test]
-fn a_command_line_is_bound_word_by_word() {
-    let name = "git".parse().unwrap();
-    let digest = |words: &[&str], stdin: &[u8]| {
-        let words: Vec<String> = words.iter().map(ToString::to_string).collect();
-        Matter::command(&name, 1, Path::new("/usr/bin/git"), &words, stdin).digest
-    };
-    let same = digest(&["push", "origin"], b"");
-    assert_eq!(digest(&["push", "origin"], b""), same);
-    for (words, stdin) in
-        [(&["push origin"][..], &b""[..]), (&["push"], b"origin"), (&["push", "origin"], b"x")]
-    {
-        assert_ne!(digest(words, stdin), same, "{words:?}");
-    }
-    let words = ["commit".to_owned(), "-m".into(), "it's; rm -rf ~".into()];
-    let matter = Matter::command(&name, 1, Path::new("/usr/bin/git"), &words, b"");
-    assert_eq!(matter.what, "run commit -m 'it'\\''s; rm -rf ~'");
 }
 
 // AL-01

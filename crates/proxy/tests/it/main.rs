@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 mod al;
+mod consent;
 mod h2;
 mod hi;
 mod mtls;
