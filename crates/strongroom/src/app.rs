@@ -29,6 +29,8 @@ pub struct App {
     pub authenticator: Arc<dyn Authenticator>,
     /// The vault.
     pub vault: Arc<Vault>,
+    /// The folders that agents exchange files in.
+    pub exchange: Exchange,
 }
 
 /// Builds a broker on `home`.
@@ -44,6 +46,7 @@ pub fn build(host: &Host, home: &Home) -> Result<App, Failure> {
         Arc::new(recording::sink(host, home, config.audit, Stay::Long)?);
     let registry = Arc::new(Live::open(home, Arc::clone(&audit))?);
     let resolver = resolver(host, Some(Arc::clone(&vault)));
+    let exchange = Exchange::new(home.files_dir(), config.files);
     let calls = Broker::new(Parts {
         registry,
         credentials: Arc::new(Loaded::new(resolver)),
@@ -54,7 +57,7 @@ pub fn build(host: &Host, home: &Home) -> Result<App, Failure> {
         approval_wait: config.approval_wait,
         dns: Arc::new(SystemDns),
         calls_at_once: config.calls_at_once,
-        exchange: Some(Exchange::new(home.files_dir(), config.files)),
+        exchange: Some(exchange.clone()),
         ground: Ground {
             env: host.environment.to_vec(),
             helper: Some(host.program.clone()),
@@ -62,7 +65,7 @@ pub fn build(host: &Host, home: &Home) -> Result<App, Failure> {
         },
     });
     let authenticator = Arc::new(Tokens { vault: Arc::clone(&vault), audit });
-    Ok(App { calls: Arc::new(calls), authenticator, vault })
+    Ok(App { calls: Arc::new(calls), authenticator, vault, exchange })
 }
 
 /// Asks every provider that there is, with the settings that it has; `local://` needs a vault.

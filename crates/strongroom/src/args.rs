@@ -59,6 +59,7 @@ enum Command {
     Principal(commands::principal::Args),
     Lock(commands::lock::Args),
     Unlock(commands::lock::UnlockArgs),
+    Files(commands::files::Args),
     Provider(commands::provider::Args),
     Backup(commands::backup::Args),
     Restore(commands::restore::Args),
@@ -106,6 +107,7 @@ impl Args {
             Some(Command::Unlock(args)) => commands::lock::unlock(&args, host, output),
             Some(Command::Env(args)) => commands::env::run(&args, host, output),
             Some(Command::Secrets(args)) => commands::secrets::run(&args, host, output),
+            Some(Command::Files(args)) => commands::files::run(&args, host, output),
             Some(Command::Provider(args)) => commands::provider::run(&args, host, output),
         }
         .map(|()| ExitCode::SUCCESS)

@@ -9,6 +9,7 @@ pub mod demo;
 pub mod doctor;
 pub mod edit;
 pub mod env;
+pub mod files;
 pub mod import;
 pub mod init;
 pub mod list;

@@ -156,8 +156,12 @@ fn unusual_limits(limits: &Limits) -> BTreeMap<&'static str, u64> {
         [
             ("request_bytes", limits.request_bytes as u64),
             ("response_bytes", limits.response_bytes as u64),
+            ("upload_bytes", limits.upload_bytes.unwrap_or_default()),
+            ("file_bytes", limits.file_bytes),
+            ("events", u64::from(limits.events)),
             ("connect_ms", limits.connect_ms),
             ("first_byte_ms", limits.first_byte_ms),
+            ("idle_ms", limits.idle_ms),
             ("total_ms", limits.total_ms),
             ("calls_per_minute", u64::from(limits.calls_per_minute)),
         ]

@@ -190,10 +190,10 @@ async fn a_large_answer_goes_into_a_file_redacted() {
         let piece = piece.clone();
         move |_: &Seen| {
             let large = Reply::status(200).header("Content-Type", "text/csv");
-            large.repeat(piece.clone(), 80, true)
+            large.repeat(piece.clone(), 12, true)
         }
     };
-    let expected = format!("{}[REDACTED:acme]", "x".repeat(1 << 20)).repeat(80);
+    let expected = format!("{}[REDACTED:acme]", "x".repeat(1 << 20)).repeat(12);
     for rig in both(answer, |_| {}).await {
         let answer = rig.allowed(save("/public/x")).await;
         assert!(answer.body.get().is_empty());
@@ -203,7 +203,7 @@ async fn a_large_answer_goes_into_a_file_redacted() {
         assert_eq!(path.extension().unwrap(), "csv");
         let written = fs::read(&path).unwrap();
         assert!(written == expected.as_bytes(), "it is what was expected");
-        assert_eq!((file.bytes, answer.redactions), (written.len() as u64, 80));
+        assert_eq!((file.bytes, answer.redactions), (written.len() as u64, 12));
         assert_eq!(file.sha256, sha256(&written));
         #[cfg(unix)]
         {
@@ -211,7 +211,7 @@ async fn a_large_answer_goes_into_a_file_redacted() {
             assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
         }
         let outcome = rig.audit.take().pop().unwrap();
-        assert_eq!(outcome.response_bytes, Some(80 * piece.len() as u64));
+        assert_eq!(outcome.response_bytes, Some(12 * piece.len() as u64));
         assert_eq!(files(&rig).len(), 1);
     }
 }
@@ -325,8 +325,9 @@ fn send(name: &str) -> Execute {
 async fn a_file_is_sent_with_its_length() {
     let answer = |seen: &Seen| Reply::ok(sha256(&seen.body));
     for rig in both(answer, |service| service.limits.upload_bytes = Some(64 << 20)).await {
-        for length in [0, 10, 10 << 20, (10 << 20) + 1, 50 << 20] {
-            let bytes: Vec<u8> = (0_u8..251).cycle().take(length).collect();
+        for length in [0, 10, 10 << 20, (10 << 20) + 1] {
+            let pattern: Vec<u8> = (0_u8..251).collect();
+            let bytes = pattern.repeat(length / 251 + 1)[..length].to_vec();
             given(&rig, "report", &bytes);
             rig.audit.take();
             let answer = rig.allowed(send("report")).await;

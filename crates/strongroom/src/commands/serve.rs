@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 use strongroom_gateway::http::Options;
 use strongroom_gateway::wire::Limits;
@@ -51,6 +53,7 @@ pub struct Args {
 pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
     log(args, host)?;
     let app = app::build(host, &host.home()?)?;
+    sweep(&app, host)?;
     if args.http { over_http(args, app, *output) } else { over_stdio(args, app, host, *output) }
 }
 
@@ -92,6 +95,23 @@ fn over_http(args: &Args, app: App, output: Output) -> Result<(), Failure> {
     runtime.shutdown_background();
     served
 }
+
+/// Removes what is old from the exchange folders, now and from time to time, for as long as the
+/// process lives.
+fn sweep(app: &App, host: &Host) -> Result<(), Failure> {
+    let (exchange, clock) = (app.exchange.clone(), Arc::clone(&host.clock));
+    let sweeping = thread::Builder::new().name("sweep".into()).stack_size(128 << 10);
+    let sweeping = sweeping.spawn(move || {
+        loop {
+            exchange.sweep(clock.now());
+            thread::sleep(SWEEP);
+        }
+    });
+    sweeping.map(drop).map_err(Failure::failed)
+}
+
+/// How often the exchange folders are looked at.
+const SWEEP: Duration = Duration::from_mins(10);
 
 #[derive(Debug, thiserror::Error)]
 #[error("`{address}` cannot be listened on")]

@@ -26,4 +26,5 @@ mod run;
 mod sandbox;
 mod serve;
 mod services;
+mod streaming;
 mod transcripts;

@@ -15,13 +15,13 @@ use strongroom_testkit::upstream::{Reply, Upstream};
 use crate::sandbox::Sandbox;
 
 /// A `serve` with a client at its pipes.
-struct Serving {
-    child: Child,
-    client: Client<BufReader<ChildStdout>, ChildStdin>,
+pub(crate) struct Serving {
+    pub(crate) child: Child,
+    pub(crate) client: Client<BufReader<ChildStdout>, ChildStdin>,
 }
 
 impl Serving {
-    fn start(sandbox: &Sandbox, arguments: &[&str]) -> Self {
+    pub(crate) fn start(sandbox: &Sandbox, arguments: &[&str]) -> Self {
         let mut child = sandbox.child(arguments);
         let stdout = BufReader::new(child.stdout().unwrap());
         let mut client = Client::new(stdout, child.stdin().unwrap());
@@ -35,7 +35,7 @@ impl Serving {
     }
 
     /// Hangs up and returns what was said on stderr.
-    fn finish(self) -> String {
+    pub(crate) fn finish(self) -> String {
         let Self { mut child, client } = self;
         let mut stderr = child.stderr().unwrap();
         drop(client);
@@ -60,7 +60,7 @@ async fn echo() -> Upstream {
 }
 
 /// A home with a service `echo` at `upstream` and this key.
-fn home(upstream: &Upstream, key: &str) -> Sandbox {
+pub(crate) fn home(upstream: &Upstream, key: &str) -> Sandbox {
     let sandbox = Sandbox::headless();
     add(&sandbox, "echo", upstream, key);
     sandbox
