@@ -12,6 +12,7 @@ use strongroom_model::call::{
 use strongroom_model::canonical::{CanonicalRequest, Method, RawRequest, canonicalize};
 use strongroom_model::code::{Code, Refusal};
 use strongroom_model::pipeline::{Ended, Pipeline};
+use strongroom_model::policy::Judgement;
 use strongroom_model::ports::{
     Approvals, BoxFuture, Calls, Clock, Credentials, Dns, KillSwitch, Registry,
 };
@@ -215,7 +216,17 @@ impl Broker {
         let reason = call.reason.clone();
         let request =
             raw(service, call, unseen).and_then(|raw| canonicalize(service, raw)).map_err(bare)?;
-        let judged = Judged::of(service.policy.judge(request))
+        let judgement = match service.policy.judge(request) {
+            Judgement::Asks(awaiting) if unseen.is_some() => {
+                let text =
+                    "a person would have to approve a file that is too large to be looked at";
+                Judgement::Denied(Box::new(
+                    awaiting.refuse(Refusal::new(Code::ApprovalDenied, text)),
+                ))
+            }
+            other => other,
+        };
+        let judged = Judged::of(judgement)
             .map_err(|(refusal, request)| (refusal, Some(request.path().to_owned())))?;
         let wanted = Wanted {
             principal: &caller.principal.name,

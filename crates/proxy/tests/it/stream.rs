@@ -11,7 +11,7 @@ use strongroom_model::ports::Calls as _;
 use strongroom_model::service::{Scheme, Service};
 use strongroom_testkit::ca::TestCa;
 use strongroom_testkit::canary::{K1, K2, K3};
-use strongroom_testkit::fakes::caller;
+use strongroom_testkit::fakes::{caller, policy};
 use strongroom_testkit::oracle::Oracle;
 use strongroom_testkit::upstream::{Reply, Seen, Step, Upstream};
 use tokio::sync::oneshot;
@@ -384,6 +384,21 @@ async fn a_large_file_is_not_sent_where_its_form_would_have_to_be_looked_at() {
         rig.denied(send("large"), Code::InvalidRequest).await;
         given(&rig, "small", b"x");
         rig.allowed(send("small")).await;
+    }
+}
+
+// DE-03
+#[tokio::test]
+async fn a_large_file_is_not_sent_where_a_person_would_have_to_approve_it() {
+    let answer = |_: &Seen| Reply::ok("fine");
+    let change = |service: &mut Service| {
+        service.limits.upload_bytes = Some(64 << 20);
+        service.policy = policy("ask POST /items\nallow GET /**\nallow PUT /items");
+    };
+    for rig in both(answer, change).await {
+        given(&rig, "large", &vec![b'x'; (10 << 20) + 1]);
+        rig.denied(send("large"), Code::ApprovalDenied).await;
+        rig.allowed(Execute { method: "PUT".into(), ..send("large") }).await;
     }
 }
 
