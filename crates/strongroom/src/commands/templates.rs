@@ -126,7 +126,9 @@ impl Shown {
             line("test path", path);
         }
         for (key, rules) in [("allow", &self.allow), ("ask", &self.ask), ("deny", &self.deny)] {
-            rules.iter().for_each(|rule| line(key, rule));
+            for rule in rules {
+                line(key, rule);
+            }
         }
         if !self.redact_fields.is_empty() {
             line("redacts", &format!("fields {}", self.redact_fields.join(", ")));

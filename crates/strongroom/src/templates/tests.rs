@@ -1,6 +1,7 @@
 //! Every template is judged by real requests: what it is for is allowed, what it must not do is not.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use strongroom_model::canonical::{RawRequest, canonicalize};
@@ -341,24 +342,27 @@ fn reference() -> String {
             Some(default) => format!("`{}` (else `{default}`)", one.name),
             None => format!("`{}`", one.name),
         });
-        text += &format!(
-            "| [{}](#{0}) | {} | `{}` | `{}` | {} |\n",
+        writeln!(
+            text,
+            "| [{}](#{0}) | {} | `{}` | `{}` | {} |",
             template.name,
             template.about.replace('|', "\\|"),
             template.auth,
             template.secrets.join("`, `"),
             settings.collect::<Vec<_>>().join(", "),
-        );
+        )
+        .unwrap();
     }
     for template in all() {
-        text += &format!("\n## {}\n\n{}. <{}>\n\n", template.name, template.about, template.docs);
-        text += &format!("- asks for {}\n", template.key);
+        writeln!(text, "\n## {}\n\n{}. <{}>\n", template.name, template.about, template.docs)
+            .unwrap();
+        writeln!(text, "- asks for {}", template.key).unwrap();
         for one in &template.settings {
-            text += &format!("- `--set {}={}`: {}\n", one.name, one.example, one.about);
+            writeln!(text, "- `--set {}={}`: {}", one.name, one.example, one.about).unwrap();
         }
-        text += &format!("- base URL `{}`", template.text("base_url").unwrap());
+        write!(text, "- base URL `{}`", template.text("base_url").unwrap()).unwrap();
         if let Some(path) = template.text("test_path") {
-            text += &format!(", tested by `GET {path}`");
+            write!(text, ", tested by `GET {path}`").unwrap();
         }
         text.push('\n');
         for (word, key) in [
@@ -369,7 +373,7 @@ fn reference() -> String {
         ] {
             let list = template.list(key);
             if !list.is_empty() {
-                text += &format!("- {word} `{}`\n", list.join("`, `"));
+                writeln!(text, "- {word} `{}`", list.join("`, `")).unwrap();
             }
         }
     }

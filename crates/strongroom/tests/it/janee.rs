@@ -70,7 +70,7 @@ fn sealed(input: &Value) -> String {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/janee/home.cjs");
     let mut start = Start::new("/usr/bin/env");
     start.args = vec!["node".into(), script.into()];
-    start.env = vec![("PATH".into(), std::env::var_os("PATH").unwrap())];
+    start.env = vec![("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into())];
     let input = serde_json::to_vec(input).unwrap();
     let output = run(&start, &input, Duration::from_mins(1), 1 << 20).unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -151,7 +151,8 @@ fn a_janee_home_comes_over_with_its_secrets_and_its_rules() {
     let shown = sandbox.run("show stripe-sensitive --json").ok().json();
     assert_eq!(shown["principals"], json!(["agent-b", "claude-code"]));
     // What Stripe's template knows comes with it: Janee had no rules here.
-    assert_eq!((&shown["allow"], &shown["ask"]), (&json!([]), &json!(["GET|HEAD /v1/**"])));
+    assert_eq!((&shown["ask"], shown["allow"].as_array().unwrap().len()), (&json!([]), 1));
+    assert!(sandbox.read(".config/strongroom/strongroom.toml").contains("reason = \"required\""));
 
     // Each secret is in the vault for its service, and nowhere else in the clear.
     for (name, secrets) in [("stripe", 1), ("stripe-sensitive", 1), ("weather", 1), ("spare", 1)] {
@@ -174,7 +175,7 @@ fn an_imported_secret_is_the_one_that_was_sealed() {
         "edit weather --base-url {url} --insecure-transport --allow-ip 127.0.0.1/32 --test-path /x"
     );
     sandbox.run(&edit).ok();
-    let heard = std::thread::spawn(move || {
+    let listener = std::thread::spawn(move || {
         use std::io::{BufRead as _, Write as _};
 
         let (mut stream, _) = upstream.accept().unwrap();
@@ -192,7 +193,7 @@ fn an_imported_secret_is_the_one_that_was_sealed() {
         // Agents go on calling it by the name that it had.
         "arguments": { "capability": "weather", "method": "GET", "path": "/today" } } });
     let served = sandbox.feed(&["serve"], &format!("{hello}\n{ready}\n{call}\n")).ok();
-    let head = heard.join().unwrap().to_lowercase();
+    let head = listener.join().unwrap().to_lowercase();
     let expected = format!("x-api-key: {}", keys.weather).to_lowercase();
     assert!(head.contains(&expected), "{head}\n{}", served.stdout);
 }

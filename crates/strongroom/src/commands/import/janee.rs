@@ -159,7 +159,11 @@ fn widens(plan: &Plan) -> Vec<String> {
     let line = |planned: &Planned| {
         let list = |key: &str| {
             let list = planned.table.get(key).and_then(toml_edit::Item::as_array);
-            let words = list.into_iter().flatten().filter_map(|word| word.as_str());
+            let text = |rule: &toml_edit::Value| match rule.as_inline_table() {
+                Some(table) => table.get("rule").and_then(|rule| rule.as_str().map(str::to_owned)),
+                None => rule.as_str().map(str::to_owned),
+            };
+            let words = list.into_iter().flatten().filter_map(text);
             words.map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
         };
         let allows = match list("allow") {

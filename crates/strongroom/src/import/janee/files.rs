@@ -118,8 +118,7 @@ pub fn read(directory: &Path) -> Result<Home, Failure> {
         ..Home::default()
     };
     let server = root.get("server");
-    let is_strict =
-        !server.and_then(|s| s.get("strictDecryption")).is_some_and(|flag| is_false(flag));
+    let is_strict = !server.and_then(|s| s.get("strictDecryption")).is_some_and(is_false);
     home.is_restricted = server
         .and_then(|server| server.get("defaultAccess"))
         .and_then(Node::as_text)

@@ -9,7 +9,7 @@ use strongroom_model::display::DisplaySafe;
 use strongroom_model::policy::{Rule, Verdict};
 use strongroom_model::principal::Name;
 use strongroom_model::reference::SecretRef;
-use toml_edit::{Item, Table};
+use toml_edit::{Array, InlineTable, Item, Table};
 
 use super::files::{Capability, Home, Service};
 use super::rules::{self, Difference, Line};
@@ -145,9 +145,9 @@ fn planned(
     if policy.allow.iter().any(|rule| rule == ALLOW_ALL_RULE) {
         flags::set(&mut table, "i_understand", ALLOW_ALL);
     }
-    flags::append(&mut table, "allow", &policy.allow);
-    flags::append(&mut table, "ask", &policy.ask);
-    flags::append(&mut table, "deny", &policy.deny);
+    put_rules(&mut table, "allow", &policy.allow, capability.requires_reason);
+    put_rules(&mut table, "ask", &policy.ask, capability.requires_reason);
+    put_rules(&mut table, "deny", &policy.deny, false);
     if let Some(agents) = agents(capability, service, is_restricted) {
         let names = principals(&agents, &mut policy.notes);
         table.insert("principals", Item::Value(names.into_iter().collect()));
@@ -202,7 +202,9 @@ fn policy(
             refuse_blocks(&blocks, &mut policy.lines);
         }
         None if !blocks.is_empty() => {
-            blocks.iter().for_each(|block| allow_block(block, &mut policy));
+            for block in &blocks {
+                allow_block(block, &mut policy);
+            }
             policy.notes.push(
                 "Janee ignored `policies` and allowed everything; here they allow what they say, and \
                  nothing else is"
@@ -221,16 +223,13 @@ fn policy(
             everything(&mut policy, template, allow_all, meant);
         }
     }
-    if capability.auto_approve == Some(false) || capability.requires_reason {
-        policy.ask = std::mem::take(&mut policy.allow);
-        policy.notes.push(
-            if capability.requires_reason {
-                "the agent had to give a reason, which nobody looked at; here a person is asked"
-            } else {
-                "`autoApprove: false` asked nobody there; here a person is asked"
-            }
-            .to_owned(),
-        );
+    if capability.auto_approve == Some(false) {
+        policy.ask.append(&mut policy.allow);
+        let note = "`autoApprove: false` asked nobody there; here a person is asked";
+        policy.notes.push(note.to_owned());
+    }
+    if capability.requires_reason {
+        policy.notes.push("the agent has to say why, as there".to_owned());
     }
     if let Some(ttl) = &capability.ttl {
         policy.notes.push(format!(
@@ -327,6 +326,24 @@ fn principals(agents: &[String], notes: &mut Vec<String>) -> Vec<String> {
         )
     });
     names.into_iter().collect()
+}
+
+/// Writes rules, each once.
+fn put_rules(table: &mut Table, key: &str, rules: &[String], with_reason: bool) {
+    if !with_reason {
+        return flags::append(table, key, rules);
+    }
+    let rules: BTreeSet<&String> = rules.iter().collect();
+    let rule = |rule: &String| {
+        let mut inline = InlineTable::new();
+        inline.insert("rule", rule.as_str().into());
+        inline.insert("reason", "required".into());
+        inline
+    };
+    let list: Array = rules.into_iter().map(rule).collect();
+    if !list.is_empty() {
+        table.insert(key, toml_edit::value(list));
+    }
 }
 
 fn put_settings(table: &mut Table, settings: &BTreeMap<String, String>) {

@@ -45,7 +45,7 @@ pub struct Line {
 
 /// The paths of one pattern.
 struct Paths {
-    paths: Vec<String>,
+    list: Vec<String>,
     difference: Difference,
     why: String,
 }
@@ -75,12 +75,12 @@ pub fn translate(verdict: Verdict, pattern: &str) -> (Line, Vec<String>) {
     if methods.contains('|') && verdict == Verdict::Allow {
         return left("it matched nothing there: several methods in one pattern were none");
     }
-    let found = if verdict == Verdict::Deny { denied(path) } else { allowed(path) };
-    let Paths { paths, difference, why } = match found {
+    let found = if verdict == Verdict::Deny { Ok(denied(path)) } else { allowed(path) };
+    let Paths { list, difference, why } = match found {
         Ok(paths) => paths,
         Err(why) => return left(&why),
     };
-    let rules: Vec<String> = paths.iter().map(|path| format!("{methods} {path}")).collect();
+    let rules: Vec<String> = list.iter().map(|path| format!("{methods} {path}")).collect();
     let here = rules.iter().map(|rule| format!("{word} {rule}")).collect();
     (Line { there, here, difference, why }, rules)
 }
@@ -91,12 +91,12 @@ pub fn is_everything(pattern: &str) -> bool {
     matches!(words[..], ["*", "*" | "/*"])
 }
 
-fn same(paths: Vec<String>, why: &str) -> Paths {
-    Paths { paths, difference: Difference::Same, why: why.to_owned() }
+fn same(list: Vec<String>, why: &str) -> Paths {
+    Paths { list, difference: Difference::Same, why: why.to_owned() }
 }
 
-fn stricter(paths: Vec<String>, why: impl Into<String>) -> Paths {
-    Paths { paths, difference: Difference::Stricter, why: why.into() }
+fn stricter(list: Vec<String>, why: impl Into<String>) -> Paths {
+    Paths { list, difference: Difference::Stricter, why: why.into() }
 }
 
 /// What allows: never more than the pattern matched.
@@ -139,7 +139,7 @@ fn allowed(path: &str) -> Result<Paths, String> {
                 stricter(paths, one)
             } else {
                 let why = "this path; there without a query, here with any";
-                Paths { paths, difference: Difference::Query, why: why.to_owned() }
+                Paths { list: paths, difference: Difference::Query, why: why.to_owned() }
             }
         }
         _ => return Err("`*` stands for a whole segment here and not for a part of one".to_owned()),
@@ -148,20 +148,21 @@ fn allowed(path: &str) -> Result<Paths, String> {
 }
 
 /// What denies: never less than the pattern matched.
-fn denied(path: &str) -> Result<Paths, String> {
+fn denied(path: &str) -> Paths {
     if matches!(path, "*" | "/*") {
-        return Ok(same(vec!["/**".to_owned()], "every path"));
+        return same(vec!["/**".to_owned()], "every path");
     }
     let (path, query) = match path.split_once('?') {
         Some((path, _)) => (path, true),
         None => (path, false),
     };
     let rooted = if path.starts_with(['/', '*']) { path.to_owned() } else { format!("/{path}") };
-    let mut paths = denied_path(&rooted);
+    let found = denied_path(&rooted);
     if query {
-        paths = stricter(paths.paths, "with every query; there with the one that it named");
+        stricter(found.list, "with every query; there with the one that it named")
+    } else {
+        found
     }
-    Ok(paths)
 }
 
 fn denied_path(path: &str) -> Paths {
