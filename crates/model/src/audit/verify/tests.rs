@@ -378,7 +378,7 @@ mod checkpoints {
         let head = Some(ended[2].head);
         let report = verify(&anew, Expect { head, ..Expect::default() });
         assert_eq!(named(&report.problems), [("17", Finding::HeadNotFound)]);
-        assert_eq!(verify(&days, Expect { head, beside, ..expect() }).problems, []);
+        assert_eq!(verify(&days, Expect { beside, head, ..expect() }).problems, []);
     }
 
     // AL-10

@@ -134,8 +134,8 @@ impl Vouchers {
     /// the one that shows most of it is named.
     fn beside(&mut self, removed: u64) -> Option<u64> {
         let mut signed = None;
-        let (mut cut, mut replaced): (Option<(Place, Finding)>, Option<(Place, Finding)>) =
-            (None, None);
+        let mut cut = None;
+        let mut replaced = None;
         let mut beside = std::mem::take(&mut self.expect.beside);
         beside.sort_by_key(|it| it.checkpoint.statement.last);
         for it in beside {
