@@ -22,7 +22,12 @@ struct Shared {
     state: Mutex<State>,
     work: Condvar,
     done: Condvar,
-    sync: Box<dyn Fn(&File) -> io::Result<()> + Send + Sync>,
+    disk: Box<dyn Disk>,
+}
+
+/// What makes sure of a file; a test has one that waits, or fails.
+trait Disk: Send + Sync {
+    fn sync(&self, file: &File) -> io::Result<()>;
 }
 
 #[derive(Default)]
@@ -52,9 +57,9 @@ impl Commit {
         Self::with(File::sync_data)
     }
 
-    fn with(sync: impl Fn(&File) -> io::Result<()> + Send + Sync + 'static) -> Self {
+    fn with(disk: impl Disk + 'static) -> Self {
         let (state, work, done) = (Mutex::default(), Condvar::new(), Condvar::new());
-        Self { shared: Arc::new(Shared { state, work, done, sync: Box::new(sync) }) }
+        Self { shared: Arc::new(Shared { state, work, done, disk: Box::new(disk) }) }
     }
 
     /// Whether anything can be promised still.
@@ -135,7 +140,7 @@ impl Shared {
     fn commit<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
         let (dirty, written) = (std::mem::take(&mut state.dirty), state.written);
         drop(state);
-        let synced = dirty.iter().try_for_each(|file| (self.sync)(file));
+        let synced = dirty.iter().try_for_each(|file| self.disk.sync(file));
         let mut state = self.lock();
         match synced {
             Ok(()) => state.synced = state.synced.max(written),
@@ -144,6 +149,12 @@ impl Shared {
         state.waiting.drain(..).for_each(Waker::wake);
         self.done.notify_all();
         state
+    }
+}
+
+impl<F: Fn(&File) -> io::Result<()> + Send + Sync> Disk for F {
+    fn sync(&self, file: &File) -> io::Result<()> {
+        self(file)
     }
 }
 
@@ -186,18 +197,18 @@ mod tests {
     #[tokio::test]
     async fn what_is_written_during_a_sync_shares_the_next_one() {
         let syncs = Arc::new(AtomicU64::new(0));
-        let ((began, begun), (go_on, wait)) = (mpsc::channel(), mpsc::channel::<()>());
+        let ((entered, entries), (go_on, wait)) = (mpsc::channel(), mpsc::channel::<()>());
         let (counted, wait) = (Arc::clone(&syncs), Mutex::new(wait));
-        let commit = Commit::with(move |_| {
+        let commit = Commit::with(move |_: &File| {
             counted.fetch_add(1, Ordering::SeqCst);
-            began.send(()).unwrap_or_default();
+            entered.send(()).unwrap_or_default();
             wait.lock().unwrap().recv().unwrap_or_default();
             Ok(())
         });
         let file = file();
         commit.wrote(&file);
         let first = commit.durable();
-        begun.recv().unwrap();
+        entries.recv().unwrap();
         let others: Vec<_> = (0..32)
             .map(|_| {
                 commit.wrote(&file);
@@ -216,7 +227,7 @@ mod tests {
 
     #[tokio::test]
     async fn after_a_failed_sync_nothing_is_promised_again() {
-        let commit = Commit::with(|_| Err(ErrorKind::StorageFull.into()));
+        let commit = Commit::with(|_: &File| Err(ErrorKind::StorageFull.into()));
         commit.durable().await.unwrap();
         commit.wrote(&file());
         let error = commit.durable().await.unwrap_err();
@@ -230,7 +241,7 @@ mod tests {
     fn one_that_is_alone_syncs_every_segment_that_it_wrote_itself() {
         let syncs = Arc::new(AtomicU64::new(0));
         let counted = Arc::clone(&syncs);
-        let commit = Commit::with(move |file| {
+        let commit = Commit::with(move |file: &File| {
             counted.fetch_add(1, Ordering::SeqCst);
             file.sync_data()
         });

@@ -117,17 +117,17 @@ fn an_end_that_was_cut_off_behind_a_checkpoint_is_missed_also_when_others_wrote_
     let text = String::from_utf8(home.audit().read(name, 1 << 20).unwrap()).unwrap();
     let kept: String = text.split_inclusive('\n').take(3).collect();
     home.audit().write_atomic(name, kept.as_bytes()).unwrap();
-    let finding = |report: Report| report.problems.first().map(|found| found.finding);
-    assert_eq!(finding(verify(&home)), Some(Finding::Cut { first: 4, last: 5 }));
+    let finding = |report: &Report| report.problems.first().map(|found| found.finding);
+    assert_eq!(finding(&verify(&home)), Some(Finding::Cut { first: 4, last: 5 }));
 
     (7..12).for_each(|n| drop(home.sink().append(call(n)).unwrap()));
     audit::vouch(&home.audit(), &TestSigner.key().unwrap()).unwrap();
-    assert_eq!(finding(verify(&home)), Some(Finding::Replaced { seq: 5 }));
+    assert_eq!(finding(&verify(&home)), Some(Finding::Replaced { seq: 5 }));
 
     home.audit().write_atomic(name, text.as_bytes()).unwrap();
     let report = verify(&home);
     // The later statement vouched for what was not the chain.
-    assert_eq!(finding(report), Some(Finding::Cut { first: 6, last: 8 }));
+    assert_eq!(finding(&report), Some(Finding::Cut { first: 6, last: 8 }));
 }
 
 #[test]

@@ -83,12 +83,12 @@ struct Finding {
 /// Runs the command.
 pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
     match &args.command {
-        Command::Verify(args) => verify(args, host, output),
-        Command::Export(args) => export::run(args, host, output),
+        Command::Verify(args) => verify(args, host, *output),
+        Command::Export(args) => export::run(args, host, *output),
     }
 }
 
-fn verify(args: &Verify, host: &Host, output: &Output) -> Result<(), Failure> {
+fn verify(args: &Verify, host: &Host, output: Output) -> Result<(), Failure> {
     let own = host.home().ok().and_then(|home| home::audit_key(&home).ok());
     let key = args.key.or_else(|| own.as_ref().map(|key| Octets(key.public())));
     let dir = match &args.dir {

@@ -76,7 +76,7 @@ fn keep(value: Value<'_>) -> Result<Keep, ConfigError> {
     let days = |text| {
         let span: Duration = span(text)?;
         let seconds = span.as_secs();
-        (span.subsec_millis() == 0 && seconds % DAY == 0).then_some(seconds / DAY)
+        (span.subsec_millis() == 0 && seconds.is_multiple_of(DAY)).then_some(seconds / DAY)
     };
     let found = match value.number_or_text() {
         Ok(Ok(segments)) => most(segments).map(Keep::Segments),

@@ -1,8 +1,8 @@
-//! A record in ArcSight's Common Event Format, version 0.
+//! A record in the Common Event Format, version 0.
 //!
 //! `CEF:0|vendor|product|version|event|name|severity|extension`. In the header `\` and `|` are
 //! escaped; in the values of the extension `\` and `=` are, and line ends are `\n` and `\r`
-//! ("Implementing ArcSight Common Event Format", Character Encoding). What a terminal would act on is
+//! (its implementation standard, "Character Encoding"). What a terminal would act on is
 //! made visible first, so that a record is one line for every reader.
 
 use std::fmt::Write as _;

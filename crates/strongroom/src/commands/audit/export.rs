@@ -34,7 +34,7 @@ pub(super) struct Args {
 enum Format {
     /// JSON Lines: each record as it stands in the audit, with its hashes
     Jsonl,
-    /// ArcSight Common Event Format, a line each
+    /// The Common Event Format of security event systems, a line each
     Cef,
     /// OpenTelemetry logs: OTLP in JSON, a batch on each line
     Otlp,
@@ -50,7 +50,7 @@ struct Exported {
 }
 
 /// Writes the records.
-pub(super) fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
+pub(super) fn run(args: &Args, host: &Host, output: Output) -> Result<(), Failure> {
     let dir = own_dir(host)?;
     let records = audit::read(dir, args.which.filter(&*host.clock));
     let records = records.map(|record| record.map_err(Failure::from));

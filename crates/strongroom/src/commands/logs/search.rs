@@ -197,13 +197,11 @@ fn code(text: &str) -> Result<Code, String> {
     if let Some(code) = Code::ALL.into_iter().find(|code| code.as_str() == text) {
         return Ok(code);
     }
-    Err(match near::nearest(text, Code::ALL.map(Code::as_str)) {
-        Some(near) => format!("there is no such code; did you mean `{near}`?"),
-        None => {
-            let all = Code::ALL.map(|code| format!("`{}`", code.as_str()));
-            format!("there is no such code; there are {}", all.join(", "))
-        }
-    })
+    if let Some(near) = near::nearest(text, Code::ALL.map(Code::as_str)) {
+        return Err(format!("there is no such code; did you mean `{near}`?"));
+    }
+    let all = Code::ALL.map(|code| format!("`{}`", code.as_str()));
+    Err(format!("there is no such code; there are {}", all.join(", ")))
 }
 
 #[cfg(test)]
