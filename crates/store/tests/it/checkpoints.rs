@@ -201,7 +201,7 @@ fn days(home: &Home, sink: &FileSink, count: usize) {
 
 fn segments(home: &Home) -> Vec<String> {
     let mut names = home.audit().names().unwrap();
-    names.retain(|name| name.ends_with(".jsonl"));
+    names.retain(|name| name.strip_suffix(".jsonl").is_some());
     names
 }
 
