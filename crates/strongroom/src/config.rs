@@ -14,6 +14,7 @@ pub mod near;
 pub mod providers;
 
 mod auth;
+pub mod command;
 mod limits;
 mod machine;
 mod principals;
@@ -173,13 +174,17 @@ impl Config {
         let root = reader.root(&document);
         root.only(ROOT_KEYS)?;
         let machine_key = machine::read(&root)?;
-        let mut services = BTreeMap::new();
+        let (mut services, mut commands) = (BTreeMap::new(), BTreeMap::new());
         if let Some(read) = services_with
             && let Some(table) = root.table("services")?
         {
             for (key, section) in table.tables()? {
                 let name: Name = key.text().parse().map_err(|error| key.problem(error))?;
-                services.insert(name.clone(), Arc::new(service::read(name, &section, read)?));
+                if section.has("command") {
+                    commands.insert(name.clone(), Arc::new(command::read(name, &section)?));
+                } else {
+                    services.insert(name.clone(), Arc::new(service::read(name, &section, read)?));
+                }
             }
         }
         let cache = cache::read(&root)?;
@@ -193,7 +198,7 @@ impl Config {
             audit: audit::read(&root)?,
             files: limits::files(&root)?,
             services,
-            commands: BTreeMap::new(),
+            commands,
             principals: principals::read(&root)?,
             servers: servers::declared(&root, file, text)?,
             catalog_files: servers::catalog_files(&root)?,
@@ -215,7 +220,12 @@ impl Config {
     /// The service `name`; otherwise the failure that names the nearest one.
     pub fn service(&self, name: &str) -> Result<&Arc<Service>, Failure> {
         let found = name.parse::<Name>().ok().and_then(|name| self.services.get(&name));
-        found.ok_or_else(|| near::no_service(name, self.services.keys().map(Name::as_str)))
+        found.ok_or_else(|| near::no_service(name, self.names().map(Name::as_str)))
+    }
+
+    /// The service `name`, where it is a program.
+    pub fn command(&self, name: &str) -> Option<&Arc<Command>> {
+        name.parse::<Name>().ok().and_then(|name| self.commands.get(&name))
     }
 }
 

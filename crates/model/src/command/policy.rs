@@ -67,6 +67,11 @@ impl Rule {
         &self.text
     }
 
+    /// The rule as it was written, and what it demands beside: for people and agents.
+    pub fn in_words(&self) -> String {
+        format!("{}{}", self.text, self.terms)
+    }
+
     fn matches(&self, invocation: &Invocation) -> bool {
         let reading = match self.verdict {
             Verdict::Allow => Reading::Exact,

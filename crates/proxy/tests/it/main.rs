@@ -7,6 +7,8 @@
 
 mod al;
 mod consent;
+#[cfg(target_os = "linux")]
+mod exec;
 mod h2;
 mod hi;
 mod mtls;

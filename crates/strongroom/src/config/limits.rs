@@ -143,7 +143,7 @@ pub(super) fn files(root: &Section<'_>) -> Result<Keeping, ConfigError> {
     Ok(keeping)
 }
 
-fn size(key: &str, value: Value<'_>) -> Result<u64, ConfigError> {
+pub(super) fn size(key: &str, value: Value<'_>) -> Result<u64, ConfigError> {
     sized(key, value, MOST_BYTES, "1 GiB")
 }
 
@@ -174,7 +174,7 @@ fn sized(key: &str, value: Value<'_>, most: u64, in_words: &str) -> Result<u64, 
     })
 }
 
-fn duration(key: &str, value: Value<'_>) -> Result<u64, ConfigError> {
+pub(super) fn duration(key: &str, value: Value<'_>) -> Result<u64, ConfigError> {
     let ms = match value.number_or_text()? {
         Ok(_) => None,
         Err(text) => scaled(text, &[("ms", 1), ("s", 1000), ("m", 60_000)]),

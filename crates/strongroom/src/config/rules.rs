@@ -90,24 +90,29 @@ fn rule_error(text: &Text<'_>, key: &str, error: &RuleError) -> ConfigError {
 
 /// What a table says beside the rule itself.
 fn with_terms(rule: Rule, table: &Section<'_>) -> Result<Rule, ConfigError> {
+    let terms = terms(rule.verdict(), table)?;
+    Ok(rule.with_terms(terms))
+}
+
+/// What the table of a rule with this verdict demands.
+pub(super) fn terms(verdict: Verdict, table: &Section<'_>) -> Result<Terms, ConfigError> {
     let refuse = |keys: &[&'static str], why: &str| {
         let value = keys.iter().find_map(|key| Some((key, table.value(key)?)));
         value.map_or(Ok(()), |(key, value)| Err(value.problem(format!("`{key}` {why}"))))
     };
-    if rule.verdict() == Verdict::Deny {
+    if verdict == Verdict::Deny {
         let demands = ["rate", "burst", "reason", "method", "ttl"];
         refuse(&demands, "has no meaning in a rule that denies")?;
     }
-    if rule.verdict() == Verdict::Allow {
+    if verdict == Verdict::Allow {
         refuse(&["method", "ttl"], "is about asking, and this rule allows")?;
     }
-    let terms = Terms {
+    Ok(Terms {
         rate: rate(table)?,
         reason: reason(table)?,
         method: method(table)?,
         ttl: cache::duration(table, "ttl", LONGEST)?,
-    };
-    Ok(rule.with_terms(terms))
+    })
 }
 
 fn rate(table: &Section<'_>) -> Result<Option<Gcra>, ConfigError> {

@@ -217,7 +217,7 @@ fn test_path(section: &Section<'_>) -> Result<Option<String>, ConfigError> {
     }
 }
 
-fn principals(section: &Section<'_>) -> Result<Option<Vec<Name>>, ConfigError> {
+pub(super) fn principals(section: &Section<'_>) -> Result<Option<Vec<Name>>, ConfigError> {
     if !section.has("principals") {
         return Ok(None);
     }
