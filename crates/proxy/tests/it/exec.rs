@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use strongroom_model::approval::Answer;
 use strongroom_model::audit::Kind;
 use strongroom_model::call::{Exec, Executed, Ran};
 use strongroom_model::code::{Code, Refusal};
@@ -20,7 +21,7 @@ use strongroom_proxy::exec::fingerprint;
 use strongroom_proxy::{Broker, Ground, Parts};
 use strongroom_testkit::canary::K1;
 use strongroom_testkit::fakes::{
-    FakeClock, FakeDns, FakeSwitch, MemoryAudit, StaticCredentials, auth, caller,
+    FakeClock, FakeDns, FakeSwitch, MemoryApprovals, MemoryAudit, StaticCredentials, auth, caller,
 };
 use strongroom_testkit::oracle::Oracle;
 
@@ -28,6 +29,7 @@ struct Rig {
     broker: Arc<Broker>,
     audit: Arc<MemoryAudit>,
     switch: Arc<FakeSwitch>,
+    approvals: Arc<MemoryApprovals>,
     home: tempfile::TempDir,
 }
 
@@ -73,12 +75,16 @@ impl Rig {
         let audit = Arc::new(MemoryAudit::default());
         let switch = Arc::new(FakeSwitch::default());
         let commands = BTreeMap::from([(command.name.clone(), Arc::new(command))]);
+        let clock = Arc::new(FakeClock::default());
+        let approvals = Arc::new(MemoryApprovals::new(clock.clone()));
         let broker = Broker::new(Parts {
+            approvals: approvals.clone(),
+            approval_wait: Duration::ZERO,
             registry: Arc::new(Only(Arc::new(Catalog { commands, ..Catalog::default() }))),
             credentials: Arc::new(StaticCredentials::new(&[("local://tool/token", K1)])),
             audit: audit.clone(),
             switch: switch.clone(),
-            clock: Arc::new(FakeClock::default()),
+            clock,
             dns: Arc::new(FakeDns::default()),
             calls_at_once: Parts::CALLS_AT_ONCE,
             exchange: None,
@@ -92,7 +98,7 @@ impl Rig {
                 ..Ground::bare(home.path().join("exec"))
             },
         });
-        Self { broker: Arc::new(broker), audit, switch, home }
+        Self { broker: Arc::new(broker), audit, switch, approvals, home }
     }
 
     async fn call(&self, words: &[&str], stdin: Vec<u8>, cancel: BoxFuture<'_, ()>) -> Executed {
@@ -419,4 +425,23 @@ async fn a_script_runs_by_its_path_and_a_link_is_followed_when_it_is_approved() 
     fs::remove_file(&link).unwrap();
     symlink("/bin/false", &link).unwrap();
     assert_eq!(rig.run(&["tool", "x"]).await.exit_code, 0);
+}
+
+// DE-03
+#[tokio::test]
+async fn a_person_is_asked_for_these_words_and_this_input_and_no_other() {
+    let rules = [(Verdict::Allow, "sh -c *"), (Verdict::Ask, "sh -c 'echo asked'")];
+    let rig = Rig::new(service("/bin/sh", &rules));
+    let words = ["sh", "-c", "echo asked"];
+    assert_eq!(rig.refused(&words).await.code, Code::ApprovalDenied);
+    let question = rig.approvals.entries().remove(0);
+    assert_eq!(question.question.what, "run sh -c 'echo asked'");
+    assert!(rig.approvals.answer_at_terminal(&question.id, Answer::Once));
+    let other = rig.call(&words, b"x".to_vec(), Box::pin(pending())).await;
+    assert_eq!(other.result.unwrap_err().code, Code::ApprovalDenied);
+    rig.audit.take();
+    assert_eq!(text(&rig.run(&words).await), "asked\n");
+    let intent = rig.audit.take().into_iter().find(|record| record.kind == Kind::Intent).unwrap();
+    assert_eq!((intent.approval, intent.grant), (Some("cli"), Some(question.id)));
+    assert_eq!(rig.refused(&words).await.code, Code::ApprovalDenied);
 }
