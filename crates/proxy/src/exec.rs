@@ -216,7 +216,7 @@ pub(crate) fn view(command: &Command) -> ServiceView {
         base_url: String::new(),
         program: Some(command.program.word.clone()),
         auth: command.auth.scheme.clone(),
-        rules: rules.map(|rule| (rule.verdict(), rule.text().to_owned())).collect(),
+        rules: rules.map(|rule| (rule.verdict(), rule.in_words())).collect(),
         calls_per_minute: command.limits.calls_per_minute,
         response_bytes: command.limits.response_bytes,
         request_headers: Vec::new(),
