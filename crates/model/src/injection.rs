@@ -57,6 +57,11 @@ impl<To> Bound<To> {
         &self.credential
     }
 
+    /// The credential, to be told from the next one.
+    pub fn shared(&self) -> &Arc<Credential> {
+        &self.credential
+    }
+
     /// Where it may go.
     pub fn to(&self) -> &To {
         &self.to

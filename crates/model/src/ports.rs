@@ -219,6 +219,17 @@ pub trait Provider: Send + Sync {
         Ok(())
     }
 
+    /// Keeps `secret` at `reference`, in the place of what is there, and for the same use.
+    ///
+    /// # Errors
+    ///
+    /// This provider only reads.
+    fn replace(&self, reference: &SecretRef, secret: Secret) -> Result<(), ResolveError> {
+        drop(secret);
+        let why = "it can only be read".to_owned();
+        Err(ResolveError::Denied { reference: reference.clone(), why })
+    }
+
     /// Resolves `refs`. The answer at index `i` belongs to `refs[i]`; one failure fails only its
     /// own entry. Every reference has our scheme.
     fn resolve<'a>(
@@ -239,6 +250,16 @@ pub trait Credentials: Send + Sync {
 
     /// Matches every secret that is loaded now, the ones just resolved included.
     fn redactor(&self) -> Arc<Redactor>;
+
+    /// Makes `secret`, which was minted for `service`, known to the redactor, from now on.
+    fn learn(&self, service: &Name, secret: Arc<Secret>);
+
+    /// Keeps `secret` in the place of the one in `field`, which a server has replaced.
+    ///
+    /// # Errors
+    ///
+    /// Where that one came from, nothing can be written.
+    fn replace(&self, keys: Keys<'_>, field: &str, secret: Secret) -> Result<(), ResolveError>;
 }
 
 /// The configured services, as of now.

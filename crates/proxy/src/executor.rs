@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, LOCATION, RANGE};
-use http::{Response, StatusCode};
+use http::{Request, Response, StatusCode};
 use strongroom_model::audit::{Facts, Trail};
 use strongroom_model::call::Answer;
 use strongroom_model::canonical::{CanonicalRequest, Method};
@@ -13,16 +13,18 @@ use strongroom_model::code::{Code, Refusal};
 use strongroom_model::injection::Bound;
 use strongroom_model::pipeline::{Act, Done, Permit};
 use strongroom_model::ports::{Clock, Credentials, Dns};
+use strongroom_model::secret::Secret;
 use strongroom_model::service::{Origin, Service};
 use strongroom_seal::random;
 
 use crate::connect::Dialler;
-use crate::inject::{self, Identity, Mark, Moment};
+use crate::inject::{self, Exchange, Identity, Mark, Moment, Scheme};
 use crate::link::{Inbound, Link, SendError};
 use crate::outgoing::message;
 use crate::payload::{FileBody, Payload};
 use crate::pool::Pool;
 use crate::receive::Wish;
+use crate::tokens::{Asking, Tokens};
 use crate::upload::Upload;
 use crate::watch::Watch;
 
@@ -34,11 +36,12 @@ pub(crate) struct Executor {
     dialler: Dialler,
     /// The connections that there are.
     pub(crate) pool: Pool,
+    tokens: Tokens,
 }
 
 impl Executor {
     pub(crate) fn new(dns: Arc<dyn Dns>) -> Self {
-        Self { dialler: Dialler::new(dns), pool: Pool::default() }
+        Self { dialler: Dialler::new(dns), pool: Pool::default(), tokens: Tokens::default() }
     }
 
     /// A live connection of `service` that was made with the identity `mark`. Those made with another
@@ -176,17 +179,60 @@ impl Send<'_> {
         })
     }
 
-    /// Sends `request`, whose body is gone afterwards. Says too whether a range was asked for.
+    /// Sends `request`, whose body is gone afterwards, with a token where its scheme needs one: once
+    /// more with a new one where the upstream does not take the first.
     async fn exchange(
         &mut self,
         request: &mut CanonicalRequest,
         bound: &Bound,
     ) -> Result<(Link, Response<Inbound>, bool), Refusal> {
         let body = Bytes::from(request.take_body());
-        let moment = self.moment()?;
+        let Some(exchange) = inject::scheme(&self.service.auth.scheme).and_then(Scheme::exchange)
+        else {
+            let message = message(self.service, request, body, bound, &self.moment(None)?)?;
+            return self.send(message, bound).await;
+        };
+        let token = self.token(exchange, bound, None).await?;
+        let moment = self.moment(Some(&token))?;
+        let first = message(self.service, request, body.clone(), bound, &moment)?;
+        // What comes from a file is sent once.
+        let may_repeat = self.upload.is_none();
+        let sent = self.send(first, bound).await?;
+        if sent.1.status() != StatusCode::UNAUTHORIZED || !may_repeat {
+            return Ok(sent);
+        }
+        let Ok(token) = self.token(exchange, bound, Some(&token)).await else { return Ok(sent) };
+        let moment = self.moment(Some(&token))?;
+        self.send(message(self.service, request, body, bound, &moment)?, bound).await
+    }
+
+    /// An access token; another one than `refused`.
+    async fn token(
+        &mut self,
+        exchange: &dyn Exchange,
+        bound: &Bound,
+        refused: Option<&Arc<Secret>>,
+    ) -> Result<Arc<Secret>, Refusal> {
+        let asking = Asking {
+            dialler: &self.executor.dialler,
+            service: self.service,
+            exchange,
+            credential: bound.shared(),
+            credentials: self.credentials,
+            clock: self.clock,
+            watch: &mut self.watch,
+        };
+        self.executor.tokens.get(asking, refused).await
+    }
+
+    /// Sends `message`. Says too whether a range was asked for.
+    async fn send(
+        &mut self,
+        mut message: Request<Payload>,
+        bound: &Bound,
+    ) -> Result<(Link, Response<Inbound>, bool), Refusal> {
         let identity = inject::identity(&self.service.auth, bound)?;
         let mark = identity.as_ref().map(Identity::mark);
-        let mut message = message(self.service, request, body, bound, &moment)?;
         let ranged = message.headers().contains_key(RANGE);
         let limits = &self.service.limits;
         let mut answer_ms = limits.first_byte_ms;
@@ -229,12 +275,12 @@ impl Send<'_> {
         }
     }
 
-    fn moment(&self) -> Result<Moment<'static>, Refusal> {
+    fn moment<'t>(&self, token: Option<&'t Arc<Secret>>) -> Result<Moment<'t>, Refusal> {
         let mut nonce = [0; 16];
         random(&mut nonce).map_err(|_| {
             Refusal::new(Code::SecretUnavailable, "the system has no random numbers to sign with")
         })?;
-        Ok(Moment { now: self.clock.now(), nonce, token: None })
+        Ok(Moment { now: self.clock.now(), nonce, token: token.map(|token| &**token) })
     }
 }
 

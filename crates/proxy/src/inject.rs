@@ -10,17 +10,23 @@
 mod basic;
 mod bearer;
 mod cookie;
+mod exchange;
+mod github;
+mod google;
 mod headers;
 mod hmac;
 mod mtls;
 mod oauth1a;
+pub(crate) mod oauth2;
 mod query;
 mod sigv4;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{Method, Request, Uri};
 use strongroom_model::code::{Code, Refusal};
@@ -38,6 +44,9 @@ pub(crate) use mtls::unusable;
 
 /// Which [`Identity`] a connection was made with, if any.
 pub(crate) type Mark = Option<[u8; 32]>;
+pub use exchange::{Endpoint, Exchange, Minted};
+pub use oauth2::{Code as AuthorizationCode, issuer_of};
+pub(crate) use oauth2::{REFRESH_TOKEN, code_request, read as read_tokens};
 
 /// Every scheme that exists.
 pub static SCHEMES: &[&dyn Scheme] = &[
@@ -50,6 +59,9 @@ pub static SCHEMES: &[&dyn Scheme] = &[
     &oauth1a::OAuth1a,
     &sigv4::SigV4,
     &mtls::Mtls,
+    &oauth2::OAuth2,
+    &google::Google,
+    &github::GithubApp,
 ];
 
 /// One way to authenticate.
@@ -90,6 +102,11 @@ pub trait Scheme: Send + Sync {
         outgoing: &mut Outgoing,
         moment: &Moment<'_>,
     ) -> Result<(), Refusal>;
+
+    /// Where the token comes from that a request needs, for schemes that need one.
+    fn exchange(&self) -> Option<&dyn Exchange> {
+        None
+    }
 }
 
 /// The scheme of this name.
@@ -267,10 +284,62 @@ impl Slot {
         self
     }
 
+    /// Appends `name=value` to a form.
+    fn pair(self, name: &str, value: &str) -> Self {
+        self.form(name, value.as_bytes())
+    }
+
+    /// Appends `name=SECRET` to a form.
+    fn secret_pair(self, name: &str, secret: &Secret) -> Self {
+        self.form(name, secret.expose())
+    }
+
+    fn form(self, name: &str, value: &[u8]) -> Self {
+        let slot = if self.0.is_empty() { self } else { self.grown(1).text("&") };
+        slot.grown(name.len() + 1).text(name).text("=").encoded(value)
+    }
+
+    /// Appends a secret, percent-encoded.
+    fn encoded_secret(self, secret: &Secret) -> Self {
+        self.encoded(secret.expose())
+    }
+
+    fn encoded(self, bytes: &[u8]) -> Self {
+        let mut slot = self.grown(3 * bytes.len());
+        encode_into(bytes, &mut slot.0);
+        slot
+    }
+
+    /// The same with room for `more` bytes: no copy is left behind, as a buffer that grows would.
+    fn grown(self, more: usize) -> Self {
+        let mut grown = Self::with_room(self.0.len() + more);
+        grown.0.extend_from_slice(&self.0);
+        grown
+    }
+
+    /// `Basic` and the base64 of what is in it.
+    fn basic(&self) -> Result<Self, Refusal> {
+        let mut encoded = Zeroizing::new(vec![0; self.0.len().div_ceil(3) * 4]);
+        let written =
+            STANDARD.encode_slice(&self.0, &mut encoded).map_err(|_| unfit("a header"))?;
+        let mut slot = Self::with_room("Basic ".len() + written).text("Basic ");
+        slot.0.extend_from_slice(&encoded[..written]);
+        Ok(slot)
+    }
+
     /// Takes the bytes; they are wiped with the last of their holders.
     fn into_bytes(self) -> Bytes {
         Bytes::from_owner(self.0)
     }
+}
+
+/// `Authorization: Bearer`, with the token that was had for this request.
+fn bearer_token(outgoing: &mut Outgoing, moment: &Moment<'_>) -> Result<(), Refusal> {
+    let token = moment.token.ok_or_else(|| {
+        Refusal::new(Code::SecretUnavailable, "there is no token for this request")
+    })?;
+    let slot = Slot::with_room("Bearer ".len() + token.len()).text("Bearer ").secret(token);
+    outgoing.set_header(AUTHORIZATION, slot)
 }
 
 /// The secret of `field`; empty is not one.

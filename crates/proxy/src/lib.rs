@@ -12,6 +12,7 @@
 pub mod broker;
 pub mod exec;
 pub mod inject;
+pub mod login;
 
 mod access;
 mod admission;
@@ -30,6 +31,7 @@ mod pool;
 mod receive;
 mod response;
 mod save;
+mod tokens;
 mod upload;
 mod watch;
 

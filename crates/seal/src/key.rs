@@ -35,6 +35,13 @@ pub fn random(bytes: &mut [u8]) -> Result<(), RandomError> {
     rand::fill(bytes).map_err(|_| RandomError)
 }
 
+/// The SHA-256 of `bytes`.
+pub fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes).as_ref());
+    hash
+}
+
 /// Lower-case hexadecimal digits of `bytes`; for ids and checksums, not for secrets.
 pub fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";

@@ -17,7 +17,7 @@ pub mod signing;
 pub use envelope::{IntegrityError, Place, SealError, open, open_tag_first, seal};
 pub use file::{FileError, Guard, SecureDir};
 pub use kek::{Kek, KekError, MachineKek};
-pub use key::{Key, KeyError, MacKey, RandomError, hex, random};
+pub use key::{Key, KeyError, MacKey, RandomError, hex, random, sha256};
 pub use machine::{
     FileSecret, MachineId, MachineIdError, MachineKeyError, MachineSecret, machine_id,
 };

@@ -20,6 +20,7 @@ use strongroom_model::ports::{BoxFuture, Credentials, Purpose, ResolveError, Sta
 use strongroom_model::principal::Name;
 use strongroom_model::redact::{Labelled, Redactor};
 use strongroom_model::reference::SecretRef;
+use strongroom_model::secret::Secret;
 use strongroom_model::service::{Catalog, Keys};
 
 use crate::resolver::Resolver;
@@ -171,5 +172,19 @@ impl Credentials for Loaded {
 
     fn redactor(&self) -> Arc<Redactor> {
         Arc::clone(&self.redactor.read().unwrap_or_else(PoisonError::into_inner).1)
+    }
+
+    fn learn(&self, service: &Name, secret: Arc<Secret>) {
+        let (number, secrets) =
+            self.state().entries.learn(Labelled { label: service.to_string(), secret });
+        self.rebuild(number, &secrets);
+    }
+
+    fn replace(&self, keys: Keys<'_>, field: &str, secret: Secret) -> Result<(), ResolveError> {
+        let Some(reference) = keys.auth.secrets.get(field) else {
+            return Err(ResolveError::unreachable("local", "there is no such field"));
+        };
+        self.resolver.permits(reference, Purpose::Service(keys.name))?;
+        self.resolver.replace(reference, secret)
     }
 }

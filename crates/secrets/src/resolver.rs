@@ -69,6 +69,14 @@ impl Resolver {
         }
     }
 
+    /// Keeps `secret` at `reference`, in the place of what is there.
+    pub fn replace(&self, reference: &SecretRef, secret: Secret) -> Result<(), ResolveError> {
+        match self.providers.get(reference.scheme()) {
+            Some(provider) => provider.replace(reference, secret),
+            None => Err(no_provider(reference.scheme())),
+        }
+    }
+
     async fn ask(&self, scheme: &str, refs: Vec<SecretRef>) -> Answers {
         match self.providers.get(scheme) {
             Some(provider) => provider.resolve(&refs).await,

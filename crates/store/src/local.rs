@@ -29,6 +29,14 @@ impl Provider for LocalProvider {
         self.0.data_version().ok()
     }
 
+    fn replace(&self, reference: &SecretRef, secret: Secret) -> Result<(), ResolveError> {
+        let used_by = self.0.used_by(reference.path()).map_err(|error| of_vault(&error))?;
+        let Some(used_by) = used_by else {
+            return Err(ResolveError::NotFound { reference: reference.clone() });
+        };
+        self.0.put(reference.path(), &used_by, &secret).map_err(|error| of_vault(&error))
+    }
+
     fn permits(&self, reference: &SecretRef, purpose: Purpose<'_>) -> Result<(), ResolveError> {
         match self.0.used_by(reference.path()) {
             Ok(Some(used_by)) if !used_by.permits(purpose) => Err(ResolveError::Denied {

@@ -14,6 +14,7 @@ pub mod import;
 pub mod init;
 pub mod list;
 pub mod lock;
+pub mod login;
 pub mod logs;
 pub mod mcp;
 pub mod overview;

@@ -146,6 +146,8 @@ pub struct StaticCredentials {
     secrets: BTreeMap<SecretRef, Arc<Secret>>,
     redactor: Arc<Redactor>,
     fails: Mutex<Option<ResolveError>>,
+    learned: Mutex<Vec<Labelled>>,
+    replaced: Mutex<Vec<(SecretRef, Secret)>>,
 }
 
 impl StaticCredentials {
@@ -166,7 +168,23 @@ impl StaticCredentials {
             })
             .collect();
         let redactor = Arc::new(Redactor::new(&labelled));
-        Self { secrets, redactor, fails: Mutex::default() }
+        Self {
+            secrets,
+            redactor,
+            fails: Mutex::default(),
+            learned: Mutex::default(),
+            replaced: Mutex::default(),
+        }
+    }
+
+    /// What was minted and made known, and takes it out.
+    pub fn learned(&self) -> Vec<Labelled> {
+        std::mem::take(&mut *lock(&self.learned))
+    }
+
+    /// What was put in the place of a secret, and takes it out.
+    pub fn replaced(&self) -> Vec<(SecretRef, Secret)> {
+        std::mem::take(&mut *lock(&self.replaced))
     }
 
     /// Answers every question with `error` from now on.
@@ -197,6 +215,16 @@ impl Credentials for StaticCredentials {
 
     fn redactor(&self) -> Arc<Redactor> {
         Arc::clone(&self.redactor)
+    }
+
+    fn learn(&self, service: &Name, secret: Arc<Secret>) {
+        lock(&self.learned).push(Labelled { label: service.to_string(), secret });
+    }
+
+    fn replace(&self, keys: Keys<'_>, field: &str, secret: Secret) -> Result<(), ResolveError> {
+        let reference = keys.auth.secrets[field].clone();
+        lock(&self.replaced).push((reference, secret));
+        Ok(())
     }
 }
 

@@ -1,13 +1,10 @@
 //! `Authorization: Basic base64(USER:PASSWORD)` (RFC 7617).
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use http::header::AUTHORIZATION;
 use strongroom_model::code::Refusal;
 use strongroom_model::injection::Bound;
 use strongroom_model::secret::Secret;
 use strongroom_model::service::{Auth, Slots};
-use zeroize::Zeroizing;
 
 use super::{AuthError, Moment, Outgoing, Scheme, Slot, field, only, unfit};
 
@@ -61,12 +58,7 @@ impl Scheme for Basic {
             }
             None => secret_pair(auth, bound)?,
         };
-        let mut encoded = Zeroizing::new(vec![0; pair.0.len().div_ceil(3) * 4]);
-        let written =
-            STANDARD.encode_slice(&pair.0, &mut encoded).map_err(|_| unfit("a header"))?;
-        let mut slot = Slot::with_room("Basic ".len() + written).text("Basic ");
-        slot.0.extend_from_slice(&encoded[..written]);
-        outgoing.set_header(AUTHORIZATION, slot)
+        outgoing.set_header(AUTHORIZATION, pair.basic()?)
     }
 }
 

@@ -20,4 +20,5 @@ mod rx;
 mod signed;
 mod ss;
 mod stream;
+mod tokens;
 mod tools;

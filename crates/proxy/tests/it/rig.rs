@@ -122,6 +122,24 @@ impl Rig {
         }
     }
 
+    /// Other secrets than those of the corpus.
+    pub(crate) fn use_credentials(&mut self, credentials: StaticCredentials) {
+        self.credentials = Arc::new(credentials);
+        self.broker = Arc::new(Broker::new(Parts {
+            approvals: self.approvals.clone(),
+            approval_wait: std::time::Duration::ZERO,
+            registry: self.registry.clone(),
+            credentials: self.credentials.clone(),
+            audit: self.audit.clone(),
+            switch: self.switch.clone(),
+            clock: self.clock.clone(),
+            dns: self.dns.clone(),
+            calls_at_once: Parts::CALLS_AT_ONCE,
+            exchange: None,
+            ground: Ground::bare("/nonexistent".into()),
+        }));
+    }
+
     /// One call by the default principal.
     pub(crate) async fn call(&self, call: Execute) -> Finished {
         self.broker.execute(&caller("default"), call, Box::pin(pending())).await

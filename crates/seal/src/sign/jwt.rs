@@ -10,8 +10,10 @@ use zeroize::Zeroizing;
 /// Why there is no signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum JwtError {
-    /// It is not an RSA key in PKCS #8, as PEM.
-    #[error("the private key is not an RSA key in PKCS #8 (`BEGIN PRIVATE KEY`)")]
+    /// It is not an RSA key in PKCS #8 or PKCS #1, as PEM.
+    #[error(
+        "the private key is not an RSA key as PEM (`BEGIN PRIVATE KEY`, `BEGIN RSA PRIVATE KEY`)"
+    )]
     Key,
     /// The library did not sign.
     #[error("the token cannot be signed")]
@@ -20,8 +22,7 @@ pub enum JwtError {
 
 /// The token of `header` and `claims`, both JSON, signed with the key in `pem`.
 pub fn rs256(pem: &Secret, header: &str, claims: &str) -> Result<Secret, JwtError> {
-    let der = pkcs8(pem).ok_or(JwtError::Key)?;
-    let key = RsaKeyPair::from_pkcs8(&der).map_err(|_| JwtError::Key)?;
+    let key = key(pem).ok_or(JwtError::Key)?;
     let mut token =
         format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
     let mut signature = vec![0; key.public_modulus_len()];
@@ -32,11 +33,19 @@ pub fn rs256(pem: &Secret, header: &str, claims: &str) -> Result<Secret, JwtErro
     Ok(Secret::new(token.into_bytes()))
 }
 
-/// The bytes between the lines of a PEM file.
-fn pkcs8(pem: &Secret) -> Option<Zeroizing<Vec<u8>>> {
+/// The key in a PEM file, in either of the two forms that clouds hand out.
+fn key(pem: &Secret) -> Option<RsaKeyPair> {
     let text = std::str::from_utf8(pem.expose()).ok()?;
-    let (_, rest) = text.split_once("-----BEGIN PRIVATE KEY-----")?;
-    let (body, _) = rest.split_once("-----END PRIVATE KEY-----")?;
+    match der(text, "PRIVATE KEY") {
+        Some(pkcs8) => RsaKeyPair::from_pkcs8(&pkcs8).ok(),
+        None => RsaKeyPair::from_der(&*der(text, "RSA PRIVATE KEY")?).ok(),
+    }
+}
+
+/// The bytes between the lines that name `kind`.
+fn der(text: &str, kind: &str) -> Option<Zeroizing<Vec<u8>>> {
+    let (_, rest) = text.split_once(&format!("-----BEGIN {kind}-----"))?;
+    let (body, _) = rest.split_once(&format!("-----END {kind}-----"))?;
     let mut base64 = Zeroizing::new(Vec::with_capacity(body.len()));
     base64.extend(body.bytes().filter(|byte| !byte.is_ascii_whitespace()));
     STANDARD.decode(&*base64).ok().map(Zeroizing::new)
@@ -89,6 +98,19 @@ mod tests {
             "p0igcN_IoypGlUPQGe77Rw",
         );
         assert_eq!(token.unwrap().expose(), expected.as_bytes());
+    }
+
+    #[test]
+    fn the_older_form_of_the_same_key_signs_the_same() {
+        let pkcs8 = STANDARD.decode(KEY).unwrap();
+        // Behind the header of PKCS #8 stands the key in PKCS #1.
+        let pkcs1 = STANDARD.encode(&pkcs8[26..]);
+        let signed = |kind: &str, body: &str| {
+            let pem = format!("-----BEGIN {kind}-----\n{body}\n-----END {kind}-----\n");
+            rs256(&Secret::new(pem.into_bytes()), "{}", "{}").unwrap()
+        };
+        let (one, other) = (signed("PRIVATE KEY", KEY), signed("RSA PRIVATE KEY", &pkcs1));
+        assert_eq!(one.expose(), other.expose());
     }
 
     #[test]

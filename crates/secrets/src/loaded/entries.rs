@@ -19,6 +19,8 @@ pub const FORMER: usize = 1_000;
 pub(super) struct Entries {
     answers: HashMap<SecretRef, Entry>,
     former: VecDeque<Labelled>,
+    /// What was handed out last to be matched, without the former ones.
+    matched: Vec<Labelled>,
     /// Counts the sets of secrets that there were.
     number: u64,
     /// The set has changed since it was last handed out.
@@ -127,8 +129,18 @@ impl Entries {
                 labelled.push(Labelled { label: label.to_owned(), secret: Arc::new(pair) });
             }
         }
+        self.matched.clone_from(&labelled);
         labelled.extend(self.former.iter().cloned());
         Some((self.number, labelled))
+    }
+
+    /// Everything to be matched and the set's number, with `minted`, which has no reference: it is
+    /// kept among the former ones.
+    pub(super) fn learn(&mut self, minted: Labelled) -> (u64, Vec<Labelled>) {
+        self.retire(minted);
+        self.number += 1;
+        let former = self.former.iter();
+        (self.number, self.matched.iter().chain(former).cloned().collect())
     }
 
     /// `user:password`, which goes over the wire as one text: an echo of its base64 holds neither

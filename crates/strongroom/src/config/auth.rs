@@ -97,6 +97,21 @@ pub const SHAPES: &[AuthShape] = &[
         secrets: Secrets::Keys { asked: &["certificate", "key"], others: &[] },
         settings: &[],
     },
+    AuthShape {
+        name: "oauth2",
+        secrets: Secrets::Keys { asked: &["client_secret"], others: &["refresh_token"] },
+        settings: &["token_url", "authorize_url", "client_id", "client_auth", "scope", "audience"],
+    },
+    AuthShape {
+        name: "google-service-account",
+        secrets: Secrets::Keys { asked: &["key"], others: &[] },
+        settings: &["scope", "subject", "token_url"],
+    },
+    AuthShape {
+        name: "github-app",
+        secrets: Secrets::Keys { asked: &["private_key"], others: &[] },
+        settings: &["app_id", "installation_id", "api_url"],
+    },
 ];
 
 impl AuthShape {

@@ -9,6 +9,7 @@ mod clients;
 mod every_client;
 mod janee;
 mod killed;
+mod login;
 mod machine_clients;
 mod machine_demo;
 mod machine_home;

@@ -29,7 +29,7 @@ impl Serving {
         Self { child, client }
     }
 
-    fn execute(&mut self, service: &str, method: &str, path: &str) -> Value {
+    pub(crate) fn execute(&mut self, service: &str, method: &str, path: &str) -> Value {
         let call = json!({ "service": service, "method": method, "path": path });
         self.client.call("execute", &call).unwrap()
     }
