@@ -73,7 +73,11 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
     admin::record(host, &home, "backup.create", &to)?;
     let (document, stored) = backup::document(&vault, text, trust, host.clock.now())?;
     let sealed = agefile::seal(&document, &readers).map_err(Failure::failed)?;
-    let made = Made { file: place.clone(), to, secrets: &stored, host };
+    let opener = match &readers {
+        Readers::Recipients(_) => " --identity KEY-FILE",
+        Readers::Passphrase(_) => "",
+    };
+    let made = Made { file: place.clone(), to, secrets: &stored, opener, host };
     if let Some(path) = place {
         backup::write(&path, &sealed, args.overwrite)?;
         return output.report(&made);
@@ -179,6 +183,9 @@ struct Made<'a> {
     to: String,
     #[serde(serialize_with = "names")]
     secrets: &'a [Stored],
+    /// What `restore` needs beside the file.
+    #[serde(skip)]
+    opener: &'static str,
     #[serde(skip)]
     host: &'a Host,
 }
@@ -198,11 +205,12 @@ impl Report for Made<'_> {
             .as_ref()
             .map_or("stdout".to_owned(), |file| shown(file, &self.host.environment));
         format!(
-            "{}\n\nIt holds {count} and the configuration, for {}.\nNot in it: {}.\n\n{} strongroom restore {file}\n",
+            "{}\n\nIt holds {count} and the configuration, for {}.\nNot in it: {}.\n\n{} strongroom restore {file}{}\n",
             style.bold(&format!("The backup is in {file}")),
             self.to,
             backup::NOT_IN_IT,
             style.bold("To bring it back:"),
+            self.opener,
         )
     }
 }

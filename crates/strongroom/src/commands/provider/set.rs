@@ -10,7 +10,7 @@ use strongroom_model::principal::Name;
 use strongroom_model::reference::SecretRef;
 use strongroom_model::secret::Secret;
 use strongroom_secrets::providers::About;
-use strongroom_secrets::settings::{Kind, Settings};
+use strongroom_secrets::settings::{Kind, Settings, Tokens};
 use strongroom_store::{SecretUse, Vault};
 use toml_edit::{Array, TableLike, value};
 
@@ -134,6 +134,13 @@ pub(super) fn run(args: &Args, host: &Host, output: Output) -> Result<(), Failur
     // What was refused or not reached with the old settings may do well with the new ones.
     for cache in providers::failures(host, &home) {
         cache.clear_attempts(about.scheme);
+    }
+    let settings_now = Config::load_without_services(&home)?.providers.settings;
+    let context = providers::context(host, Tokens::default());
+    let now = settings_now.get(about.scheme).cloned().unwrap_or_default();
+    if let Some((problem, fix)) = providers::problem_of(&about, &now, &context) {
+        output.warn(&problem);
+        fix.iter().for_each(|fix| output.hint(fix));
     }
     output.report(&Done {
         name: about.scheme,
