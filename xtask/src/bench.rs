@@ -5,6 +5,7 @@
 //! says so.
 
 mod launch;
+mod loaded;
 mod page;
 
 use std::{
@@ -43,6 +44,7 @@ pub(crate) struct Measured {
     direct_many: Value,
     http: Value,
     redaction: Value,
+    loaded: loaded::Loaded,
     launched: launch::Launched,
 }
 
@@ -52,6 +54,7 @@ pub(crate) fn run(shell: &Shell) -> Result<(), String> {
     step("release build of the examples", || {
         shell.cargo(&["build", "--release", "-p", "strongroom-model", "--examples"])
     })?;
+    loaded::build(shell)?;
     let rig = Rig::new(shell)?;
     let measured = rig.measure(shell)?;
     let page = page::render(shell, &measured)?;
@@ -65,6 +68,15 @@ pub(crate) fn run(shell: &Shell) -> Result<(), String> {
 pub(crate) fn starts(shell: &Shell) -> Result<(), String> {
     build(shell)?;
     println!("{}", launch::section(&launch::measure(shell)?)?);
+    Ok(())
+}
+
+/// Builds, measures what calls cost with everything loaded, and prints it.
+pub(crate) fn loaded(shell: &Shell) -> Result<(), String> {
+    build(shell)?;
+    loaded::build(shell)?;
+    let rig = Rig::new(shell)?;
+    println!("{}", loaded::section(&loaded::measure(shell, &rig)?)?);
     Ok(())
 }
 
@@ -139,10 +151,11 @@ impl Rig {
         let stdio = through(&["stdio", CALLS, "bench"], &serve)?;
         let large = through(&["large", LARGE, "bench"], &serve)?;
         let direct_many = self.load(&["direct-many", &self.port, KEY, SECONDS, WORKERS])?;
-        let http = self.http()?;
+        let http = self.http("bench")?;
         let output = Command::new(&self.redaction).output().map_err(|error| error.to_string())?;
         let redaction: Value =
             serde_json::from_slice(&output.stdout).map_err(|error| error.to_string())?;
+        let loaded = loaded::measure(shell, self)?;
         let launched = launch::measure(shell)?;
         Ok(Measured {
             bare,
@@ -154,12 +167,14 @@ impl Rig {
             direct_many,
             http,
             redaction,
+            loaded,
             launched,
         })
     }
 
-    fn http(&self) -> Result<Value, String> {
-        let token = self.ask(&["principal", "create", "bench", "--json"], "")?;
+    /// Calls over HTTP by a new principal.
+    fn http(&self, principal: &str) -> Result<Value, String> {
+        let token = self.ask(&["principal", "create", principal, "--json"], "")?;
         let token: Value = serde_json::from_str(&token).map_err(|error| error.to_string())?;
         let token = token["token"].as_str().ok_or("no token was printed")?;
         let address = free_address()?;

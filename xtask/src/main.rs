@@ -21,7 +21,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   ci      fmt, clippy, tidy, deny, test
   cross   type-checks for Windows and macOS
   bench   measures a release build and writes docs/reference/benchmarks.md;
-          `bench starts` measures how servers start, and prints that
+          `bench starts` measures how servers start, and prints that;
+          `bench loaded` measures calls with everything loaded, and prints that
   soak    kills `serve` during writes 200 times, and refreshes of the cache 500 times
   demo    runs `strongroom demo`";
 
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         "ci" => ci::run(&shell),
         "cross" => cross::run(&shell),
         "bench" if env::args().nth(2).is_some_and(|part| part == "starts") => bench::starts(&shell),
+        "bench" if env::args().nth(2).is_some_and(|part| part == "loaded") => bench::loaded(&shell),
         "bench" => bench::run(&shell),
         "soak" => tests::soak(&shell),
         "demo" => shell.cargo(&["run", "--quiet", "-p", "strongroom", "--", "demo"]),

@@ -25,6 +25,8 @@ const USAGE: &str = "usage:
   alternate TIMES -- COMMAND.. + ..       from start to end of each, in turn
   together -- COMMAND.. + ..              from the first start to the last end, all at once
   ready -- COMMAND.. + ..                 to the last answer to initialize, all at once
+  lock TIMES SERVICE -- SERVER.. + LOCK.. + UNLOCK..
+                                          from the start of LOCK to the refused call
   idle -- COMMAND..                       memory after the first answer to tools/list";
 
 fn main() -> ExitCode {
@@ -64,6 +66,7 @@ fn run(options: &[&str], command: &[String]) -> Result<serde_json::Value, Box<dy
         ["alternate", times] => launch::alternate(times.parse()?, command),
         ["together"] => launch::together(command),
         ["ready"] => launch::ready(command),
+        ["lock", times, service] => one::lock(times.parse()?, service, command),
         ["idle"] => one::idle(command),
         _ => Err(USAGE.into()),
     }

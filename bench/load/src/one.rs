@@ -146,6 +146,35 @@ pub(crate) fn bare(times: usize, command: &[String]) -> Result<Value, Box<dyn Er
     Ok(all.summary())
 }
 
+/// From the start of a command that locks to the refusal of the running server's next call.
+pub(crate) fn lock(times: usize, service: &str, words: &[String]) -> Result<Value, Box<dyn Error>> {
+    let mut commands = words.split(|word| word == "+");
+    let mut next = || commands.next().ok_or("three commands are needed");
+    let (serve, lock, unlock) = (next()?, next()?, next()?);
+    let done = |words: &[String]| -> Result<(), Box<dyn Error>> {
+        let mut command = program(words)?;
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let status = command.status()?;
+        if status.success() { Ok(()) } else { Err(format!("{words:?}: {status}").into()) }
+    };
+    let mut server = Server::start(serve)?;
+    server.greet()?;
+    let mut all = Times::default();
+    for round in 0..times {
+        server.execute(service, round)?;
+        let start = Instant::now();
+        done(lock)?;
+        let answer = server.ask("tools/call", &call(service, "/items/locked"))?;
+        all.add(start.elapsed());
+        if answer["result"]["structuredContent"]["error"]["code"] != "locked" {
+            return Err(format!("the call after the lock got {answer}").into());
+        }
+        done(unlock)?;
+    }
+    server.end()?;
+    Ok(all.summary())
+}
+
 /// Memory of a server that has said what it can do and nothing else.
 pub(crate) fn idle(command: &[String]) -> Result<Value, Box<dyn Error>> {
     let mut server = Server::start(command)?;

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::Value;
 use time::OffsetDateTime;
 
-use super::{CALLS, Measured, WORKERS, launch};
+use super::{CALLS, Measured, WORKERS, launch, loaded};
 use crate::shell::Shell;
 
 /// The page as it is written.
@@ -25,6 +25,7 @@ pub(super) fn render(shell: &Shell, measured: &Measured) -> Result<String, Strin
         direct_many,
         http,
         redaction,
+        loaded,
         launched,
     } = measured;
     row(
@@ -80,6 +81,7 @@ pub(super) fn render(shell: &Shell, measured: &Measured) -> Result<String, Strin
             text(large, "answer").to_owned(),
         )?;
     }
+    page.push_str(&loaded::section(loaded)?);
     page.push_str(&launch::section(launched)?);
     page.push_str(&growth(stdio)?);
     page.push_str(&rates(redaction)?);
@@ -161,11 +163,11 @@ fn text<'a>(value: &'a Value, name: &str) -> &'a str {
     value[name].as_str().unwrap_or("?")
 }
 
-fn number(value: &Value, name: &str) -> f64 {
+pub(super) fn number(value: &Value, name: &str) -> f64 {
     value[name].as_f64().unwrap_or(f64::NAN)
 }
 
-fn ms(value: &Value, name: &str) -> String {
+pub(super) fn ms(value: &Value, name: &str) -> String {
     format!("{:.3} ms", number(value, name) / 1e3)
 }
 
