@@ -25,6 +25,7 @@ pub fn service(flags: u8) -> Service {
         request_headers: Vec::new(),
         allow_ips: Vec::new(),
         ca_pem: None,
+        http2: true,
         limits: Limits::default(),
         redact_fields: Vec::new(),
         test_path: None,

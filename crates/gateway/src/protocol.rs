@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use strongroom_model::approval::Channel;
+use strongroom_model::json::{self, Members};
 use strongroom_model::ports::Calls;
 use strongroom_model::principal::{Caller, Principal};
 use tokio::sync::oneshot;
 
 use crate::tools::{self, Invocation, Output, Started};
-use crate::wire::members::{self, Members};
 use crate::wire::write::{self, Object};
 use crate::wire::{Id, Notification, Request, RpcError};
 
@@ -66,7 +66,7 @@ impl<'a> Params<'a> {
 
     /// A parameter that is a string.
     pub(crate) fn string(&self, name: &str) -> Option<std::borrow::Cow<'a, str>> {
-        self.members.get(name).and_then(members::string)
+        self.members.get(name).and_then(json::string)
     }
 
     /// A parameter, as written.
@@ -82,7 +82,7 @@ impl<'a> Params<'a> {
     pub(crate) fn version(&self) -> Result<Option<std::borrow::Cow<'a, str>>, RpcError> {
         match self.meta.get(META_VERSION) {
             None => Ok(None),
-            Some(raw) => members::string(raw)
+            Some(raw) => json::string(raw)
                 .map(Some)
                 .ok_or_else(|| RpcError::invalid_params("the protocol version is a string")),
         }

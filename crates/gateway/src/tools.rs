@@ -106,7 +106,7 @@ mod tests {
     fn every_definition_is_strict_json_on_one_line_with_closed_arguments() {
         let text = definitions();
         assert!(!text.contains('\n'));
-        crate::wire::strict::check(text.as_bytes(), 64).unwrap();
+        strongroom_model::json::check(text.as_bytes(), 64).unwrap();
         let tools: serde_json::Value = serde_json::from_str(text).unwrap();
         for tool in tools.as_array().unwrap() {
             assert_eq!(tool["inputSchema"]["type"], "object", "{tool}");

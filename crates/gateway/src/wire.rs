@@ -5,14 +5,12 @@
 //! times as much. [`parse`] is a pure function.
 
 pub mod error;
-pub(crate) mod members;
-pub mod strict;
 pub(crate) mod write;
 
 use std::borrow::Cow;
 
 pub use error::RpcError;
-use members::Members;
+use strongroom_model::json::{self, Members};
 
 /// How large and how deep one message may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,7 +83,7 @@ pub fn parse(bytes: &[u8], limits: Limits) -> Result<Message<'_>, Rejected<'_>> 
     if bytes.len() > limits.message_bytes {
         return reject(None, RpcError::invalid_request("the message is too large"));
     }
-    let text = match strict::check(bytes, limits.depth) {
+    let text = match json::check(bytes, limits.depth) {
         Ok(text) => text,
         Err(flaw) => return reject(None, RpcError::unreadable(flaw)),
     };
@@ -123,7 +121,7 @@ impl<'a> Envelope<'a> {
     /// What a request and a notification have in common; `None` for a response.
     fn read(members: &Members<'a>) -> Result<Option<Self>, RpcError> {
         let invalid = |why| Err(RpcError::invalid_request(why));
-        if members.get("jsonrpc").and_then(members::string).as_deref() != Some("2.0") {
+        if members.get("jsonrpc").and_then(json::string).as_deref() != Some("2.0") {
             return invalid("`jsonrpc` is \"2.0\"");
         }
         let answers = members.get("result").is_some() || members.get("error").is_some();
@@ -131,7 +129,7 @@ impl<'a> Envelope<'a> {
             None if answers => return Ok(None),
             None => return invalid("`method` is missing"),
             Some(_) if answers => return invalid("a message is a request or a response"),
-            Some(raw) => match members::string(raw) {
+            Some(raw) => match json::string(raw) {
                 Some(method) if method.len() <= 256 => method,
                 _ => return invalid("`method` is a short string"),
             },
@@ -165,7 +163,7 @@ impl<'a> Id<'a> {
     /// The same text for every way to write the same id.
     pub(crate) fn key(self) -> Box<str> {
         if self.0.contains('\\')
-            && let Some(text) = members::string(self.0)
+            && let Some(text) = json::string(self.0)
         {
             let mut out = Vec::new();
             write::string(&mut out, &text);

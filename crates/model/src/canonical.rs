@@ -80,6 +80,8 @@ pub struct CanonicalRequest {
     target: String,
     query: Vec<(String, String)>,
     headers: Vec<(String, String)>,
+    /// What the body will be sent as: the service's word, where it has one, else the agent's.
+    content_type: Option<String>,
     body: Vec<u8>,
     unseen: Option<u64>,
     dropped_headers: Vec<String>,
@@ -129,11 +131,23 @@ fn read(service: &Service, raw: RawRequest) -> Result<CanonicalRequest, Problem>
         path: target.path,
         target: target.whole,
         query: target.query,
+        content_type: content_type(service, &headers),
         headers,
         body: raw.body,
         unseen: raw.unseen,
         dropped_headers,
     })
+}
+
+/// The type that goes out with the body. A service that says how bodies are encoded leaves nobody to
+/// know what they are.
+fn content_type(service: &Service, headers: &[(String, String)]) -> Option<String> {
+    let fixed = |name: &str| service.fixed_headers.iter().find(|(there, _)| there == name);
+    if fixed("content-encoding").is_some() {
+        return None;
+    }
+    let agents = || headers.iter().find(|(name, _)| name == "content-type");
+    fixed("content-type").or_else(agents).map(|(_, value)| value.clone())
 }
 
 /// A target in its parts and as a whole.
@@ -189,6 +203,11 @@ impl CanonicalRequest {
     /// The headers of the agent's that may be sent: lower-case names, in order.
     pub fn headers(&self) -> &[(String, String)] {
         &self.headers
+    }
+
+    /// The `content-type` that the body is sent with.
+    pub fn content_type(&self) -> Option<&str> {
+        self.content_type.as_deref()
     }
 
     /// The body; nothing of it where it is [`unseen`](Self::unseen).

@@ -16,6 +16,7 @@ pub mod command;
 pub mod display;
 pub mod freshness;
 pub mod injection;
+pub mod json;
 pub mod lock;
 pub mod near;
 pub mod network;

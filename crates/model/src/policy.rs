@@ -2,7 +2,12 @@
 //!
 //! The order of rules carries no meaning. Every rule is consulted and the strictest match wins:
 //! deny over ask over allow. A request that no rule matches is denied.
+//!
+//! A rule speaks of methods and paths, and may have [conditions](Condition) on query and body. A rule
+//! that allows applies where they are certainly met, a rule that asks or denies where they may be.
 
+mod conditions;
+mod index;
 mod pattern;
 mod rule;
 mod terms;
@@ -12,8 +17,11 @@ use crate::canonical::CanonicalRequest;
 use crate::code::{Code, Refusal};
 use crate::pipeline::Permit;
 
+use conditions::{Facts, Truth};
+use index::Index;
 use pattern::Subject;
 
+pub use conditions::Condition;
 pub use rule::Rule;
 pub use terms::{Method as AskMethod, Terms};
 
@@ -29,10 +37,18 @@ pub enum Verdict {
 }
 
 /// The rules of one service.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
     rules: Vec<Rule>,
+    index: Index,
     case_insensitive: bool,
+    judge_bytes: usize,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self::new(Vec::new(), false)
+    }
 }
 
 /// Why a rule could not be read. It names what is wrong by its kind.
@@ -102,14 +118,63 @@ pub struct Explanation {
     pub verdict: Verdict,
     /// The rule that decided; `None` where no rule matched.
     pub rule: Option<String>,
-    /// Every rule that matched, in the order of the configuration.
+    /// Every rule that matched, in words, in the order of the configuration.
     pub matched: Vec<(Verdict, String)>,
+    /// Rules of this method and path whose conditions are not met.
+    pub unmet: Vec<Unmet>,
+    /// Why a part of the request that a condition asks for could not be judged.
+    pub flaw: Option<&'static str>,
+    /// What the deciding rule demands beside.
+    pub terms: Terms,
 }
+
+impl Explanation {
+    /// One of rules that have neither conditions nor terms.
+    pub fn new(verdict: Verdict, rule: Option<String>, matched: Vec<(Verdict, String)>) -> Self {
+        Self { verdict, rule, matched, unmet: Vec::new(), flaw: None, terms: Terms::default() }
+    }
+}
+
+/// A rule that does not apply although it speaks of the method and the path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unmet {
+    /// What it would say.
+    pub verdict: Verdict,
+    /// The rule, in words.
+    pub rule: String,
+    /// A condition of it that is not met, or not certainly.
+    pub condition: String,
+}
+
+/// What the policy says to a request of which only method and path are known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Foresight {
+    /// This, whatever else is in it; with the rule, where one decides.
+    Certain(Verdict, Option<String>),
+    /// It depends on the rest.
+    Depends,
+}
+
+/// Bytes of a body that conditions look at, unless a service says otherwise.
+pub const JUDGE_BYTES: usize = 1 << 20;
 
 impl Policy {
     /// A policy of `rules`, in any order. `case_insensitive`: paths match without regard to case.
     pub fn new(rules: Vec<Rule>, case_insensitive: bool) -> Self {
-        Self { rules, case_insensitive }
+        let index = Index::new(&rules);
+        Self { rules, index, case_insensitive, judge_bytes: JUDGE_BYTES }
+    }
+
+    /// The same, with bodies of at most `bytes` judged. A larger one is never certain to meet a
+    /// condition.
+    #[must_use]
+    pub fn with_judge_bytes(self, bytes: usize) -> Self {
+        Self { judge_bytes: bytes, ..self }
+    }
+
+    /// Bytes of a body that are judged at the most.
+    pub fn judge_bytes(&self) -> usize {
+        self.judge_bytes
     }
 
     /// The rules, in the order of the configuration.
@@ -124,20 +189,34 @@ impl Policy {
 
     /// The strictest verdict among the rules that match, and how it came about.
     pub fn explain(&self, request: &CanonicalRequest) -> Explanation {
-        let matching = self.matching(request);
-        let (verdict, rule) = match strictest(&matching) {
-            Some(rule) => (rule.verdict(), Some(rule.text().to_owned())),
-            None => (Verdict::Deny, None),
-        };
-        let matched =
-            matching.iter().map(|rule| (rule.verdict(), rule.text().to_owned())).collect();
-        Explanation { verdict, rule, matched }
+        let facts = Facts::new(request, self.judge_bytes);
+        let (mut matching, mut unmet) = (Vec::new(), Vec::new());
+        for rule in self.speaking(request) {
+            match rule.applies(&facts) {
+                (truth, _) if is_enough(rule, truth) => matching.push((rule, truth)),
+                (_, condition) => unmet.push(Unmet {
+                    verdict: rule.verdict(),
+                    rule: rule.in_words(),
+                    condition: condition.map(ToString::to_string).unwrap_or_default(),
+                }),
+            }
+        }
+        let deciding = strictest(&matching).map(|(rule, _)| rule);
+        Explanation {
+            verdict: deciding.map_or(Verdict::Deny, Rule::verdict),
+            rule: deciding.map(|rule| rule.text().to_owned()),
+            matched: matching.iter().map(|(rule, _)| (rule.verdict(), rule.in_words())).collect(),
+            unmet,
+            flaw: facts.flaw(),
+            terms: deciding.map(|rule| rule.terms().clone()).unwrap_or_default(),
+        }
     }
 
     /// Judges `request`. A permit carries it on; nothing else makes one.
     pub fn judge(&self, request: CanonicalRequest) -> Judgement<CanonicalRequest> {
-        let Some(rule) = strictest(&self.matching(&request)) else {
-            let refusal = Refusal::new(Code::PolicyDenied, "no rule allows this request");
+        let (deciding, flaw) = self.deciding(&request);
+        let Some((rule, truth)) = deciding else {
+            let refusal = refused(flaw, "no rule allows this request");
             return Judgement::Denied(Box::new((refusal, request)));
         };
         let (text, terms) = (rule.text().to_owned(), rule.terms().clone());
@@ -145,7 +224,8 @@ impl Policy {
             Verdict::Allow => Judgement::Allowed(Permit::new(request, text, terms, None)),
             Verdict::Ask => Judgement::Asks(Awaiting { request, rule: text, terms }),
             Verdict::Deny => {
-                let refusal = Refusal::new(Code::PolicyDenied, "a rule denies this request");
+                let flaw = flaw.filter(|_| truth == Truth::Maybe);
+                let refusal = refused(flaw, "a rule denies this request");
                 Judgement::Denied(Box::new((refusal.by_rule(text), request)))
             }
         }
@@ -156,7 +236,7 @@ impl Policy {
     /// # Errors
     ///
     /// `policy_denied` where a deny rule or no rule matches, `approval_denied` where an ask rule
-    /// decides.
+    /// decides, `invalid_request` where it would depend on a body that cannot be judged.
     pub fn decide(
         &self,
         request: CanonicalRequest,
@@ -171,19 +251,75 @@ impl Policy {
         }
     }
 
-    fn matching(&self, request: &CanonicalRequest) -> Vec<&Rule> {
+    /// What it says to a request of which only method and path are known. `met`: the text of a rule
+    /// whose conditions it is known to meet.
+    pub fn foresee(&self, request: &CanonicalRequest, met: Option<&str>) -> Foresight {
+        let (mut certain, mut open) = (Vec::new(), Vec::new());
+        for rule in self.speaking(request) {
+            if rule.conditions().is_empty() || met == Some(rule.text()) {
+                certain.push((rule, Truth::Yes));
+            } else {
+                open.push(rule.verdict());
+            }
+        }
+        let deciding = strictest(&certain).map(|(rule, _)| rule);
+        let depends = open.into_iter().any(|open| match deciding {
+            Some(rule) => open > rule.verdict(),
+            None => open != Verdict::Deny,
+        });
+        if depends {
+            return Foresight::Depends;
+        }
+        let verdict = deciding.map_or(Verdict::Deny, Rule::verdict);
+        Foresight::Certain(verdict, deciding.map(|rule| rule.text().to_owned()))
+    }
+
+    /// The rule that decides, with the flaw of what could not be judged.
+    fn deciding(
+        &self,
+        request: &CanonicalRequest,
+    ) -> (Option<(&Rule, Truth)>, Option<&'static str>) {
+        let facts = Facts::new(request, self.judge_bytes);
+        let matching: Vec<_> = self
+            .speaking(request)
+            .map(|rule| (rule, rule.applies(&facts).0))
+            .filter(|(rule, truth)| is_enough(rule, *truth))
+            .collect();
+        (strictest(&matching), facts.flaw())
+    }
+
+    /// The rules of this method and path.
+    fn speaking(&self, request: &CanonicalRequest) -> impl Iterator<Item = &Rule> {
         let subject = Subject::new(request.path(), self.case_insensitive);
-        self.rules.iter().filter(|rule| rule.matches(request.method(), &subject)).collect()
+        let method = request.method();
+        let candidates = self.index.candidates(&subject).into_iter().map(|at| &self.rules[at]);
+        candidates.filter(move |rule| rule.matches(method, &subject))
     }
 }
 
-/// The first of the strictest, so that the same rule is named each time.
-fn strictest<'a>(rules: &[&'a Rule]) -> Option<&'a Rule> {
-    rules.iter().copied().reduce(
-        |best, rule| {
-            if rule.verdict() > best.verdict() { rule } else { best }
-        },
-    )
+/// A rule that allows needs certainty.
+fn is_enough(rule: &Rule, truth: Truth) -> bool {
+    match rule.verdict() {
+        Verdict::Allow => truth == Truth::Yes,
+        Verdict::Ask | Verdict::Deny => truth >= Truth::Maybe,
+    }
+}
+
+/// The first of the strictest, so that the same rule is named each time; one that applies for certain
+/// before one that may.
+fn strictest<'a>(rules: &[(&'a Rule, Truth)]) -> Option<(&'a Rule, Truth)> {
+    rules.iter().copied().reduce(|best, next| {
+        let rank = |(rule, truth): (&Rule, Truth)| (rule.verdict(), truth);
+        if rank(next) > rank(best) { next } else { best }
+    })
+}
+
+/// What could not be judged is the request's fault and not the policy's.
+fn refused(flaw: Option<&'static str>, otherwise: &'static str) -> Refusal {
+    match flaw {
+        Some(flaw) => Refusal::new(Code::InvalidRequest, flaw),
+        None => Refusal::new(Code::PolicyDenied, otherwise),
+    }
 }
 
 #[cfg(test)]

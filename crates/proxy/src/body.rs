@@ -1,13 +1,12 @@
 //! From the body of a tool call to the bytes that are sent.
 
-use std::collections::HashSet;
 use std::fmt;
 
-use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 use strongroom_model::call::Body;
 use strongroom_model::code::{Code, Refusal};
+use strongroom_model::json;
 
 const JSON: &str = "application/json";
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -49,69 +48,15 @@ fn content_type(headers: &[(String, String)]) -> Option<String> {
     Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
 }
 
+/// Levels of a JSON body.
+const DEPTH: usize = 128;
+
 /// Refuses what is not JSON (RFC 8259), nests too deep, or names a member twice: of two such members
 /// one parser takes the first and another the last (PB-21).
 fn check_json(text: &str) -> Result<(), Refusal> {
-    serde_json::from_str::<Unique>(text)
-        .map(|Unique| ())
+    json::check(text.as_bytes(), DEPTH)
+        .map(drop)
         .map_err(|_| invalid("the JSON body is malformed, nests too deep, or names a member twice"))
-}
-
-/// Any JSON whose objects name each member once.
-struct Unique;
-
-impl<'de> Deserialize<'de> for Unique {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Self)
-    }
-}
-
-impl<'de> Visitor<'de> for Unique {
-    type Value = Self;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON value")
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Self, E> {
-        Ok(self)
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<Self, E> {
-        Ok(self)
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<Self, E> {
-        Ok(self)
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Self, E> {
-        Ok(self)
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<Self, E> {
-        Ok(self)
-    }
-
-    fn visit_unit<E>(self) -> Result<Self, E> {
-        Ok(self)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self, A::Error> {
-        while items.next_element::<Self>()?.is_some() {}
-        Ok(self)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self, A::Error> {
-        let mut names = HashSet::new();
-        while let Some(name) = members.next_key::<String>()? {
-            if !names.insert(name) {
-                return Err(A::Error::custom("a member stands twice"));
-            }
-            members.next_value::<Self>()?;
-        }
-        Ok(self)
-    }
 }
 
 /// An object of scalars as a form; a list repeats its name.

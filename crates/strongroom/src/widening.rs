@@ -1,6 +1,6 @@
 //! What a change of a service lets agents do that they could not do before.
 
-use strongroom_model::policy::Verdict;
+use strongroom_model::policy::{Rule, Verdict};
 use strongroom_model::service::{Scheme, Service};
 
 /// Each thing that is wider in `new`, in words; empty where nothing is.
@@ -64,24 +64,45 @@ pub fn of(old: &Service, new: &Service) -> Vec<String> {
 /// An allow rule that is new, a deny or ask rule that is gone.
 fn rules(old: &Service, new: &Service, wider: &mut Vec<String>) {
     let (before, after) = (old.policy.rules(), new.policy.rules());
-    for rule in after.iter().filter(|rule| !before.contains(rule)) {
-        if rule.verdict() == Verdict::Allow {
-            wider.push(format!("allows `{}`", rule.text()));
+    for rule in after.iter().filter(|rule| !before.iter().any(|there| lets_pass(there, rule))) {
+        let words = rule.in_words();
+        match rule.verdict() {
+            Verdict::Allow => wider.push(format!("allows `{words}`")),
+            // An ask rule is a grant in waiting.
+            Verdict::Ask => wider.push(format!("asks for `{words}` instead of denying it")),
+            Verdict::Deny => {}
         }
     }
-    for rule in before.iter().filter(|rule| !after.contains(rule)) {
+    for rule in before.iter().filter(|rule| !after.iter().any(|there| holds_back(there, rule))) {
+        let words = rule.in_words();
         match rule.verdict() {
-            Verdict::Deny => wider.push(format!("no longer denies `{}`", rule.text())),
-            Verdict::Ask => wider.push(format!("no longer asks for `{}`", rule.text())),
+            Verdict::Deny => wider.push(format!("no longer denies `{words}`")),
+            Verdict::Ask => wider.push(format!("no longer asks for `{words}`")),
             Verdict::Allow => {}
         }
     }
-    // An ask rule is a grant in waiting.
-    for rule in after.iter().filter(|rule| rule.verdict() == Verdict::Ask) {
-        if !before.contains(rule) {
-            wider.push(format!("asks for `{}` instead of denying it", rule.text()));
-        }
+    if old.policy.judge_bytes() < new.policy.judge_bytes() {
+        wider.push("looks at larger bodies before it allows them".to_owned());
     }
+}
+
+/// Whether the rule that was `there` let pass what the new one does, and demanded no more.
+fn lets_pass(there: &Rule, new: &Rule) -> bool {
+    there.verdict() == new.verdict()
+        && there.covers(new)
+        && new.terms().are_within(there.terms())
+}
+
+/// Whether the rule that is `there` now holds back what the old one did.
+fn holds_back(there: &Rule, old: &Rule) -> bool {
+    there.covers(old)
+        && match old.verdict() {
+            Verdict::Allow => true,
+            Verdict::Ask if there.verdict() == Verdict::Ask => {
+                there.terms().are_within(old.terms())
+            }
+            Verdict::Ask | Verdict::Deny => there.verdict() == Verdict::Deny,
+        }
 }
 
 #[cfg(test)]
@@ -115,6 +136,11 @@ mod tests {
                 "allow_ips = [\"127.0.0.1/32\"]\ndeny = ",
                 "reaches addresses in 127.0.0.1/32",
             ),
+            (
+                "[\"* /k\"]",
+                "[{ rule = \"* /k\", body = [\"a > 1\"] }]",
+                "no longer denies `* /k`",
+            ),
             ("deny = ", "range = true\ndeny = ", "reads paths in another way"),
             (
                 "deny = ",
@@ -139,11 +165,37 @@ mod tests {
     }
 
     #[test]
+    fn conditions_and_terms_that_go_let_agents_do_more() {
+        let old = "base_url = \"https://a.example\"\nallow = [{ rule = \"POST /c\", \
+                   body = [\"amount <= 5\"], rate = \"2/min\", reason = \"required\" }]\n\
+                   ask = [{ rule = \"PUT /c\", method = \"dialog\" }]";
+        for (from, to, expected) in [
+            ("amount <= 5", "amount <= 6", "allows `POST /c where amount <= 6, at most 2"),
+            ("body = [\"amount <= 5\"], ", "", "allows `POST /c, at most 2"),
+            ("2/min", "3/min", "allows `POST /c where amount <= 5, at most 3"),
+            (", reason = \"required\"", "", "allows `POST /c where amount <= 5, at most 2 a minute`"),
+            (", method = \"dialog\"", "", "asks for `PUT /c` instead"),
+        ] {
+            let wider = of(&service(old), &service(&old.replace(from, to)));
+            assert!(wider[0].starts_with(expected), "{to}: {wider:?}");
+        }
+        for (from, to) in [
+            ("amount <= 5\"", "amount <= 5\", \"currency == eur\""),
+            ("2/min", "1/min"),
+            ("ask = [{ rule = \"PUT /c\", method = \"dialog\" }]", "deny = [\"PUT /c\"]"),
+        ] {
+            let wider = of(&service(old), &service(&old.replace(from, to)));
+            assert!(wider.is_empty(), "{to}: {wider:?}");
+        }
+    }
+
+    #[test]
     fn what_lets_them_do_less_or_the_same_is_not() {
         for (from, to) in [
             ("a.example", "a.example"),
             ("[\"GET /**\"]", "[]"),
             ("[\"* /k\"]", "[\"* /k\", \"* /l\"]"),
+            ("\"GET /**\"", "{ rule = \"GET /**\", query = [\"a == 1\"], rate = \"2/min\" }"),
             ("deny = ", "principals = [\"a\"]\ndeny = "),
             ("deny = ", "test_path = \"/me\"\ndeny = "),
         ] {

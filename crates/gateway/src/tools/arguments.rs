@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use crate::wire::RpcError;
-use crate::wire::members::{self, Members};
+use strongroom_model::json::{self, Members};
 
 /// The arguments of one call.
 pub(super) struct Arguments<'a>(Members<'a>);
@@ -36,7 +36,7 @@ impl<'a> Arguments<'a> {
     /// An argument that is a string, where it is given.
     pub(super) fn optional(&self, name: &str) -> Result<Option<Cow<'a, str>>, RpcError> {
         self.raw(name)
-            .map(|raw| members::string(raw).ok_or_else(|| wrong(format!("`{name}` is a string"))))
+            .map(|raw| json::string(raw).ok_or_else(|| wrong(format!("`{name}` is a string"))))
             .transpose()
     }
 

@@ -6,8 +6,9 @@ use strongroom_model::call::{Answer, Body, Execute, Finished, Truncated};
 
 use super::arguments::{Arguments, wrong};
 use super::output::{self, Output};
+use crate::wire::RpcError;
 use crate::wire::write::{self, Object};
-use crate::wire::{RpcError, members, strict};
+use strongroom_model::json;
 
 pub(super) const DEFINITION: &str = r#"{
   "name": "execute",
@@ -132,14 +133,14 @@ fn query(arguments: &Arguments<'_>) -> Result<Vec<(String, String)>, RpcError> {
 /// A value that has one spelling in a query: a number keeps the one that it was written in.
 fn scalar(raw: &str) -> Option<String> {
     match raw.bytes().next()? {
-        b'"' => members::string(raw).map(Into::into),
+        b'"' => json::string(raw).map(Into::into),
         b'-' | b'0'..=b'9' | b't' | b'f' => Some(raw.to_owned()),
         _ => None,
     }
 }
 
 fn headers(arguments: &Arguments<'_>) -> Result<Vec<(String, String)>, RpcError> {
-    let pair = |(name, raw): (&str, _)| match members::string(raw) {
+    let pair = |(name, raw): (&str, _)| match json::string(raw) {
         Some(value) => Ok((name.to_owned(), value.into_owned())),
         None => Err(wrong("a value in `headers` is a string")),
     };
@@ -151,13 +152,13 @@ fn body(arguments: &Arguments<'_>) -> Result<Body, RpcError> {
     match arguments.optional("body_encoding")?.as_deref() {
         None => Ok(match raw {
             None => Body::Empty,
-            Some(raw) => match members::string(raw) {
+            Some(raw) => match json::string(raw) {
                 Some(text) => Body::Text(text.into_owned()),
                 None => Body::Json(raw.to_owned()),
             },
         }),
         Some("base64") => {
-            let text = raw.and_then(members::string);
+            let text = raw.and_then(json::string);
             let bytes = text.and_then(|text| STANDARD.decode(&*text).ok());
             bytes.map(Body::Bytes).ok_or_else(|| wrong("`body` is not base64 (RFC 4648 §4)"))
         }
@@ -227,7 +228,7 @@ fn combined(result: &mut Object<'_>, answer: &Answer) {
 fn small(out: &mut Vec<u8>, answer: &Answer) {
     let body = answer.body.get();
     if is_json(answer)
-        && let Ok(text) = strict::check(body, DEPTH)
+        && let Ok(text) = json::check(body, DEPTH)
     {
         return write::on_one_line(out, text);
     }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::strict::Flaw;
+use strongroom_model::json::Flaw;
 
 /// An error object.
 ///
@@ -26,7 +26,7 @@ impl RpcError {
     const HEADER_MISMATCH: i32 = -32020;
     const UNSUPPORTED_VERSION: i32 = -32022;
 
-    /// The text is not what [`strict::check`](super::strict::check) lets through.
+    /// The text is not what [`strongroom_model::json::check`] lets through.
     pub(crate) fn unreadable(flaw: Flaw) -> Self {
         // Nesting is a limit of ours, not a mistake in the text.
         let code = if flaw == Flaw::Depth { Self::INVALID_REQUEST } else { Self::PARSE };

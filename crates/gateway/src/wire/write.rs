@@ -1,7 +1,8 @@
 //! Writes messages, each into one buffer that needs no copy on its way out.
 
+use super::Id;
 use super::error::RpcError;
-use super::{Id, members};
+use strongroom_model::json;
 
 /// A result. `body` appends the members of the result object, without braces.
 pub(crate) fn result(id: Id<'_>, reserve: usize, body: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
@@ -152,7 +153,7 @@ pub(crate) fn on_one_line(out: &mut Vec<u8>, text: &str) {
 
 /// The string that `raw` is, cut to `cap` characters: a label, nothing more.
 pub(crate) fn label(raw: &str, cap: usize) -> Option<String> {
-    members::string(raw).map(|text| text.chars().take(cap).collect())
+    json::string(raw).map(|text| text.chars().take(cap).collect())
 }
 
 #[cfg(test)]

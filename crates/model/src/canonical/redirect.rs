@@ -42,6 +42,7 @@ pub(super) fn follow(
             .filter(|(name, _)| name == "accept" || name.starts_with("accept-"))
             .cloned()
             .collect(),
+        content_type: None,
         body: Vec::new(),
         unseen: None,
         dropped_headers: request.dropped_headers.clone(),

@@ -112,7 +112,7 @@ impl Policy {
             None => (Verdict::Deny, None),
         };
         let matched = matching.iter().map(|rule| (rule.verdict, rule.text().to_owned()));
-        Explanation { verdict, rule, matched: matched.collect() }
+        Explanation::new(verdict, rule, matched.collect())
     }
 
     /// Judges `invocation`. A permit carries it on; nothing else makes one.

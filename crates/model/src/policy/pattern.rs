@@ -88,6 +88,19 @@ impl Pattern {
         self.segments.is_empty() && self.end == End::Rest
     }
 
+    /// The octets of each segment; `None` for `*`.
+    pub(super) fn segments(&self) -> impl Iterator<Item = Option<&[u8]>> {
+        self.segments.iter().map(|segment| match segment {
+            Segment::Literal { decoded, .. } => Some(&**decoded),
+            Segment::Any => None,
+        })
+    }
+
+    /// Whether it ends in `**`.
+    pub(super) fn has_rest(&self) -> bool {
+        self.end == End::Rest
+    }
+
     /// Takes time in proportion to the shorter of the two.
     pub(super) fn matches(&self, subject: &Subject<'_>, reading: Reading) -> bool {
         let length = match self.end {
@@ -143,15 +156,34 @@ impl Segment {
         let same = |a: &[u8], b: &[u8]| if fold { a.eq_ignore_ascii_case(b) } else { a == b };
         match reading {
             Reading::Exact => same(canonical.as_bytes(), text.as_bytes()),
-            Reading::Broad => {
-                let name = decoded.split(|&byte| byte == b';').next().unwrap_or_default();
-                same(literal, decoded) || same(literal, name)
-            }
+            Reading::Broad => same(literal, decoded) || same(literal, without_parameters(decoded)),
         }
     }
 }
 
+fn without_parameters(segment: &[u8]) -> &[u8] {
+    segment.split(|&byte| byte == b';').next().unwrap_or_default()
+}
+
+/// A segment in lower case, and without its parameters where it has some.
+type Readings<'s> = (Cow<'s, [u8]>, Option<Cow<'s, [u8]>>);
+
 impl<'a> Subject<'a> {
+    /// Each segment as a rule may have it.
+    pub(super) fn readings(&self) -> impl Iterator<Item = Readings<'_>> {
+        self.segments.iter().map(|(_, decoded)| {
+            let lower = |octets: &'_ [u8]| octets.to_ascii_lowercase();
+            let name = without_parameters(decoded);
+            let name = (name.len() < decoded.len()).then(|| Cow::Owned(lower(name)));
+            let whole = if decoded.iter().any(u8::is_ascii_uppercase) {
+                Cow::Owned(lower(decoded))
+            } else {
+                Cow::Borrowed(&**decoded)
+            };
+            (whole, name)
+        })
+    }
+
     /// Splits a canonical `path`. `fold`: without regard to ASCII case.
     pub(super) fn new(path: &'a str, fold: bool) -> Self {
         let path = path.strip_prefix('/').unwrap_or(path);

@@ -1,5 +1,6 @@
 //! One rule: `METHOD[|METHOD...] PATH`.
 
+use super::conditions::{Condition, Facts, Truth};
 use super::pattern::{Pattern, Reading, Subject};
 use super::{RuleError, Terms, Verdict};
 use crate::canonical::Method;
@@ -17,6 +18,7 @@ pub struct Rule {
     verdict: Verdict,
     methods: Methods,
     pattern: Pattern,
+    conditions: Vec<Condition>,
     terms: Terms,
     text: Box<str>,
 }
@@ -43,6 +45,7 @@ impl Rule {
             verdict,
             methods: Methods::parse(methods.split('|'))?,
             pattern: Pattern::parse(path)?,
+            conditions: Vec::new(),
             terms: Terms::default(),
             text: format!("{methods} {path}").into(),
         };
@@ -57,6 +60,32 @@ impl Rule {
     pub fn from_block<M: AsRef<str>>(path: &str, methods: &[M]) -> Result<Self, RuleError> {
         let methods: Vec<&str> = methods.iter().map(AsRef::as_ref).collect();
         Self::parse(Verdict::Allow, &format!("{} {path}", methods.join("|")))
+    }
+
+    /// The same for requests that meet `conditions`, all of them. They become part of its text.
+    #[must_use]
+    pub fn with_conditions(mut self, conditions: Vec<Condition>) -> Self {
+        let mut text = String::from(self.text);
+        for (at, condition) in conditions.iter().enumerate() {
+            text.push_str(if at == 0 { " where " } else { " and " });
+            text.push_str(&condition.to_string());
+        }
+        self.text = text.into();
+        self.conditions = conditions;
+        self
+    }
+
+    /// What it asks of a request beside method and path.
+    pub fn conditions(&self) -> &[Condition] {
+        &self.conditions
+    }
+
+    /// Whether every request that `other` speaks of is one that this rule speaks of, as far as that
+    /// can be seen: the same methods and path, and no condition that `other` has not.
+    pub fn covers(&self, other: &Self) -> bool {
+        self.methods == other.methods
+            && self.pattern == other.pattern
+            && self.conditions.iter().all(|condition| other.conditions.contains(condition))
     }
 
     /// The same with `terms`.
@@ -76,7 +105,7 @@ impl Rule {
         self.verdict
     }
 
-    /// The rule as it was written.
+    /// The rule as it was written, with its conditions.
     pub fn text(&self) -> &str {
         &self.text
     }
@@ -87,9 +116,26 @@ impl Rule {
     }
 
     pub(super) fn is_everything(&self) -> bool {
-        self.methods == Methods::ALL && self.pattern.matches_everything()
+        self.methods == Methods::ALL
+            && self.pattern.matches_everything()
+            && self.conditions.is_empty()
     }
 
+    pub(super) fn pattern(&self) -> &Pattern {
+        &self.pattern
+    }
+
+    /// Whether it applies to a request of its methods and path, and the first condition that says no.
+    pub(super) fn applies(&self, facts: &Facts<'_>) -> (Truth, Option<&Condition>) {
+        let judged = self.conditions.iter().map(|condition| (condition.judge(facts), condition));
+        let least = judged.min_by_key(|(truth, _)| *truth);
+        match least {
+            None | Some((Truth::Yes, _)) => (Truth::Yes, None),
+            Some((truth, condition)) => (truth, Some(condition)),
+        }
+    }
+
+    /// Whether method and path are the rule's.
     pub(super) fn matches(&self, method: Method, subject: &Subject<'_>) -> bool {
         let reading = match self.verdict {
             Verdict::Allow => Reading::Exact,

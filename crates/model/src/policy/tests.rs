@@ -271,6 +271,26 @@ mod properties {
         }
 
         #[test]
+        fn the_index_finds_the_rules_that_asking_each_of_them_finds(
+            patterns in prop::collection::vec(
+                ("(GET|POST|\\*) (/([abA]|a;b|a%3Bb|\\*)){0,3}(/|/\\*\\*)?", 0..3_usize), 0..12,
+            ),
+            path in "(/([abcAB]|a;b|a%3Bb|a%3bB)){0,4}/?",
+            fold in any::<bool>(),
+        ) {
+            let rules: Vec<_> = patterns
+                .iter()
+                .filter_map(|(text, verdict)| Rule::parse([Allow, Ask, Deny][*verdict], text).ok())
+                .collect();
+            let request = request("GET", if path.is_empty() { "/" } else { &path });
+            let subject = Subject::new(request.path(), fold);
+            let naive: Vec<_> =
+                rules.iter().filter(|rule| rule.matches(request.method(), &subject)).collect();
+            let policy = Policy::new(rules.clone(), fold);
+            prop_assert_eq!(policy.speaking(&request).collect::<Vec<_>>(), naive);
+        }
+
+        #[test]
         fn what_a_rule_would_allow_the_same_rule_denies(
             pattern in "(/([ab]|\\*)){0,3}(/|/\\*\\*)?", path in "(/[ab]){0,4}/?",
         ) {

@@ -216,7 +216,7 @@ fn policy(section: &Section<'_>, word: &str) -> Result<Policy, ConfigError> {
             let mut rule = Rule::parse(verdict, word, text.text())
                 .map_err(|error| rule_error(&text, key, &error))?;
             if let Some(table) = &table {
-                table.only(rules::KEYS)?;
+                table.only(rules::PROGRAM_KEYS)?;
                 rule = rule.with_terms(rules::terms(verdict, table)?);
             }
             all.push(rule);

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use strongroom_model::approval::PATIENCE;
+use strongroom_model::policy::JUDGE_BYTES;
 use strongroom_model::service::Limits;
 use strongroom_proxy::{Keeping, Parts};
 
@@ -13,6 +14,8 @@ use super::{ConfigError, cache};
 const MOST_BYTES: u64 = 1 << 30;
 /// No body that goes into a file, or comes from one, is larger.
 const MOST_FILE_BYTES: u64 = 1 << 40;
+/// No body that rules look at is larger: reading it takes many times its room.
+const MOST_JUDGED: u64 = 16 << 20;
 const MOST_EVENTS: u64 = 1_000_000;
 /// No call is longer.
 const MOST_MS: u64 = 60 * 60 * 1000;
@@ -30,6 +33,7 @@ const LONGEST_KEPT: Duration = Duration::from_hours(365 * 24);
 pub(super) const KEYS: &[&str] = &[
     "request_bytes",
     "response_bytes",
+    "judge_bytes",
     "upload_bytes",
     "file_bytes",
     "events",
@@ -85,6 +89,14 @@ pub(super) fn approval_wait(root: &Section<'_>) -> Result<Duration, ConfigError>
             .problem("`approval_wait` is not a duration of at most two minutes")
             .hint("write a number and a unit: `0s`, `45s`, `2m`")
     })
+}
+
+/// Reads the `judge_bytes` in the `limits` of a service: how much of a body its rules look at.
+pub(super) fn judge_bytes(service: &Section<'_>) -> Result<usize, ConfigError> {
+    let Some(limits) = service.table("limits")? else { return Ok(JUDGE_BYTES) };
+    let Some(value) = limits.value("judge_bytes") else { return Ok(JUDGE_BYTES) };
+    let bytes = sized("judge_bytes", value, MOST_JUDGED, "16 MiB")?;
+    Ok(usize::try_from(bytes).unwrap_or(usize::MAX))
 }
 
 /// Reads a `limits` table.

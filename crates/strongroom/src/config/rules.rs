@@ -1,15 +1,18 @@
 //! The rules of a service: `allow`, `ask`, `deny` and the block form `policies`.
 //!
-//! A rule is a string, `"GET /v1/**"`, or a table that has it under `rule` and says beside it what the
-//! rule demands: `{ rule = "POST /v1/charges", rate = "10/min", reason = "required" }`.
+//! A rule is a string, `"GET /v1/**"`, or a table that has it under `rule` and says beside it which
+//! requests it is about and what it demands of them:
+//! `{ rule = "POST /v1/charges", body = ["amount <= 5000"], rate = "10/min", reason = "required" }`.
 
 use std::time::Duration;
 
-use strongroom_model::policy::{AskMethod, Policy, Rule, RuleError, Terms, Verdict};
+use strongroom_model::policy::{
+    AskMethod, Condition, Policy, Rule, RuleError, Terms, Verdict,
+};
 use strongroom_model::rate::Gcra;
 
 use super::ConfigError;
-use super::cache;
+use super::{cache, limits};
 use super::reader::{Section, Text, Value};
 
 /// What `i_understand` says where a rule allows everything.
@@ -18,9 +21,34 @@ pub const ALLOW_ALL: &str = "allow-all";
 pub const ALLOW_ALL_RULE: &str = "* /**";
 
 /// The keys of a rule that is a table.
-pub(super) const KEYS: &[&str] = &["rule", "rate", "burst", "reason", "method", "ttl"];
+pub(super) const KEYS: &[&str] = &[
+    "rule",
+    "query",
+    "body",
+    "body_size",
+    "graphql",
+    "jsonrpc",
+    "rate",
+    "burst",
+    "reason",
+    "method",
+    "ttl",
+];
+/// The keys of a program's rule that is a table: there is neither query nor body.
+pub(super) const PROGRAM_KEYS: &[&str] = &["rule", "rate", "burst", "reason", "method", "ttl"];
 /// The keys of the block form.
-pub(super) const BLOCK_KEYS: &[&str] = &["path", "methods", "rate", "burst", "reason"];
+pub(super) const BLOCK_KEYS: &[&str] = &[
+    "path",
+    "methods",
+    "query",
+    "body",
+    "body_size",
+    "graphql",
+    "jsonrpc",
+    "rate",
+    "burst",
+    "reason",
+];
 
 /// No rate is higher.
 const MOST_CALLS: u32 = 10_000_000;
@@ -40,7 +68,8 @@ pub(super) fn read(section: &Section<'_>) -> Result<Policy, ConfigError> {
     for value in section.list("policies")? {
         rules.push(block(&value.section()?)?);
     }
-    let policy = Policy::new(rules, section.flag("case_insensitive")?.unwrap_or(false));
+    let policy = Policy::new(rules, section.flag("case_insensitive")?.unwrap_or(false))
+        .with_judge_bytes(limits::judge_bytes(section)?);
     check_understood(section, &policy)?;
     Ok(policy)
 }
@@ -91,7 +120,7 @@ fn rule_error(text: &Text<'_>, key: &str, error: &RuleError) -> ConfigError {
 /// What a table says beside the rule itself.
 fn with_terms(rule: Rule, table: &Section<'_>) -> Result<Rule, ConfigError> {
     let terms = terms(rule.verdict(), table)?;
-    Ok(rule.with_terms(terms))
+    Ok(rule.with_conditions(conditions(table)?).with_terms(terms))
 }
 
 /// What the table of a rule with this verdict demands.
@@ -113,6 +142,32 @@ pub(super) fn terms(verdict: Verdict, table: &Section<'_>) -> Result<Terms, Conf
         method: method(table)?,
         ttl: cache::duration(table, "ttl", LONGEST)?,
     })
+}
+
+/// What a table says of query and body.
+fn conditions(table: &Section<'_>) -> Result<Vec<Condition>, ConfigError> {
+    type Parse = fn(&str) -> Result<Condition, RuleError>;
+    let mut conditions = Vec::new();
+    for (key, parse) in [("query", Condition::query as Parse), ("body", Condition::body)] {
+        for text in table.texts(key)? {
+            let condition = parse(text.text());
+            conditions.push(condition.map_err(|error| rule_error(&text, key, &error))?);
+        }
+    }
+    if let Some(text) = table.text("body_size")? {
+        let condition = Condition::body_size(text.text());
+        conditions.push(condition.map_err(|error| rule_error(&text, "body_size", &error))?);
+    }
+    type All = fn(&[&str]) -> Result<Condition, RuleError>;
+    for (key, parse) in [("graphql", Condition::graphql as All), ("jsonrpc", Condition::jsonrpc)] {
+        let Some(value) = table.value(key) else { continue };
+        let texts = table.texts(key)?;
+        let words: Vec<&str> = texts.iter().map(Text::text).collect();
+        conditions.push(parse(&words).map_err(|error| {
+            value.problem(format!("`{key}`: {}", error.problem)).maybe_hint(error.hint)
+        })?);
+    }
+    Ok(conditions)
 }
 
 fn rate(table: &Section<'_>) -> Result<Option<Gcra>, ConfigError> {
@@ -196,7 +251,9 @@ mod tests {
         let policy = policy(
             "allow = [\"GET /a\", { rule = \"POST /b\", rate = \"60/min\", burst = 10, reason = \"required\" }]\n\
              ask = [{ rule = \"PUT /c\", method = \"dialog\", ttl = \"10m\", rate = \"2/s\" }]\n\
-             policies = [{ path = \"/d\", methods = [\"GET\"], rate = \"5/min\" }]",
+             policies = [{ path = \"/d\", methods = [\"GET\"], rate = \"5/min\", query = [\"a == b\"] }]\n\
+             deny = [{ rule = \"POST /b\", body = [\"amount > 5000\", \"x.y in [a,b]\"], body_size = \"1KiB\" },\n\
+             { rule = \"POST /g\", graphql = [\"mutation delete*\"] }, { rule = \"POST /r\", jsonrpc = [\"a\", \"b*\"] }]",
         )
         .unwrap();
         let words: Vec<_> = policy.rules().iter().map(Rule::in_words).collect();
@@ -206,7 +263,10 @@ mod tests {
                 "GET /a",
                 "POST /b, at most 60 a minute and 10 at once, with a reason",
                 "PUT /c, at most 120 a minute and 2 at once, asked outside the agent's client, a yes good for 10m",
-                "GET /d, at most 5 a minute",
+                "POST /b where amount > 5000 and x.y in [a, b] and body size <= 1KiB",
+                "POST /g where graphql [mutation delete*]",
+                "POST /r where jsonrpc [a, b*]",
+                "GET /d where ?a == b, at most 5 a minute",
             ]
         );
         let terms = policy.rules()[2].terms();
@@ -238,6 +298,13 @@ mod tests {
             ("ask = [{ rule = \"GET /a\", method = \"canary\" }]", "`method` is not one of"),
             ("ask = [{ rule = \"GET /a\", ttl = \"2d\" }]", "`ttl` is not a duration of at most"),
             ("deny = [{ rule = \"GET /a\", rate = \"1/min\" }]", "`rate` has no meaning"),
+            ("deny = [{ rule = \"GET /a\", body = [\"canary\"] }]", "`body`: a condition has an operator"),
+            ("deny = [{ rule = \"GET /a\", body = \"canary == 1\" }]", "`body` is not a list"),
+            ("deny = [{ rule = \"GET /a\", query = [\"canary <= canary\"] }]", "`query`: `<`, `<=`"),
+            ("deny = [{ rule = \"GET /a\", graphql = [\"canary\"] }]", "`graphql`: an operation is not"),
+            ("deny = [{ rule = \"GET /a\", graphql = [] }]", "`graphql`: the list of a condition"),
+            ("deny = [{ rule = \"GET /a\", jsonrpc = [\"canary canary\"] }]", "`jsonrpc`: the name"),
+            ("deny = [{ rule = \"GET /a\", body_size = \"canary\" }]", "`body_size`: the size"),
             ("policies = [{ path = \"/canary*\", methods = [\"GET\"] }]", "`policies`: a wildcard"),
         ] {
             let error = policy(lines).unwrap_err();

@@ -9,27 +9,27 @@ use serde_json::value::RawValue;
 
 /// Names and raw values, in the order of the text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Members<'a>(Vec<(Cow<'a, str>, &'a str)>);
+pub struct Members<'a>(Vec<(Cow<'a, str>, &'a str)>);
 
 impl<'a> Members<'a> {
     /// The members of the object that `text` is; `None` if it is not one.
-    pub(crate) fn read(text: &'a str) -> Option<Self> {
+    pub fn read(text: &'a str) -> Option<Self> {
         serde_json::from_str(text).ok()
     }
 
     /// The value of `name`, as written.
-    pub(crate) fn get(&self, name: &str) -> Option<&'a str> {
+    pub fn get(&self, name: &str) -> Option<&'a str> {
         self.0.iter().find(|(key, _)| key == name).map(|(_, raw)| *raw)
     }
 
     /// All of them.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &'a str)> {
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &'a str)> {
         self.0.iter().map(|(key, raw)| (&**key, *raw))
     }
 }
 
 /// The string that `raw` is, if it is one.
-pub(crate) fn string(raw: &str) -> Option<Cow<'_, str>> {
+pub fn string(raw: &str) -> Option<Cow<'_, str>> {
     if !raw.starts_with('"') {
         return None;
     }

@@ -34,6 +34,9 @@ pub enum Flaw {
     /// A name stands twice in one object (RFC 8259 §4).
     #[error("a name stands twice in one object")]
     Duplicate,
+    /// It has more values than are looked at.
+    #[error("the text has too many values")]
+    Values,
 }
 
 /// The text of `bytes`, if it is one JSON value, nested at most `depth` deep, that every reader
