@@ -148,9 +148,9 @@ pub struct Unmet {
 
 /// What the policy says to a request of which only method and path are known.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Foresight {
+pub enum Foresight<'p> {
     /// This, whatever else is in it; with the rule, where one decides.
-    Certain(Verdict, Option<String>),
+    Certain(Verdict, Option<&'p Rule>),
     /// It depends on the rest.
     Depends,
 }
@@ -253,7 +253,7 @@ impl Policy {
 
     /// What it says to a request of which only method and path are known. `met`: the text of a rule
     /// whose conditions it is known to meet.
-    pub fn foresee(&self, request: &CanonicalRequest, met: Option<&str>) -> Foresight {
+    pub fn foresee(&self, request: &CanonicalRequest, met: Option<&str>) -> Foresight<'_> {
         let (mut certain, mut open) = (Vec::new(), Vec::new());
         for rule in self.speaking(request) {
             if rule.conditions().is_empty() || met == Some(rule.text()) {
@@ -270,8 +270,7 @@ impl Policy {
         if depends {
             return Foresight::Depends;
         }
-        let verdict = deciding.map_or(Verdict::Deny, Rule::verdict);
-        Foresight::Certain(verdict, deciding.map(|rule| rule.text().to_owned()))
+        Foresight::Certain(deciding.map_or(Verdict::Deny, Rule::verdict), deciding)
     }
 
     /// The rule that decides, with the flaw of what could not be judged.

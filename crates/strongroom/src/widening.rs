@@ -88,9 +88,7 @@ fn rules(old: &Service, new: &Service, wider: &mut Vec<String>) {
 
 /// Whether the rule that was `there` let pass what the new one does, and demanded no more.
 fn lets_pass(there: &Rule, new: &Rule) -> bool {
-    there.verdict() == new.verdict()
-        && there.covers(new)
-        && new.terms().are_within(there.terms())
+    there.verdict() == new.verdict() && there.covers(new) && new.terms().are_within(there.terms())
 }
 
 /// Whether the rule that is `there` now holds back what the old one did.
@@ -136,11 +134,7 @@ mod tests {
                 "allow_ips = [\"127.0.0.1/32\"]\ndeny = ",
                 "reaches addresses in 127.0.0.1/32",
             ),
-            (
-                "[\"* /k\"]",
-                "[{ rule = \"* /k\", body = [\"a > 1\"] }]",
-                "no longer denies `* /k`",
-            ),
+            ("[\"* /k\"]", "[{ rule = \"* /k\", body = [\"a > 1\"] }]", "no longer denies `* /k`"),
             ("deny = ", "range = true\ndeny = ", "reads paths in another way"),
             (
                 "deny = ",
@@ -173,7 +167,11 @@ mod tests {
             ("amount <= 5", "amount <= 6", "allows `POST /c where amount <= 6, at most 2"),
             ("body = [\"amount <= 5\"], ", "", "allows `POST /c, at most 2"),
             ("2/min", "3/min", "allows `POST /c where amount <= 5, at most 3"),
-            (", reason = \"required\"", "", "allows `POST /c where amount <= 5, at most 2 a minute`"),
+            (
+                ", reason = \"required\"",
+                "",
+                "allows `POST /c where amount <= 5, at most 2 a minute`",
+            ),
             (", method = \"dialog\"", "", "asks for `PUT /c` instead"),
         ] {
             let wider = of(&service(old), &service(&old.replace(from, to)));

@@ -194,11 +194,11 @@ impl Calls for Fake {
         if service != "git" {
             return Err(not_found());
         }
-        let explanation = Explanation {
-            verdict: Verdict::Allow,
-            rule: Some("git push **".into()),
-            matched: vec![(Verdict::Allow, "git push **".into())],
-        };
+        let explanation = Explanation::new(
+            Verdict::Allow,
+            Some("git push **".into()),
+            vec![(Verdict::Allow, "git push **".into())],
+        );
         Ok(Explained { request: command.join(" "), explanation })
     }
 
@@ -214,11 +214,11 @@ impl Calls for Fake {
         }
         Ok(Explained {
             request: format!("{method} {path}"),
-            explanation: Explanation {
-                verdict: Verdict::Allow,
-                rule: Some("GET /**".into()),
-                matched: vec![(Verdict::Allow, "GET /**".into())],
-            },
+            explanation: Explanation::new(
+                Verdict::Allow,
+                Some("GET /**".into()),
+                vec![(Verdict::Allow, "GET /**".into())],
+            ),
         })
     }
 

@@ -6,14 +6,12 @@
 
 use std::time::Duration;
 
-use strongroom_model::policy::{
-    AskMethod, Condition, Policy, Rule, RuleError, Terms, Verdict,
-};
+use strongroom_model::policy::{AskMethod, Condition, Policy, Rule, RuleError, Terms, Verdict};
 use strongroom_model::rate::Gcra;
 
 use super::ConfigError;
-use super::{cache, limits};
 use super::reader::{Section, Text, Value};
+use super::{cache, limits};
 
 /// What `i_understand` says where a rule allows everything.
 pub const ALLOW_ALL: &str = "allow-all";
@@ -298,12 +296,24 @@ mod tests {
             ("ask = [{ rule = \"GET /a\", method = \"canary\" }]", "`method` is not one of"),
             ("ask = [{ rule = \"GET /a\", ttl = \"2d\" }]", "`ttl` is not a duration of at most"),
             ("deny = [{ rule = \"GET /a\", rate = \"1/min\" }]", "`rate` has no meaning"),
-            ("deny = [{ rule = \"GET /a\", body = [\"canary\"] }]", "`body`: a condition has an operator"),
+            (
+                "deny = [{ rule = \"GET /a\", body = [\"canary\"] }]",
+                "`body`: a condition has an operator",
+            ),
             ("deny = [{ rule = \"GET /a\", body = \"canary == 1\" }]", "`body` is not a list"),
-            ("deny = [{ rule = \"GET /a\", query = [\"canary <= canary\"] }]", "`query`: `<`, `<=`"),
-            ("deny = [{ rule = \"GET /a\", graphql = [\"canary\"] }]", "`graphql`: an operation is not"),
+            (
+                "deny = [{ rule = \"GET /a\", query = [\"canary <= canary\"] }]",
+                "`query`: `<`, `<=`",
+            ),
+            (
+                "deny = [{ rule = \"GET /a\", graphql = [\"canary\"] }]",
+                "`graphql`: an operation is not",
+            ),
             ("deny = [{ rule = \"GET /a\", graphql = [] }]", "`graphql`: the list of a condition"),
-            ("deny = [{ rule = \"GET /a\", jsonrpc = [\"canary canary\"] }]", "`jsonrpc`: the name"),
+            (
+                "deny = [{ rule = \"GET /a\", jsonrpc = [\"canary canary\"] }]",
+                "`jsonrpc`: the name",
+            ),
             ("deny = [{ rule = \"GET /a\", body_size = \"canary\" }]", "`body_size`: the size"),
             ("policies = [{ path = \"/canary*\", methods = [\"GET\"] }]", "`policies`: a wildcard"),
         ] {

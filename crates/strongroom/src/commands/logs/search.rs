@@ -58,8 +58,9 @@ pub(super) struct What {
     text: Option<String>,
 }
 
+/// A time, or how long ago it was.
 #[derive(Clone, Copy, Debug)]
-enum Moment {
+pub(in super::super) enum Moment {
     At(SystemTime),
     Ago(Duration),
 }
@@ -170,7 +171,7 @@ fn skip_stars(tokens: &[Token], reached: &mut [bool]) {
 }
 
 impl Moment {
-    fn time(self, clock: &dyn Clock) -> SystemTime {
+    pub(in super::super) fn time(self, clock: &dyn Clock) -> SystemTime {
         match self {
             Self::At(time) => time,
             Self::Ago(ago) => clock.now().checked_sub(ago).unwrap_or(SystemTime::UNIX_EPOCH),
@@ -182,7 +183,7 @@ impl Moment {
 #[error("a time is written `2026-03-15T10:00:00Z`, or as an age: `30m`, `2h`, `7d`")]
 struct NotATime;
 
-fn moment(text: &str) -> Result<Moment, NotATime> {
+pub(in super::super) fn moment(text: &str) -> Result<Moment, NotATime> {
     if let Ok(time) = OffsetDateTime::parse(text, &Rfc3339) {
         return Ok(Moment::At(time.into()));
     }
