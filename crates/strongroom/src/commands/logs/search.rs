@@ -181,7 +181,7 @@ impl Moment {
 
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("a time is written `2026-03-15T10:00:00Z`, or as an age: `30m`, `2h`, `7d`")]
-struct NotATime;
+pub(in super::super) struct NotATime;
 
 pub(in super::super) fn moment(text: &str) -> Result<Moment, NotATime> {
     if let Ok(time) = OffsetDateTime::parse(text, &Rfc3339) {
