@@ -6,6 +6,7 @@
 
 #[cfg(target_os = "linux")]
 mod launched;
+mod mtls;
 mod nginx;
 mod rig;
 #[cfg(target_os = "linux")]

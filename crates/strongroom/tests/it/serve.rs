@@ -30,8 +30,12 @@ impl Serving {
     }
 
     pub(crate) fn execute(&mut self, service: &str, method: &str, path: &str) -> Value {
-        let call = json!({ "service": service, "method": method, "path": path });
-        self.client.call("execute", &call).unwrap()
+        self.call(&json!({ "service": service, "method": method, "path": path }))
+    }
+
+    /// One call of `execute`.
+    pub(crate) fn call(&mut self, arguments: &Value) -> Value {
+        self.client.call("execute", arguments).unwrap()
     }
 
     /// Hangs up and returns what was said on stderr.

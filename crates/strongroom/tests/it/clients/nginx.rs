@@ -40,6 +40,37 @@ impl Request {
 impl Nginx {
     /// Starts nginx in a folder of its own.
     pub(super) fn start(folder: &Path) -> Self {
+        Self::with(folder, "")
+    }
+
+    /// The same, for nobody who has no certificate of the authority: such as [`client`] makes.
+    ///
+    /// [`client`]: Self::client
+    pub(super) fn start_for_clients(folder: &Path) -> Self {
+        let authority = folder.join("ca.pem");
+        let lines =
+            format!("ssl_client_certificate {}; ssl_verify_client on;", authority.display());
+        Self::with(folder, &lines)
+    }
+
+    /// A certificate for `name` by the authority, and its key, as PEM.
+    pub(super) fn client(&self, name: &str) -> (String, String) {
+        let subject = format!("/CN={name}");
+        let (key, certificate) = (format!("{name}.key"), format!("{name}.pem"));
+        openssl(
+            &self.folder,
+            &[
+                &["req", "-x509", "-subj", &subject, "-keyout", &key, "-out", &certificate],
+                NEW_KEY.as_slice(),
+                BY_CA.as_slice(),
+                &["-addext", "extendedKeyUsage=clientAuth"],
+            ],
+        );
+        let read = |file: &str| fs::read_to_string(self.folder.join(file)).unwrap();
+        (read(&certificate), read(&key))
+    }
+
+    fn with(folder: &Path, lines: &str) -> Self {
         fs::create_dir_all(folder.join("temp")).unwrap();
         certificates(folder);
         // The socket is ours and nginx inherits it (as at an upgrade of its own), so that no other
@@ -47,7 +78,7 @@ impl Nginx {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         rustix::io::fcntl_setfd(&listener, FdFlags::empty()).unwrap();
-        fs::write(folder.join("nginx.conf"), configuration(folder, port)).unwrap();
+        fs::write(folder.join("nginx.conf"), configuration(folder, port, lines)).unwrap();
         let child = Command::new("nginx")
             .arg("-p")
             .arg(folder)
@@ -98,7 +129,7 @@ impl Drop for Nginx {
     }
 }
 
-fn configuration(folder: &Path, port: u16) -> String {
+fn configuration(folder: &Path, port: u16, lines: &str) -> String {
     let folder = folder.display();
     format!(
         r#"
@@ -120,6 +151,8 @@ http {{
         listen 127.0.0.1:{port} ssl;
         ssl_certificate {folder}/server.pem;
         ssl_certificate_key {folder}/server.key;
+        {lines}
+        location = /v1/who {{ return 200 '{{"who":"$ssl_client_s_dn"}}'; }}
         location = /v1/echo {{ return 200 '{{"authorization":"$http_authorization"}}'; }}
         location / {{ return 200 '{{"path":"$request_uri"}}'; }}
     }}
@@ -128,18 +161,22 @@ http {{
     )
 }
 
+const NEW_KEY: [&str; 7] =
+    ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"];
+
+const BY_CA: [&str; 6] =
+    ["-CA", "ca.pem", "-CAkey", "ca.key", "-addext", "basicConstraints=critical,CA:FALSE"];
+
 /// An authority, and a certificate of it for 127.0.0.1.
 fn certificates(folder: &Path) {
-    let key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"];
     openssl(
         folder,
         &[
             &["req", "-x509", "-subj", "/CN=Test authority", "-keyout", "ca.key", "-out", "ca.pem"],
-            key.as_slice(),
+            NEW_KEY.as_slice(),
             &["-addext", "keyUsage=critical,keyCertSign"],
         ],
     );
-    let ca = ["-CA", "ca.pem", "-CAkey", "ca.key", "-addext", "basicConstraints=critical,CA:FALSE"];
     openssl(
         folder,
         &[
@@ -153,8 +190,8 @@ fn certificates(folder: &Path) {
                 "-out",
                 "server.pem",
             ],
-            key.as_slice(),
-            &ca,
+            NEW_KEY.as_slice(),
+            BY_CA.as_slice(),
             &["-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"],
             &["-addext", "extendedKeyUsage=serverAuth"],
         ],
