@@ -187,23 +187,24 @@ impl Send<'_> {
         bound: &Bound,
     ) -> Result<(Link, Response<Inbound>, bool), Refusal> {
         let body = Bytes::from(request.take_body());
+        let streamed = self.upload.is_some();
         let Some(exchange) = inject::scheme(&self.service.auth.scheme).and_then(Scheme::exchange)
         else {
-            let message = message(self.service, request, body, bound, &self.moment(None)?)?;
+            let moment = self.moment(None)?;
+            let message = message(self.service, request, body, bound, &moment, streamed)?;
             return self.send(message, bound).await;
         };
         let token = self.token(exchange, bound, None).await?;
         let moment = self.moment(Some(&token))?;
-        let first = message(self.service, request, body.clone(), bound, &moment)?;
-        // What comes from a file is sent once.
-        let may_repeat = self.upload.is_none();
+        let first = message(self.service, request, body.clone(), bound, &moment, streamed)?;
         let sent = self.send(first, bound).await?;
-        if sent.1.status() != StatusCode::UNAUTHORIZED || !may_repeat {
+        // What comes from a file is sent once.
+        if sent.1.status() != StatusCode::UNAUTHORIZED || streamed {
             return Ok(sent);
         }
         let Ok(token) = self.token(exchange, bound, Some(&token)).await else { return Ok(sent) };
         let moment = self.moment(Some(&token))?;
-        self.send(message(self.service, request, body, bound, &moment)?, bound).await
+        self.send(message(self.service, request, body, bound, &moment, false)?, bound).await
     }
 
     /// An access token; another one than `refused`.

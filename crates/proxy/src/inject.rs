@@ -77,7 +77,7 @@ pub trait Scheme: Send + Sync {
     fn slots(&self, auth: &Auth) -> Result<Slots, AuthError>;
 
     /// Whether [`inject`](Self::inject) looks at the body of a request, which must be in memory then.
-    fn reads_body(&self) -> bool {
+    fn reads_body(&self, _auth: &Auth) -> bool {
         true
     }
 
@@ -196,12 +196,20 @@ pub struct Outgoing {
     target: Zeroizing<Vec<u8>>,
     headers: HeaderMap,
     body: Bytes,
+    streamed: bool,
 }
 
 impl Outgoing {
     /// The request `method target` (origin form) with `headers`, `host` among them, and `body`.
     pub fn new(method: Method, target: &str, headers: HeaderMap, body: Bytes) -> Self {
-        Self { method, target: Zeroizing::new(target.as_bytes().to_vec()), headers, body }
+        let target = Zeroizing::new(target.as_bytes().to_vec());
+        Self { method, target, headers, body, streamed: false }
+    }
+
+    /// The same with a body that is not in memory, and comes later.
+    #[must_use]
+    pub fn streamed(self) -> Self {
+        Self { streamed: true, ..self }
     }
 
     /// Makes `slot` the only value of the header `name`.

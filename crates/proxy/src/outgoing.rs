@@ -33,7 +33,7 @@ const FRAMING: [HeaderName; 9] = [
     HeaderName::from_static("keep-alive"),
 ];
 
-/// Writes `request` with its credential. Its target goes out byte for byte.
+/// Writes `request` with its credential; a body that is `streamed` is not in it yet. Its target goes out byte for byte.
 ///
 /// Later lines win over earlier ones; the credential has the last word (HI-01).
 pub(crate) fn message(
@@ -42,6 +42,7 @@ pub(crate) fn message(
     body: Bytes,
     bound: &Bound,
     moment: &Moment<'_>,
+    streamed: bool,
 ) -> Result<Request<Payload>, Refusal> {
     let mut headers = HeaderMap::with_capacity(8 + request.headers().len());
     headers.insert(USER_AGENT, AGENT);
@@ -70,6 +71,9 @@ pub(crate) fn message(
     headers.insert(HOST, host);
 
     let mut outgoing = Outgoing::new(method, request.target(), headers, body);
+    if streamed {
+        outgoing = outgoing.streamed();
+    }
     let scheme = inject::scheme(&service.auth.scheme).ok_or_else(|| {
         Refusal::new(Code::SecretUnavailable, "the auth type of this service does not exist")
     })?;

@@ -68,7 +68,9 @@ pub(crate) fn take(
             call.body = Body::Bytes(whole);
             Ok(None)
         }
-        _ if inject::scheme(&service.auth.scheme).is_none_or(inject::Scheme::reads_body) => {
+        _ if inject::scheme(&service.auth.scheme)
+            .is_none_or(|scheme| scheme.reads_body(&service.auth)) =>
+        {
             Err(invalid("this service signs what is sent, and the file is too large for that"))
         }
         _ => Ok(Some(Upload { file: Arc::new(file), bytes })),

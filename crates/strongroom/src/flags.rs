@@ -146,19 +146,7 @@ impl Flags {
             (Secrets::Table(_), named, _) if !named.is_empty() => named,
             (Secrets::Table(_), _, Some(fields)) => fields,
             (Secrets::Keys { asked, others }, _, same) => {
-                let mut wanted =
-                    same.unwrap_or_else(|| asked.iter().map(ToString::to_string).collect());
-                wanted.extend(self.auth_secret.iter().cloned());
-                if self.auth_set.iter().any(|(name, value)| name == "preset" && value == "okx") {
-                    wanted.push("passphrase".to_owned());
-                }
-                let known = [asked, others].concat();
-                if wanted.iter().any(|field| !known.contains(&field.as_str())) {
-                    let text = format!("`--auth {}` has no such secret", shape.name);
-                    return Err(Failure::usage(text).hint(format!("it has {}", known.join(", "))));
-                }
-                let in_order = known.iter().filter(|field| wanted.iter().any(|w| w == *field));
-                in_order.map(ToString::to_string).collect()
+                self.keys_of(shape.name, asked, others, same)?
             }
             (Secrets::Table(_), ..) => {
                 let flag = match shape.name {
@@ -171,6 +159,40 @@ impl Flags {
             }
         };
         Ok((shape.name.to_owned(), fields))
+    }
+
+    /// The secrets of a type that has such by name: those that it is asked for, in order.
+    fn keys_of(
+        &self,
+        kind: &str,
+        asked: &[&str],
+        others: &[&str],
+        same: Option<Vec<String>>,
+    ) -> Result<Vec<String>, Failure> {
+        let set = |name: &str| self.auth_settings().find(|(there, _)| *there == name);
+        let mut wanted = same.unwrap_or_else(|| {
+            let mut wanted: Vec<String> = asked.iter().map(ToString::to_string).collect();
+            if kind == "hmac" {
+                // A text of the service's own may do without a key beside the secret.
+                let signs_key = set("sign").is_none_or(|(_, text)| text.contains("{key}"));
+                if !signs_key && set("key_header").or(set("key_query")).is_none() {
+                    wanted.retain(|field| field != "key");
+                }
+                let sent = set("passphrase_header").or(set("passphrase_query"));
+                if set("preset").is_some_and(|(_, name)| name == "okx") || sent.is_some() {
+                    wanted.push("passphrase".to_owned());
+                }
+            }
+            wanted
+        });
+        wanted.extend(self.auth_secret.iter().cloned());
+        let known = [asked, others].concat();
+        if wanted.iter().any(|field| !known.contains(&field.as_str())) {
+            return Err(Failure::usage(format!("`--auth {kind}` has no such secret"))
+                .hint(format!("it has {}", known.join(", "))));
+        }
+        let in_order = known.iter().filter(|field| wanted.iter().any(|wanted| wanted == *field));
+        Ok(in_order.map(ToString::to_string).collect())
     }
 
     /// Writes what was given, but for `auth`, into the table of a service.
@@ -383,6 +405,8 @@ mod tests {
         assert_eq!(hmac(Flags::default()).unwrap().1, ["key", "secret"]);
         let okx = Flags { auth_set: vec![("preset".into(), "okx".into())], ..Flags::default() };
         assert_eq!(hmac(okx).unwrap().1, ["key", "secret", "passphrase"]);
+        let own = Flags { auth_set: vec![("sign".into(), "{body}".into())], ..Flags::default() };
+        assert_eq!(hmac(own).unwrap().1, ["secret"]);
         let more = Flags { auth_secret: vec!["passphrase".into()], ..Flags::default() };
         assert_eq!(hmac(more).unwrap().1, ["key", "secret", "passphrase"]);
         let none = Flags { auth_secret: vec!["canary".into()], ..Flags::default() };

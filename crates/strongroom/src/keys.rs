@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 use strongroom_model::ports::ResolveError;
 use strongroom_model::redact;
-use strongroom_model::reference::SecretRef;
+use strongroom_model::reference::{RefError, SecretRef};
 use strongroom_model::secret::Secret;
 
 use crate::app::{resolve, resolver};
@@ -31,12 +31,34 @@ pub struct KeyFlags {
     /// Copy it from an environment variable
     #[arg(long, value_name = "VAR")]
     pub key_from_env: Option<String>,
-    /// Do not store it; read it there at each use: `env://NAME`, `file:///PATH`
-    #[arg(long, value_name = "REFERENCE")]
-    pub key_from: Option<SecretRef>,
+    /// Do not store it; read it there at each use: `env://NAME`, `file:///PATH` (repeatable, with
+    /// `FIELD=` in front where there are several secrets)
+    #[arg(long, value_name = "[FIELD=]REFERENCE")]
+    pub key_from: Vec<Elsewhere>,
     /// The key itself (the shell's history and the process list will have it: use --key-stdin)
     #[arg(long, value_name = "VALUE")]
     pub key: Option<Pasted>,
+}
+
+/// Where a secret is, and which one it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Elsewhere {
+    field: Option<String>,
+    reference: SecretRef,
+}
+
+impl FromStr for Elsewhere {
+    type Err = RefError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        // A scheme has no `=`; what comes behind it may have.
+        match text.split_once('=') {
+            Some((field, reference)) if !field.contains(':') => {
+                Ok(Self { field: Some(field.to_owned()), reference: reference.parse()? })
+            }
+            _ => Ok(Self { field: None, reference: text.parse()? }),
+        }
+    }
 }
 
 /// A key on the command line. It is in the process list already; it goes no further.
@@ -60,8 +82,8 @@ impl fmt::Debug for Pasted {
 /// A key, or where it is.
 #[derive(Debug)]
 pub enum Key {
-    /// It stays where it is.
-    At(SecretRef),
+    /// They stay where they are: one reference for each field, in order.
+    At(Vec<SecretRef>),
     /// One secret for each field, in order.
     Values(Vec<Secret>),
 }
@@ -71,7 +93,7 @@ impl KeyFlags {
     pub fn is_empty(&self) -> bool {
         !self.key_stdin
             && self.key_from_env.is_none()
-            && self.key_from.is_none()
+            && self.key_from.is_empty()
             && self.key.is_none()
     }
 
@@ -91,9 +113,8 @@ impl KeyFlags {
             ))
             .hint("give them by `--key-stdin`, one line each, or at a terminal")),
         };
-        if let Some(reference) = &self.key_from {
-            one("--key-from")?;
-            return Ok(Key::At(reference.clone()));
+        if !self.key_from.is_empty() {
+            return elsewhere(&self.key_from, fields).map(Key::At);
         }
         let values = if self.key_stdin {
             split(read_stdin()?, fields)?
@@ -126,13 +147,15 @@ impl Key {
     /// that a broker asks, in an environment of its own, so this is no error.
     pub fn warn_if_absent(&self, host: &Host, output: &Output) {
         // Whether a stored secret is there and may be used was checked before.
-        let Self::At(reference) = self else { return };
-        if reference.scheme() == "local" {
+        let Self::At(references) = self else { return };
+        let references: Vec<SecretRef> =
+            references.iter().filter(|reference| reference.scheme() != "local").cloned().collect();
+        if references.is_empty() {
             return;
         }
-        let references = std::slice::from_ref(reference);
-        for error in resolve(&resolver(host, None), references).into_iter().filter_map(Result::err)
-        {
+        let answers = resolve(&resolver(host, None), &references);
+        for (reference, answer) in references.iter().zip(answers) {
+            let Err(error) = answer else { continue };
             let why = match error {
                 ResolveError::NotFound { .. } if reference.scheme() == "env" => {
                     "the variable is not set or empty; set it where the broker is started".into()
@@ -145,6 +168,35 @@ impl Key {
             output.warn(&format!("`{reference}` has no key to give now: {why}"));
         }
     }
+}
+
+/// The reference of each field.
+fn elsewhere(given: &[Elsewhere], fields: &[String]) -> Result<Vec<SecretRef>, Failure> {
+    if let ([only], [_]) = (given, fields)
+        && only.field.is_none()
+    {
+        return Ok(vec![only.reference.clone()]);
+    }
+    let names = || format!("the secrets are {}", fields.join(", "));
+    if given.iter().any(|one| !one.field.as_ref().is_some_and(|field| fields.contains(field))) {
+        let text =
+            "`--key-from` does not say which secret it is for, or says one that there is not";
+        return Err(
+            Failure::usage(text).hint(format!("write `--key-from FIELD=REFERENCE`; {}", names()))
+        );
+    }
+    let of = |field: &String| {
+        let mut found = given.iter().filter(|one| one.field.as_ref() == Some(field));
+        match (found.next(), found.next()) {
+            (Some(one), None) => Ok(one.reference.clone()),
+            (None, _) => {
+                Err(Failure::usage(format!("`--key-from {field}=REFERENCE` is missing"))
+                    .hint(names()))
+            }
+            _ => Err(Failure::usage(format!("`--key-from {field}=...` is there twice"))),
+        }
+    };
+    fields.iter().map(of).collect()
 }
 
 fn from_variable(host: &Host, variable: &str) -> Result<Vec<u8>, Failure> {
@@ -365,6 +417,28 @@ mod tests {
             let error = of(&text).unwrap_err().error.unwrap().to_string();
             assert!(error.starts_with("there is ") && !error.contains("canary"), "{error}");
         }
+    }
+
+    #[test]
+    fn each_secret_can_be_elsewhere() {
+        let fields = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let of = |given: &[&str], names: &[&str]| {
+            let given: Vec<Elsewhere> = given.iter().map(|text| text.parse().unwrap()).collect();
+            elsewhere(&given, &fields(names)).map(|found| {
+                found.iter().map(|reference| reference.as_str().to_owned()).collect::<Vec<_>>()
+            })
+        };
+        let two = ["certificate", "key"];
+        assert_eq!(of(&["env://A"], &["token"]).unwrap(), ["env://A"]);
+        assert_eq!(of(&["token=env://A"], &["token"]).unwrap(), ["env://A"]);
+        let given = ["key=env://B", "certificate=file:///a=b"];
+        assert_eq!(of(&given, &two).unwrap(), ["file:///a=b", "env://B"]);
+        for given in
+            [&["env://A"][..], &["key=env://A"], &["key=env://A", "x=env://B"], &["key=env://A"; 2]]
+        {
+            assert!(of(given, &two).is_err(), "{given:?}");
+        }
+        assert_eq!(of(&["file:///a=b"], &["token"]).unwrap(), ["file:///a=b"]);
     }
 
     #[test]

@@ -49,13 +49,11 @@ pub fn of(old: &Service, new: &Service) -> Vec<String> {
         }
         (None, _) => {}
     }
-    if old.auth.secrets != new.auth.secrets
-        && let Some(reference) = new.auth.secrets.values().find(|reference| {
-            reference.scheme() == "local"
-                && !old.auth.secrets.values().any(|there| there == *reference)
-                && !reference.path().starts_with(&format!("{}/", new.name))
-        })
-    {
+    for reference in new.auth.secrets.values().filter(|reference| {
+        reference.scheme() == "local"
+            && !old.auth.secrets.values().any(|there| there == *reference)
+            && !reference.path().starts_with(&format!("{}/", new.name))
+    }) {
         wider.push(format!("uses the stored secret `{reference}`"));
     }
     wider

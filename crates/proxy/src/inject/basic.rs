@@ -37,7 +37,7 @@ impl Scheme for Basic {
         Ok(Slots { headers: vec!["authorization".into()], query: Vec::new() })
     }
 
-    fn reads_body(&self) -> bool {
+    fn reads_body(&self, _: &Auth) -> bool {
         false
     }
 

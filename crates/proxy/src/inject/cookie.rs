@@ -28,7 +28,7 @@ impl Scheme for Cookie {
         Ok(Slots { headers: vec!["cookie".into()], query: Vec::new() })
     }
 
-    fn reads_body(&self) -> bool {
+    fn reads_body(&self, _: &Auth) -> bool {
         false
     }
 

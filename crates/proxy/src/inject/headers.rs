@@ -52,7 +52,7 @@ impl Scheme for Headers {
         Ok(Slots { headers, query: Vec::new() })
     }
 
-    fn reads_body(&self) -> bool {
+    fn reads_body(&self, _: &Auth) -> bool {
         false
     }
 

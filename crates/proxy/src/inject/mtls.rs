@@ -36,7 +36,7 @@ impl Scheme for Mtls {
         Ok(Slots::default())
     }
 
-    fn reads_body(&self) -> bool {
+    fn reads_body(&self, _: &Auth) -> bool {
         false
     }
 

@@ -27,7 +27,7 @@ impl Scheme for Query {
         Ok(Slots { headers: Vec::new(), query: auth.secrets.keys().cloned().collect() })
     }
 
-    fn reads_body(&self) -> bool {
+    fn reads_body(&self, _: &Auth) -> bool {
         false
     }
 

@@ -6,12 +6,13 @@ use http::header::{
 use strongroom_model::code::{Code, Refusal};
 use strongroom_model::injection::Bound;
 use strongroom_model::service::{Auth, Slots};
-use strongroom_seal::sign::sigv4::{ALGORITHM, Request, Scope, hash, keeps_path, sign};
+use strongroom_seal::sign::sigv4::{ALGORITHM, Request, Scope, UNSIGNED, hash, keeps_path, sign};
 
 use super::{AuthError, Moment, Outgoing, Scheme, Slot, field, only};
 
 /// Needs the secrets `access_key_id` and `secret_access_key`, for temporary credentials
-/// `session_token`, and the settings `region` and `service`.
+/// `session_token`, and the settings `region` and `service`. With `large_files = "unsigned"`, which only
+/// S3 takes, a file that is streamed is sent without its hash.
 pub(super) struct SigV4;
 
 const NAME: &str = "aws-sigv4";
@@ -34,7 +35,7 @@ const PARAMETERS: [&str; 9] = [
 ];
 
 /// What proxies on the way may change, and what the HTTP library writes.
-const UNSIGNED: [HeaderName; 4] = [USER_AGENT, ACCEPT_ENCODING, CONTENT_LENGTH, AUTHORIZATION];
+const NOT_SIGNED: [HeaderName; 4] = [USER_AGENT, ACCEPT_ENCODING, CONTENT_LENGTH, AUTHORIZATION];
 
 impl Scheme for SigV4 {
     fn name(&self) -> &'static str {
@@ -43,7 +44,7 @@ impl Scheme for SigV4 {
 
     fn slots(&self, auth: &Auth) -> Result<Slots, AuthError> {
         let secrets = ["access_key_id", "secret_access_key", "session_token"];
-        only(NAME, auth, &secrets, &["region", "service"])?;
+        only(NAME, auth, &secrets, &["region", "service", "large_files"])?;
         let missing = |field| Err(AuthError::Missing { scheme: NAME, field });
         if !auth.secrets.contains_key("access_key_id") {
             return missing("`access_key_id`");
@@ -59,11 +60,20 @@ impl Scheme for SigV4 {
                 return Err(AuthError::Unfit { scheme: NAME, field: name.into(), problem });
             }
         }
+        let keeps = auth.settings.get("service").is_some_and(|service| keeps_path(service));
+        if auth.settings.get("large_files").is_some_and(|word| word != "unsigned" || !keeps) {
+            let problem = "can be `unsigned` with S3, and nothing else";
+            return Err(AuthError::Unfit { scheme: NAME, field: "large_files".into(), problem });
+        }
         let headers = [AUTHORIZATION, DATE, TOKEN, PAYLOAD];
         Ok(Slots {
             headers: headers.iter().map(|name| name.as_str().to_owned()).collect(),
             query: PARAMETERS.map(String::from).to_vec(),
         })
+    }
+
+    fn reads_body(&self, auth: &Auth) -> bool {
+        !auth.settings.contains_key("large_files")
     }
 
     fn inject(
@@ -76,7 +86,8 @@ impl Scheme for SigV4 {
         let setting = |name| auth.settings.get(name).map(String::as_str).unwrap_or_default();
         let time = timestamp(moment);
         let scope = Scope { region: setting("region"), service: setting("service"), time: &time };
-        let payload = hash(&outgoing.body);
+        // Only where the service says so does a body stream past: see `reads_body`.
+        let payload = if outgoing.streamed { UNSIGNED.to_owned() } else { hash(&outgoing.body) };
         outgoing.set_header(DATE, Slot::with_room(time.len()).text(&time))?;
         if keeps_path(scope.service) {
             outgoing.set_header(PAYLOAD, Slot::with_room(payload.len()).text(&payload))?;
@@ -104,10 +115,10 @@ impl Scheme for SigV4 {
     }
 }
 
-/// Every header that is sent, but for [`UNSIGNED`]: what the agent says is signed, too.
+/// Every header that is sent, but for [`NOT_SIGNED`]: what the agent says is signed, too.
 fn signed_headers(outgoing: &Outgoing) -> Result<Vec<(&str, &str)>, Refusal> {
     let mut headers: Vec<(&str, &str)> = Vec::with_capacity(outgoing.headers.len());
-    for name in outgoing.headers.keys().filter(|name| !UNSIGNED.contains(name)) {
+    for name in outgoing.headers.keys().filter(|name| !NOT_SIGNED.contains(name)) {
         let mut values = outgoing.headers.get_all(name).iter().map(HeaderValue::as_bytes);
         match (values.next(), values.next()) {
             (Some(value), None) => headers.push((name.as_str(), text(value)?)),

@@ -28,7 +28,7 @@ pub struct Request<'a> {
     pub query: &'a str,
     /// Every header that is signed: lower-case names, each once, `host` and `x-amz-date` among them.
     pub headers: &'a [(&'a str, &'a str)],
-    /// The [`hash`] of the body.
+    /// The [`hash`] of the body, or [`UNSIGNED`].
     pub payload: &'a str,
 }
 
@@ -45,6 +45,9 @@ pub struct Signature {
 
 /// The name of the algorithm, with which the header begins.
 pub const ALGORITHM: &str = "AWS4-HMAC-SHA256";
+
+/// Stands for the hash of a body that is not known yet, which S3 takes.
+pub const UNSIGNED: &str = "UNSIGNED-PAYLOAD";
 
 /// The hash of a body.
 pub fn hash(body: &[u8]) -> String {

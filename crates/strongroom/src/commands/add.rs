@@ -55,11 +55,16 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
     // Asked before the key is, and again when it is our turn.
     refuse_second(&Editor::open(&home)?, &args.name)?;
     let key = args.key.obtain(host, output, &plan.prompt, &plan.fields)?;
-    if let Key::At(reference) = &key {
-        stored::check_use(&vault, reference, &args.name)?;
-        if reference.scheme() == "local" && !Editor::open(&home)?.config().headless {
-            let wider = format!("uses the stored secret `{reference}`");
-            confirm::at_terminal(&[wider], &*host.clock).inspect_err(|_| {
+    if let Key::At(references) = &key {
+        let mut wider = Vec::new();
+        for reference in references {
+            stored::check_use(&vault, reference, &args.name)?;
+            if reference.scheme() == "local" {
+                wider.push(format!("uses the stored secret `{reference}`"));
+            }
+        }
+        if !wider.is_empty() && !Editor::open(&home)?.config().headless {
+            confirm::at_terminal(&wider, &*host.clock).inspect_err(|_| {
                 admin::record_if_possible(host, output, "service.add.refused", args.name.as_str());
             })?;
         }
@@ -132,11 +137,11 @@ impl Plan {
 
     /// Where each secret is, or will be.
     fn references(&self, name: &Name, key: &Key) -> Vec<(String, SecretRef)> {
-        let reference = |field: &String| match key {
-            Key::At(reference) => reference.clone(),
-            Key::Values(_) => stored::place(name, field),
+        let reference = |(at, field): (usize, &String)| match key {
+            Key::At(references) => (field.clone(), references[at].clone()),
+            Key::Values(_) => (field.clone(), stored::place(name, field)),
         };
-        self.fields.iter().map(|field| (field.clone(), reference(field))).collect()
+        self.fields.iter().enumerate().map(reference).collect()
     }
 
     fn table(&self, args: &Args, host: &Host, secrets: &[(String, SecretRef)]) -> Table {

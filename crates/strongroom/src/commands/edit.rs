@@ -74,8 +74,10 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
         None
     };
     let secrets = references(&old, &fields, key.as_ref())?;
-    if let Some(Key::At(reference)) = &key {
-        stored::check_use(&vault, reference, &old.name)?;
+    if let Some(Key::At(references)) = &key {
+        for reference in references {
+            stored::check_use(&vault, reference, &old.name)?;
+        }
     }
     let change = Change { args, host, auth: &auth, secrets: &secrets };
 
@@ -149,10 +151,10 @@ fn references(
     key: Option<&Key>,
 ) -> Result<Vec<(String, SecretRef)>, Failure> {
     let mut references = Vec::new();
-    for field in fields {
+    for (at, field) in fields.iter().enumerate() {
         let before = old.auth.secrets.get(field);
         let reference = match (key, before) {
-            (Some(Key::At(reference)), _) => reference.clone(),
+            (Some(Key::At(references)), _) => references[at].clone(),
             (Some(Key::Values(_)), Some(before)) if before.scheme() == "local" => before.clone(),
             (Some(Key::Values(_)), _) => stored::place(&old.name, field),
             (None, Some(before)) => before.clone(),

@@ -90,7 +90,7 @@ pub const SHAPES: &[AuthShape] = &[
             asked: &["access_key_id", "secret_access_key"],
             others: &["session_token"],
         },
-        settings: &["region", "service"],
+        settings: &["region", "service", "large_files"],
     },
     AuthShape {
         name: "mtls",

@@ -384,6 +384,31 @@ fn aws_requests_are_signed_as_awss_own_library_signs_them() {
 }
 
 #[test]
+fn a_file_that_is_streamed_goes_to_s3_without_its_hash_where_the_service_says_so() {
+    let keys = ["access_key_id", "secret_access_key"];
+    let mut auth = aws("s3", &keys);
+    assert!(scheme("aws-sigv4").unwrap().reads_body(&auth));
+    auth.settings.insert("large_files".into(), "unsigned".into());
+    assert!(!scheme("aws-sigv4").unwrap().reads_body(&auth));
+    let own = [("content-type", "text/plain")];
+    let put = || aws_request(Method::PUT, "/v1/a%20b?x-id=PutObject", &own, "");
+    let (_, headers) = inject_into(&auth, &AWS, put().streamed()).unwrap();
+    assert_eq!(headers["x-amz-content-sha256"], "UNSIGNED-PAYLOAD");
+    let value = headers[AUTHORIZATION].to_str().unwrap();
+    let signature = "Signature=d1d98e92ccad98e323613212ba810d89ecaa8a6071f7c98e33b35dd0a9d74077";
+    assert!(value.ends_with(signature), "{value}");
+    // What is in memory is hashed all the same.
+    let (_, headers) = inject_into(&auth, &AWS, put()).unwrap();
+    assert_ne!(headers["x-amz-content-sha256"], "UNSIGNED-PAYLOAD");
+    for (service, word) in [("sqs", "unsigned"), ("s3", "signed")] {
+        auth.settings.insert("service".into(), service.into());
+        auth.settings.insert("large_files".into(), word.into());
+        let error = slots(&auth).unwrap_err().to_string();
+        assert!(error.ends_with("can be `unsigned` with S3, and nothing else"), "{error}");
+    }
+}
+
+#[test]
 fn an_aws_credential_without_its_scope_is_an_error() {
     let keys = ["access_key_id", "secret_access_key"];
     for (secrets, settings, message) in [
