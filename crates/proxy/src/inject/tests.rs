@@ -165,7 +165,7 @@ fn a_missing_or_unknown_field_is_an_error_that_names_it() {
         (
             auth("canary", &["token"], &[]),
             "the auth type is not one of bearer, basic, headers, query, cookie, hmac, oauth1a, aws-sigv4, \
-             mtls",
+             mtls, oauth2, google-service-account, github-app",
         ),
     ] {
         let error = slots(&auth).unwrap_err().to_string();
