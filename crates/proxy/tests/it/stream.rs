@@ -258,7 +258,7 @@ async fn nothing_is_left_of_an_answer_that_fails() {
         _ => Reply::ok("fine"),
     };
     let change = |service: &mut Service| {
-        service.limits.file_bytes = 20 << 20;
+        service.limits.file_bytes = 4 << 20;
         service.limits.idle_ms = 200;
     };
     for rig in both(answer, change).await {

@@ -112,6 +112,42 @@ fn the_schemes_that_sign_are_read_with_their_settings() {
 }
 
 #[test]
+fn what_streams_and_goes_through_files_has_limits_of_its_own() {
+    let first = |text: &str| Arc::clone(parse(text).unwrap().services.values().next().unwrap());
+    let usual = first(&with("")).limits;
+    assert_eq!((usual.upload_bytes, usual.file_bytes), (None, 1 << 30));
+    assert_eq!((usual.events, usual.idle_ms), (1000, 30_000));
+    let said = first(&with(
+        "limits = { upload_bytes = \"2GiB\", file_bytes = \"1TiB\", events = 5, idle = \"5s\" }",
+    ));
+    assert_eq!((said.limits.upload_bytes, said.limits.file_bytes), (Some(2 << 30), 1 << 40));
+    assert_eq!((said.limits.events, said.limits.idle_ms), (5, 5_000));
+    for (http, expected) in [("", true), ("http = \"auto\"", true), ("http = \"1.1\"", false)] {
+        assert_eq!(first(&with(http)).http2, expected, "{http}");
+    }
+    for bad in [
+        "http = \"3\"",
+        "limits = { upload_bytes = \"2TiB\" }",
+        "limits = { file_bytes = 0 }",
+        "limits = { events = 0 }",
+        "limits = { idle = 5 }",
+    ] {
+        assert!(parse(&with(bad)).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn exchange_folders_are_kept_as_the_file_says() {
+    let keeping = |text: &str| parse(text).map(|config| (config.files.keep, config.files.bytes));
+    assert_eq!(keeping("").unwrap(), (Duration::from_hours(24), 10 << 30));
+    let said = keeping("[files]\nkeep = \"2h\"\nbytes = \"100MiB\"\n");
+    assert_eq!(said.unwrap(), (Duration::from_hours(2), 100 << 20));
+    for bad in ["keep = 5", "keep = \"400d\"", "bytes = \"2TiB\"", "kep = \"2h\""] {
+        assert!(keeping(&format!("[files]\n{bad}\n")).is_err(), "{bad}");
+    }
+}
+
+#[test]
 fn the_revision_of_a_service_follows_its_own_words_only() {
     let revision = |text: &str| parse(text).unwrap().services.values().next().unwrap().revision;
     let one = revision(&with(""));
