@@ -54,6 +54,10 @@ impl Scheme for GithubApp {
         Ok(Slots { headers: vec!["authorization".into()], query: Vec::new() })
     }
 
+    fn reads_body(&self, _: &Auth) -> bool {
+        false
+    }
+
     fn inject(
         &self,
         _: &Auth,

@@ -47,6 +47,10 @@ impl Scheme for Google {
         Ok(Slots { headers: vec![AUTHORIZATION.as_str().into()], query: Vec::new() })
     }
 
+    fn reads_body(&self, _: &Auth) -> bool {
+        false
+    }
+
     fn inject(
         &self,
         _: &Auth,

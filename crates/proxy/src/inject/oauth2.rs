@@ -69,6 +69,10 @@ impl Scheme for OAuth2 {
         Ok(Slots { headers: vec!["authorization".into()], query: Vec::new() })
     }
 
+    fn reads_body(&self, _: &Auth) -> bool {
+        false
+    }
+
     fn inject(
         &self,
         _: &Auth,

@@ -101,13 +101,13 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
     let keeping = Config::load_without_services(&home)?.files;
     let exchange = Exchange::new(home.files_dir(), keeping);
     match &args.command {
-        Command::List(args) => list(args, &exchange, output),
-        Command::Put(args) => put(args, &exchange, host, output),
-        Command::Remove(args) => remove(args, &exchange, output),
+        Command::List(args) => list(args, &exchange, *output),
+        Command::Put(args) => put(args, &exchange, host, *output),
+        Command::Remove(args) => remove(args, &exchange, *output),
     }
 }
 
-fn list(args: &ListArgs, exchange: &Exchange, output: &Output) -> Result<(), Failure> {
+fn list(args: &ListArgs, exchange: &Exchange, output: Output) -> Result<(), Failure> {
     let principals = match &args.principal {
         Some(principal) => vec![principal.clone()],
         None => exchange.principals(),
@@ -129,7 +129,7 @@ fn list(args: &ListArgs, exchange: &Exchange, output: &Output) -> Result<(), Fai
     output.report(&Files(rows))
 }
 
-fn put(args: &PutArgs, exchange: &Exchange, host: &Host, output: &Output) -> Result<(), Failure> {
+fn put(args: &PutArgs, exchange: &Exchange, host: &Host, output: Output) -> Result<(), Failure> {
     let file = host.directory.join(&args.file);
     let own = || file.file_name()?.to_str().map(str::to_owned);
     let name = args.name.clone().or_else(own).filter(|name| Exchange::is_name(name));
@@ -145,7 +145,7 @@ fn put(args: &PutArgs, exchange: &Exchange, host: &Host, output: &Output) -> Res
     Ok(())
 }
 
-fn remove(args: &RemoveArgs, exchange: &Exchange, output: &Output) -> Result<(), Failure> {
+fn remove(args: &RemoveArgs, exchange: &Exchange, output: Output) -> Result<(), Failure> {
     if exchange.remove(&args.principal, &args.name)? {
         return output.report(&Removed { removed: true });
     }
