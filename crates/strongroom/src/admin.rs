@@ -12,17 +12,23 @@ use crate::recording::{self, Stay};
 /// Records `act` (`service.add`, `secret.rotate`, ...) upon `subject`. It comes before the act:
 /// what cannot be recorded is not done.
 pub fn record(host: &Host, home: &Home, act: &str, subject: &str) -> Result<(), Failure> {
-    // A mistake in the file is said by what needs more of it than this.
-    let audit = Config::load_without_services(home).map(|config| config.audit).unwrap_or_default();
-    let sink = recording::sink(host, home, audit, Stay::Brief)?;
     let is_about_service = act.starts_with("service.") || act.starts_with("secret.");
-    sink.append(Draft {
+    let draft = Draft {
         kind: Kind::Admin,
         act: Some(act.to_owned()),
         subject: Some(subject.to_owned()),
         service: is_about_service.then(|| subject.to_owned()),
         ..Draft::default()
-    })?;
+    };
+    record_draft(host, home, draft)
+}
+
+/// Writes a record before what it says is done.
+pub fn record_draft(host: &Host, home: &Home, draft: Draft) -> Result<(), Failure> {
+    // A mistake in the file is said by what needs more of it than this.
+    let audit = Config::load_without_services(home).map(|config| config.audit).unwrap_or_default();
+    let sink = recording::sink(host, home, audit, Stay::Brief)?;
+    sink.append(draft)?;
     Ok(sink.sync()?)
 }
 

@@ -1,6 +1,7 @@
 //! The commands: one file each, with its arguments, its help and what it does.
 
 pub mod add;
+pub mod approvals;
 pub mod audit;
 pub mod backup;
 pub mod completions;
@@ -10,6 +11,7 @@ pub mod doctor;
 pub mod edit;
 pub mod env;
 pub mod files;
+pub mod grants;
 pub mod import;
 pub mod init;
 pub mod list;

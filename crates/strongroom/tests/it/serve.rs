@@ -52,7 +52,7 @@ impl Serving {
 }
 
 /// An upstream that says which key it got and echoes it in several forms.
-async fn echo() -> Upstream {
+pub(crate) async fn echo() -> Upstream {
     Upstream::http(|seen| {
         let key = seen.values("authorization").concat();
         let key = key.strip_prefix("Bearer ").unwrap_or("none");
@@ -70,7 +70,7 @@ pub(crate) fn home(upstream: &Upstream, key: &str) -> Sandbox {
     sandbox
 }
 
-fn add(sandbox: &Sandbox, name: &str, upstream: &Upstream, key: &str) {
+pub(crate) fn add(sandbox: &Sandbox, name: &str, upstream: &Upstream, key: &str) {
     let url = format!("http://{}", upstream.address());
     let arguments = [
         "add",

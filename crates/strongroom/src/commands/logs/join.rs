@@ -130,11 +130,39 @@ impl Entry {
         }
     }
 
+    /// `agent:claude | stripe | POST /v1/charges | asks a person | a-7k3f9xqm`
+    fn question(&self) -> Vec<String> {
+        let typed = self.text_of("approval").as_deref() == Some("cli");
+        let principal = self.text_of("principal").unwrap_or_else(|| "nobody".to_owned());
+        let agent = format!("agent:{principal}");
+        let who = if typed { vec!["cli".to_owned(), agent] } else { vec![agent] };
+        let request = [self.text_of("method"), self.text_of("path")];
+        let request = request.into_iter().flatten().collect::<Vec<_>>().join(" ");
+        let act = self.text_of("act").unwrap_or_default();
+        let words = match act.as_str() {
+            "approval.open" => "asks a person",
+            "approval.approve" => "approved",
+            "approval.deny" => "denied",
+            "approval.expire" => "nobody answered",
+            "approval.withdraw" => "taken back",
+            "access.request" => "asks for access",
+            other => other,
+        };
+        let words = match self.text_of("approval") {
+            Some(method) => format!("{words} by {method}"),
+            None => words.to_owned(),
+        };
+        let request = (!request.is_empty()).then_some(request);
+        let parts = [self.text_of("service"), request, Some(words), self.text_of("subject")];
+        who.into_iter().chain(parts.into_iter().flatten()).collect()
+    }
+
     /// How it ended: status or BLOCKED, and what there is to add.
     fn ending(&self, style: Style) -> Vec<String> {
         let duration = self.number("duration_ms").map(|ms| format!("{ms}ms"));
         let redactions = self.number("redactions").filter(|n| *n > 0);
         let redactions = redactions.map(|n| format!("{n} redacted"));
+        let approved = self.text_of("approval").map(|method| format!("approved by {method}"));
         let why = self.text_of("code").map(|code| match code.as_str() {
             "policy_denied" => "policy violation".to_owned(),
             other => other.replace('_', " "),
@@ -148,7 +176,7 @@ impl Entry {
             },
             _ => style.yellow("UNFINISHED"),
         };
-        [Some(end), why, duration, redactions].into_iter().flatten().collect()
+        [Some(end), why, duration, redactions, approved].into_iter().flatten().collect()
     }
 }
 
@@ -177,6 +205,8 @@ impl Report for Entry {
             parts.push(by_whom(act.as_deref().unwrap_or_default()).to_owned());
             parts.extend(self.text_of("subject"));
             parts.extend(act);
+        } else if self.text_of("kind").as_deref() == Some("approval") {
+            parts.extend(self.question());
         } else if self.is_about_secrets() {
             parts.push("run".to_owned());
             parts.extend(self.text_of("server"));
@@ -215,6 +245,33 @@ mod tests {
         let expected = "2026-03-15T10:23:45Z | agent:claude | github | GET /repositories/1 | \
                         redirected here\n";
         assert_eq!(hop.text(Style::PLAIN), expected);
+    }
+
+    #[test]
+    fn what_a_person_was_asked_and_said_is_a_line_each() {
+        let line = |extra: Value| {
+            let mut fields = json!({
+                "time": "2026-03-15T10:23:45Z", "kind": "approval", "principal": "claude",
+                "service": "stripe", "subject": "a-7k3f9xqm"
+            });
+            fields.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+            entry(fields).text(Style::PLAIN)
+        };
+        assert_eq!(
+            line(json!({ "act": "approval.open", "method": "POST", "path": "/v1/charges" })),
+            "2026-03-15T10:23:45Z | agent:claude | stripe | POST /v1/charges | asks a person | \
+             a-7k3f9xqm\n"
+        );
+        assert_eq!(
+            line(json!({ "act": "approval.approve", "approval": "cli" })),
+            "2026-03-15T10:23:45Z | cli | agent:claude | stripe | approved by cli | a-7k3f9xqm\n"
+        );
+        let call = entry(json!({
+            "time": "2026-03-15T10:23:45Z", "kind": "outcome", "principal": "claude",
+            "service": "stripe", "method": "POST", "path": "/x", "status": 200,
+            "approval": "elicitation"
+        }));
+        assert!(call.text(Style::PLAIN).ends_with("| 200 | approved by elicitation\n"));
     }
 
     #[test]
