@@ -64,8 +64,8 @@ impl Home {
     }
 
     /// A sink that vouches for what it writes.
-    pub(crate) fn vouching(&self, settings: Settings) -> FileSink {
-        let settings = Settings { signer: Some(Arc::new(TestSigner)), ..settings };
+    pub(crate) fn vouching(&self, mut settings: Settings) -> FileSink {
+        settings.signer = Some(Arc::new(TestSigner));
         FileSink::with(self.audit(), self.clock.clone(), settings).unwrap()
     }
 

@@ -148,7 +148,9 @@ mod tests {
 
     fn lines(records: &[Value]) -> Vec<Value> {
         let (mut out, mut batch) = (String::new(), Batch::default());
-        records.iter().for_each(|fields| batch.add(&record(fields), &mut out));
+        for fields in records {
+            batch.add(&record(fields), &mut out);
+        }
         batch.end(&mut out);
         out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
