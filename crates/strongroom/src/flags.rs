@@ -169,17 +169,17 @@ impl Flags {
         others: &[&str],
         same: Option<Vec<String>>,
     ) -> Result<Vec<String>, Failure> {
-        let set = |name: &str| self.auth_settings().find(|(there, _)| *there == name);
+        let given = |name: &str| self.auth_settings().find(|(there, _)| *there == name);
         let mut wanted = same.unwrap_or_else(|| {
-            let mut wanted: Vec<String> = asked.iter().map(ToString::to_string).collect();
+            let mut wanted: Vec<String> = asked.iter().map(|field| (*field).to_owned()).collect();
             if kind == "hmac" {
                 // A text of the service's own may do without a key beside the secret.
-                let signs_key = set("sign").is_none_or(|(_, text)| text.contains("{key}"));
-                if !signs_key && set("key_header").or(set("key_query")).is_none() {
+                let signs_key = given("sign").is_none_or(|(_, text)| text.contains("{key}"));
+                if !signs_key && given("key_header").or(given("key_query")).is_none() {
                     wanted.retain(|field| field != "key");
                 }
-                let sent = set("passphrase_header").or(set("passphrase_query"));
-                if set("preset").is_some_and(|(_, name)| name == "okx") || sent.is_some() {
+                let sent = given("passphrase_header").or(given("passphrase_query"));
+                if given("preset").is_some_and(|(_, name)| name == "okx") || sent.is_some() {
                     wanted.push("passphrase".to_owned());
                 }
             }
@@ -192,7 +192,7 @@ impl Flags {
                 .hint(format!("it has {}", known.join(", "))));
         }
         let in_order = known.iter().filter(|field| wanted.iter().any(|wanted| wanted == *field));
-        Ok(in_order.map(ToString::to_string).collect())
+        Ok(in_order.map(|field| (*field).to_owned()).collect())
     }
 
     /// Writes what was given, but for `auth`, into the table of a service.

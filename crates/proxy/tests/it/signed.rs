@@ -19,8 +19,12 @@ use strongroom_testkit::upstream::{Reply, Seen, Upstream};
 
 use crate::rig::{Rig, get, get_with, text};
 
+/// The name of a service, its type, its secret fields and its settings.
+type Row = (&'static str, &'static str, &'static [&'static str], Settings);
+type Settings = &'static [(&'static str, &'static str)];
+
 /// The schemes, each with its secret fields and its settings.
-const SCHEMES: [(&str, &str, &[&str], &[(&str, &str)]); 6] = [
+const SCHEMES: [Row; 6] = [
     ("bybit", "hmac", &["key", "secret"], &[("preset", "bybit")]),
     ("okx", "hmac", &["key", "secret", "passphrase"], &[("preset", "okx")]),
     ("mexc", "hmac", &["key", "secret"], &[("preset", "mexc")]),
