@@ -38,7 +38,7 @@ pub struct Flags {
     /// What `--auth` has to know besides (repeatable): preset=bybit, region=eu-central-1
     #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]
     pub auth_set: Vec<(String, String)>,
-    /// A secret that `--auth` can do without (repeatable): passphrase, session_token
+    /// A secret that `--auth` can do without (repeatable): passphrase, `session_token`
     #[arg(long, value_name = "NAME")]
     pub auth_secret: Vec<String>,
     /// A header that is sent with every request (repeatable)

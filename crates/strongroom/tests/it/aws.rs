@@ -34,16 +34,16 @@ impl Moto {
         thread::spawn(move || lines.for_each(drop));
         let url = url.expect("moto's server does not start");
         let mut moto = Self { child, url, keys: Value::Null };
-        moto.keys = moto.script(&["put", &moto.url]);
+        moto.keys = Self::script(&["put", &moto.url]);
         moto
     }
 
     /// What AWS's own library finds there.
     fn found(&self) -> Value {
-        self.script(&["read", &self.url, &self.keys.to_string()])
+        Self::script(&["read", &self.url, &self.keys.to_string()])
     }
 
-    fn script(&self, arguments: &[&str]) -> Value {
+    fn script(arguments: &[&str]) -> Value {
         let script =
             Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/backends/aws_calls.py");
         let mut python = Command::new(installed("python"));
