@@ -32,7 +32,7 @@ fn main() {
     } else {
         tempfile::tempdir().unwrap()
     };
-    let share = SecureDir::create(folder.path()).unwrap();
+    let share = SecureDir::create(folder.path().join("share")).unwrap();
     let kek =
         MachineKek::derive(&Secret::new(vec![7; 32]), &MachineId::parse(&"a".repeat(32)).unwrap());
     let vault = Vault::create(&share, &kek, Arc::new(FakeClock::default())).unwrap();
