@@ -4,6 +4,7 @@
 
 mod background;
 mod clients;
+mod programs;
 mod providers;
 mod services;
 
@@ -216,6 +217,7 @@ fn config(home: &Home, host: &Host, vault: Option<Arc<Vault>>) -> Vec<Finding> {
     }
     findings.extend(providers::examine(&config, host, home));
     findings.extend(background::examine(&config, host, home));
+    findings.extend(programs::examine(&config));
     findings.extend(services::examine(&config, host, vault));
     findings
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::builder::PossibleValuesParser;
 use strongroom_model::base_url::BaseUrl;
+use strongroom_model::command;
 use strongroom_model::network::Cidr;
 use strongroom_model::policy::{Rule, RuleError, Verdict};
 use strongroom_model::principal::Name;
@@ -84,6 +85,27 @@ impl Flags {
     /// Whether any says what is allowed.
     pub fn has_rules(&self) -> bool {
         self.allow_all || !(self.allow.is_empty() && self.ask.is_empty() && self.deny.is_empty())
+    }
+
+    /// Whether any is about APIs, and says nothing of a program.
+    pub fn is_about_apis(&self) -> bool {
+        let without = Self {
+            allow: Vec::new(),
+            ask: Vec::new(),
+            deny: Vec::new(),
+            principal: Vec::new(),
+            user: None,
+            ..self.clone()
+        };
+        !without.is_empty()
+    }
+
+    /// Writes the policy of a program into the table of a service.
+    pub fn apply_policy(&self, table: &mut dyn TableLike) {
+        append(table, "allow", &self.allow);
+        append(table, "ask", &self.ask);
+        append(table, "deny", &self.deny);
+        append(table, "principals", self.principal.iter().map(Name::as_str));
     }
 
     /// Whether none was given.
@@ -359,13 +381,22 @@ fn pair(text: &str) -> Result<(String, String), Wrong> {
     Ok((name.trim().to_owned(), value.trim().to_owned()))
 }
 
+/// A rule about requests, or about a program: which of the two it has to be is checked with the service
+/// that it is for.
 fn rule(text: &str) -> Result<String, Wrong> {
-    Rule::parse(Verdict::Allow, text).map(|rule| rule.text().to_owned()).map_err(
-        |RuleError { problem, hint }| match hint {
-            Some(hint) => Wrong(format!("{problem}: {hint}")),
-            None => Wrong(problem),
-        },
-    )
+    let RuleError { problem, hint } = match Rule::parse(Verdict::Allow, text) {
+        Ok(rule) => return Ok(rule.text().to_owned()),
+        Err(error) => error,
+    };
+    let word = text.split_ascii_whitespace().next().unwrap_or_default();
+    let is_method = word.chars().all(|c| c.is_ascii_uppercase() || c == '|' || c == '*');
+    if !is_method && let Ok(rule) = command::Rule::parse(Verdict::Allow, word, text) {
+        return Ok(rule.text().to_owned());
+    }
+    Err(match hint {
+        Some(hint) => Wrong(format!("{problem}: {hint}")),
+        None => Wrong(problem),
+    })
 }
 
 #[cfg(test)]

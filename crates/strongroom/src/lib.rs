@@ -29,6 +29,7 @@ pub mod keys;
 pub mod output;
 pub mod paths;
 pub mod pins;
+pub mod programs;
 pub mod providers;
 pub mod recording;
 pub mod refreshes;

@@ -13,6 +13,8 @@ use crate::failure::Failure;
 use crate::flags::{self, Flags};
 use crate::keys::{Key, KeyFlags};
 use crate::output::Output;
+use crate::programs::ProgramFlags;
+use crate::programs::add::Add;
 use crate::templates::{self, Template};
 use crate::view::{Brief, ServiceView};
 use crate::{admin, confirm, home, stored};
@@ -22,6 +24,9 @@ use crate::{admin, confirm, home, stored};
 /// NAME may be that of a known service, which `strongroom templates` lists: its URL, its way to take
 /// the key and a careful policy are known. Otherwise say where it is and how it takes its key. Without
 /// rules agents may read: GET and HEAD.
+///
+/// A service may be a program, too: `git`, `gh` and `curl` are known, any other is added with
+/// `--command`. Agents run it with `exec`; without rules they may do nothing with it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   strongroom add github
@@ -31,7 +36,10 @@ use crate::{admin, confirm, home, stored};
       --auth bearer --key-stdin
   strongroom add tickets --base-url https://t.example/v2 \\
       --auth headers --auth-header X-Api-Key \\
-      --allow 'GET|POST /tickets/**' --deny 'DELETE /**'")]
+      --allow 'GET|POST /tickets/**' --deny 'DELETE /**'
+  strongroom add git --askpass github.com --workdir ~/src/site
+  strongroom add deploy --command ./deploy.sh --env 'TOKEN={{token}}' \\
+      --allow 'deploy.sh staging'")]
 pub struct Args {
     /// What agents call it
     name: Name,
@@ -44,11 +52,18 @@ pub struct Args {
     #[command(flatten)]
     flags: Flags,
     #[command(flatten)]
+    program: ProgramFlags,
+    #[command(flatten)]
     key: KeyFlags,
 }
 
 /// Adds the service.
 pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
+    let Args { name, flags, program, key, .. } = args;
+    let add = Add { name, template: args.template.as_deref(), flags, program, key };
+    if add.is_meant() {
+        return add.run(host, output);
+    }
     let home = host.home()?;
     let vault = home::open(&home, Arc::clone(&host.clock))?;
     let plan = Plan::new(args)?;
@@ -90,7 +105,7 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
 }
 
 fn refuse_second(editor: &Editor, name: &Name) -> Result<(), Failure> {
-    if editor.config().services.contains_key(name) {
+    if editor.config().names().any(|there| there == name) {
         return Err(Failure::failed(format!("there is a service `{name}` already")).hint(format!(
             "run `strongroom edit {name}` to change it, `strongroom edit {name} --key-stdin` for a new key"
         )));

@@ -14,6 +14,8 @@ use crate::failure::Failure;
 use crate::flags::{self, Flags};
 use crate::keys::{Key, KeyFlags};
 use crate::output::Output;
+use crate::programs::ProgramFlags;
+use crate::programs::edit::Edit;
 use crate::view::{Brief, ServiceView};
 use crate::{admin, confirm, home, stored, widening};
 
@@ -27,7 +29,8 @@ use crate::{admin, confirm, home, stored, widening};
   strongroom edit github --key-stdin < new-token
   strongroom edit github --allow 'POST /repos/acme/site/issues'
   strongroom edit github --remove-rule 'POST /repos/acme/site/issues'
-  strongroom edit tickets --base-url https://t2.example/v2")]
+  strongroom edit tickets --base-url https://t2.example/v2
+  strongroom edit git --command git")]
 pub struct Args {
     /// The service
     name: String,
@@ -52,6 +55,8 @@ pub struct Args {
     #[arg(long, conflicts_with = "KeyFlags", help_heading = "The key")]
     key_prompt: bool,
     #[command(flatten)]
+    program: ProgramFlags,
+    #[command(flatten)]
     key: KeyFlags,
 }
 
@@ -66,6 +71,23 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
     let home = host.home()?;
     let vault = home::open(&home, Arc::clone(&host.clock))?;
     let config = Config::load(&home)?;
+    if let Some(command) = config.command(&args.name) {
+        let edit = Edit {
+            flags: &args.flags,
+            program: &args.program,
+            remove_rule: &args.remove_rule,
+            remove_principal: &args.remove_principal,
+            key: args.changes_key().then_some(&args.key),
+        };
+        return edit.run(command, host, output);
+    }
+    if !args.program.is_empty() {
+        return Err(Failure::usage(format!(
+            "`{}` is an API, and a flag is about programs",
+            args.name
+        ))
+        .hint("see `strongroom edit --help`"));
+    }
     let old = Arc::clone(config.service(&args.name)?);
     let (auth, fields) = args.fields(&old)?;
     let key = if args.changes_key() {
@@ -120,7 +142,7 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
 
 impl Args {
     fn is_empty(&self) -> bool {
-        self.is_about_key_only() && !self.changes_key()
+        self.is_about_key_only() && !self.changes_key() && self.program.is_empty()
     }
 
     fn is_about_key_only(&self) -> bool {

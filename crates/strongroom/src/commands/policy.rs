@@ -22,7 +22,8 @@ enum Command {
     /// Print allow, ask or deny; exit with 0 for allow and 3 for the others
     #[command(after_help = "Examples:
   strongroom policy test stripe POST /v1/charges
-  strongroom policy test stripe POST /v1/charges --body '{\"amount\": 4999}'")]
+  strongroom policy test stripe POST /v1/charges --body '{\"amount\": 4999}'
+  strongroom policy test git -- git push origin main")]
     Test(request::Request),
     /// Say which rule decides, which others match, and which conditions are not met
     #[command(after_help = "Examples:

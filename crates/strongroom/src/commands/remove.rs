@@ -34,7 +34,11 @@ struct Removed<'a> {
 pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
     let home = host.home()?;
     let vault = home::open(&home, Arc::clone(&host.clock))?;
-    let name = Config::load(&home)?.service(&args.name)?.name.clone();
+    let config = Config::load(&home)?;
+    let name = match config.command(&args.name) {
+        Some(command) => command.name.clone(),
+        None => config.service(&args.name)?.name.clone(),
+    };
     if !args.yes {
         ask(&args.name, host, *output)?;
     }

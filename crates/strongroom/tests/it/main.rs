@@ -9,6 +9,8 @@ mod backup;
 mod binary;
 mod clients;
 mod every_client;
+#[cfg(target_os = "linux")]
+mod exec;
 mod janee;
 mod killed;
 mod login;

@@ -6,7 +6,10 @@ use std::path::Path;
 
 use serde::Serialize;
 use strongroom_model::canonical::{RawRequest, canonicalize};
+use strongroom_model::code::Refusal;
+use strongroom_model::command::{Command, Invocation};
 use strongroom_model::policy::{Explanation, Verdict};
+use strongroom_model::service::Service;
 
 use super::word;
 use crate::config::Config;
@@ -20,9 +23,11 @@ pub(super) struct Request {
     /// The service
     service: String,
     /// The method
-    method: String,
+    #[arg(required_unless_present = "command")]
+    method: Option<String>,
     /// The path behind the base URL, with or without a query
-    path: String,
+    #[arg(required_unless_present = "command")]
+    path: Option<String>,
     /// A further parameter of the query (repeatable)
     #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
     query: Vec<(String, String)>,
@@ -32,6 +37,9 @@ pub(super) struct Request {
     /// The body, or `@FILE`; JSON unless a content-type is given
     #[arg(long, value_name = "BODY")]
     body: Option<String>,
+    /// The command line, where the service is a program
+    #[arg(last = true, conflicts_with_all = ["method", "path"])]
+    command: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -69,16 +77,16 @@ pub(super) fn run(
     output: &Output,
 ) -> Result<(), Failure> {
     let config = Config::load(&host.home()?)?;
-    let service = config.service(&args.service)?;
-    let raw = args.raw(service.limits.request_bytes, &host.directory)?;
-    let request = canonicalize(service, raw)
-        .map_err(|refusal| Failure::new(Exit::Denied, refusal.message.into_owned()))?;
-    let Explanation { verdict, rule, matched, unmet, flaw, .. } = service.policy.explain(&request);
+    let (request, explanation) = match config.command(&args.service) {
+        Some(command) => args.of_program(command)?,
+        None => args.of_api(config.service(&args.service)?, &host.directory)?,
+    };
+    let Explanation { verdict, rule, matched, unmet, flaw, .. } = explanation;
     let matched = matched.into_iter();
     let unmet = unmet.into_iter();
     output.report(&Explained {
         verdict: word(verdict),
-        request: format!("{} {}", request.method().as_str(), request.path()),
+        request,
         rule,
         matched: matched.map(|(verdict, rule)| Matched { verdict: word(verdict), rule }).collect(),
         unmet: unmet
@@ -98,6 +106,35 @@ pub(super) fn run(
 }
 
 impl Request {
+    /// What the policy says to a request, and how it was understood.
+    fn of_api(
+        &self,
+        service: &Service,
+        directory: &Path,
+    ) -> Result<(String, Explanation), Failure> {
+        if !self.command.is_empty() {
+            let name = &service.name;
+            return Err(Failure::usage(format!("`{name}` is an API, and no program"))
+                .hint(format!("write `strongroom policy test {name} GET /PATH`")));
+        }
+        let raw = self.raw(service.limits.request_bytes, directory)?;
+        let request = canonicalize(service, raw).map_err(refused)?;
+        let understood = format!("{} {}", request.method().as_str(), request.path());
+        Ok((understood, service.policy.explain(&request)))
+    }
+
+    /// The same of a command line.
+    fn of_program(&self, command: &Command) -> Result<(String, Explanation), Failure> {
+        if self.command.is_empty() {
+            let (name, word) = (&command.name, &command.program.word);
+            return Err(Failure::usage(format!("`{name}` is a program"))
+                .hint(format!("write `strongroom policy test {name} -- {word} ...`")));
+        }
+        let words = self.command.clone();
+        let invocation = Invocation::read(command, words, Vec::new()).map_err(refused)?;
+        Ok((invocation.line(), command.policy.explain(&invocation)))
+    }
+
     fn raw(&self, cap: usize, directory: &Path) -> Result<RawRequest, Failure> {
         let mut headers = self.header.clone();
         let body = match self.body.as_deref() {
@@ -115,14 +152,18 @@ impl Request {
             }
         };
         Ok(RawRequest {
-            method: self.method.clone(),
-            path: self.path.clone(),
+            method: self.method.clone().unwrap_or_default(),
+            path: self.path.clone().unwrap_or_default(),
             query: self.query.clone(),
             headers,
             body,
             ..RawRequest::default()
         })
     }
+}
+
+fn refused(refusal: Refusal) -> Failure {
+    Failure::new(Exit::Denied, refusal.message.into_owned())
 }
 
 /// Reads one byte more than may be sent, which is refused as it would be in a call.
