@@ -6,6 +6,7 @@
 //!
 //! - [`wire`]: bytes to one message and back; pure.
 //! - `protocol`: what the two eras say; pure but for the tools it starts.
+//! - `prompt`: questions that the client shows to its user.
 //! - `session`: the sessions of the `initialize` era, and the calls that are in flight.
 //! - `tools`: the built-in server, one file a tool, over [`Calls`](strongroom_model::ports::Calls).
 //! - [`transport`]: [`stdio`] and [`http`].
@@ -19,6 +20,7 @@
 
 pub mod launcher;
 pub mod pin;
+mod prompt;
 mod protocol;
 pub mod registry;
 mod session;

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use strongroom_model::approval::Channel;
+use strongroom_model::approval::{Channel, SessionGrants};
 use strongroom_model::json::{self, Members};
-use strongroom_model::ports::Calls;
+use strongroom_model::ports::{Calls, Prompt};
 use strongroom_model::principal::{Caller, Principal};
 use tokio::sync::oneshot;
 
+use crate::prompt::{self, RetryPrompt, Unanswered};
 use crate::tools::{self, Invocation, Output, Started};
 use crate::wire::write::{self, Object};
 use crate::wire::{Id, Notification, Request, RpcError};
@@ -30,6 +31,12 @@ const INSTRUCTIONS: &str = "Strongroom calls HTTP APIs for you. It adds the cred
      call, so you never see a key and never need one: do not ask the user for keys. Begin with \
      `list_services`, then call `execute` with a service, a method and a path. A refusal says \
      whether trying again can help.";
+
+/// Revisions of the era of `initialize` that know prompts (2025-06-18, "Elicitation").
+const PROMPTING: [&str; 2] = [NEWEST_LEGACY, "2025-06-18"];
+
+/// The name of our question among the `inputRequests` of a modern call.
+const QUESTION: &str = "approval";
 
 /// How long a client may keep what does not depend on the caller.
 const TTL_MS: u64 = 300_000;
@@ -101,6 +108,18 @@ impl<'a> Params<'a> {
         Ok(())
     }
 
+    /// The prompt of a modern call: whether its client shows questions, and what it answered.
+    fn prompt(&self) -> Option<Arc<RetryPrompt>> {
+        let capabilities = self.meta.get(META_CAPABILITIES)?;
+        if !prompt::shows_forms(capabilities) {
+            return None;
+        }
+        let state = self.string("requestState").map(Into::into);
+        let responses = self.get("inputResponses").and_then(Members::read);
+        let response = responses.and_then(|all| all.get(QUESTION)).map(str::to_owned);
+        Some(Arc::new(RetryPrompt::new(state, response)))
+    }
+
     /// What the client of a modern request calls itself.
     pub(crate) fn client(&self) -> Option<String> {
         client_name(self.meta.get(META_CLIENT)?)
@@ -136,6 +155,8 @@ pub(crate) struct Call {
     era: Era,
     caller: Caller,
     invocation: Invocation,
+    /// The prompt of a modern call.
+    prompt: Option<Arc<RetryPrompt>>,
 }
 
 impl Call {
@@ -152,7 +173,7 @@ impl Call {
         cancel: oneshot::Receiver<()>,
         alive: tokio::sync::mpsc::Sender<()>,
     ) -> Vec<u8> {
-        let Self { id, era, caller, invocation } = self;
+        let Self { id, era, caller, invocation, prompt } = self;
         let task = tokio::spawn(async move {
             let cancel = Box::pin(async move { drop(cancel.await) });
             let output = invocation.run(&*calls, &caller, cancel).await;
@@ -161,16 +182,21 @@ impl Call {
         });
         let raw = Id::read(&id).expect("the id was read before");
         match task.await {
-            Ok(output) => tool_result(raw, era, output),
+            Ok(output) => match prompt.and_then(|prompt| prompt.take()) {
+                Some(unanswered) if output.is_refused() => input_required(raw, &unanswered),
+                _ => tool_result(raw, era, output),
+            },
             Err(_) => write::error(Some(raw), &RpcError::internal()),
         }
     }
 }
 
-/// Answers a request of the modern era. `params` have passed [`Params::modern`].
+/// Answers a request of the modern era. `params` have passed [`Params::modern`]. `session` is what was
+/// granted for as long as the connection lasts, where it outlives the request.
 pub(crate) fn modern(
     calls: &dyn Calls,
     principal: &Principal,
+    session: Option<Arc<SessionGrants>>,
     request: &Request<'_>,
     params: &Params<'_>,
 ) -> Handled {
@@ -178,12 +204,14 @@ pub(crate) fn modern(
         "server/discover" => Handled::Reply(discover(request.id)),
         "tools/list" => list_tools(request.id, Era::Modern, params),
         "tools/call" => {
+            let prompt = params.prompt();
+            let shown = prompt.clone().map(|prompt| -> Arc<dyn Prompt> { prompt });
             let caller = Caller {
                 principal: principal.clone(),
-                channel: Channel::default(),
+                channel: Channel { session, prompt: shown },
                 claimed_client: params.client(),
             };
-            call_tool(calls, caller, request.id, Era::Modern, params)
+            call_tool(calls, caller, request.id, Era::Modern, params, prompt)
         }
         _ => Handled::Refused(RpcError::method_not_found()),
     }
@@ -199,7 +227,7 @@ pub(crate) fn legacy(
     match &*request.method {
         "ping" => Handled::Reply(pong(request.id)),
         "tools/list" => list_tools(request.id, Era::Legacy, params),
-        "tools/call" => call_tool(calls, caller.clone(), request.id, Era::Legacy, params),
+        "tools/call" => call_tool(calls, caller.clone(), request.id, Era::Legacy, params, None),
         "initialize" => {
             Handled::Refused(RpcError::invalid_request("the session is initialized already"))
         }
@@ -213,6 +241,8 @@ pub(crate) struct Hello {
     pub(crate) version: &'static str,
     /// What the client calls itself.
     pub(crate) client: Option<String>,
+    /// Whether the client shows questions to its user.
+    pub(crate) prompts: bool,
 }
 
 impl Hello {
@@ -223,8 +253,11 @@ impl Hello {
             return Err(RpcError::invalid_params("`protocolVersion` is a string"));
         };
         let version = VERSIONS[1..].iter().find(|version| **version == proposed);
+        let version = version.copied().unwrap_or(NEWEST_LEGACY);
+        let forms = params.get("capabilities").is_some_and(prompt::shows_forms);
         Ok(Self {
-            version: version.copied().unwrap_or(NEWEST_LEGACY),
+            version,
+            prompts: forms && PROMPTING.contains(&version),
             client: params.get("clientInfo").and_then(client_name),
         })
     }
@@ -284,6 +317,7 @@ fn call_tool(
     id: Id<'_>,
     era: Era,
     params: &Params<'_>,
+    prompt: Option<Arc<RetryPrompt>>,
 ) -> Handled {
     let refuse = |error| Handled::Reply(write::error(Some(id), &error));
     let Some(name) = params.string("name") else {
@@ -293,7 +327,7 @@ fn call_tool(
         Err(error) => refuse(error),
         Ok(Started::Done(output)) => Handled::Reply(tool_result(id, era, output)),
         Ok(Started::Waiting(invocation)) => {
-            Handled::Call(Box::new(Call { id: id.raw().into(), era, caller, invocation }))
+            Handled::Call(Box::new(Call { id: id.raw().into(), era, caller, invocation, prompt }))
         }
     }
 }
@@ -307,6 +341,22 @@ fn tool_result(id: Id<'_>, era: Era, output: Output) -> Vec<u8> {
         if era == Era::Modern {
             meta(out);
         }
+    })
+}
+
+/// The call has to come again, with the user's answer (2026-07-28, "Multi Round-Trip Requests").
+fn input_required(id: Id<'_>, unanswered: &Unanswered) -> Vec<u8> {
+    write::result(id, unanswered.params.len() + 512, |out| {
+        out.extend_from_slice(b"\"resultType\":\"input_required\",\"inputRequests\":");
+        let mut requests = Object::open(out);
+        let mut question = Object::open(requests.name(QUESTION));
+        question.string("method", "elicitation/create");
+        question.name("params").extend_from_slice(&unanswered.params);
+        question.close();
+        requests.close();
+        out.extend_from_slice(b",\"requestState\":");
+        write::string(out, &unanswered.state);
+        meta(out);
     })
 }
 

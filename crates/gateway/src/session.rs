@@ -9,6 +9,7 @@ use strongroom_model::principal::{Caller, Name, Principal};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use crate::prompt::{Outbox, Questions, RequestPrompt};
 use crate::protocol::Hello;
 use crate::wire::Id;
 
@@ -20,6 +21,10 @@ pub(crate) struct Session {
     pub(crate) version: &'static str,
     /// The calls that have no answer yet.
     pub(crate) calls: Arc<InFlight>,
+    /// Whether the client shows questions to its user.
+    pub(crate) prompts: bool,
+    /// The questions that have no answer yet.
+    pub(crate) questions: Arc<Questions>,
 }
 
 impl Session {
@@ -27,7 +32,18 @@ impl Session {
     pub(crate) fn new(hello: Hello, principal: Principal) -> Self {
         let channel = Channel { session: Some(Arc::default()), prompt: None };
         let caller = Caller { principal, channel, claimed_client: hello.client };
-        Self { caller, version: hello.version, calls: Arc::default() }
+        let (calls, questions) = (Arc::default(), Arc::default());
+        Self { caller, version: hello.version, calls, prompts: hello.prompts, questions }
+    }
+
+    /// The caller, with a prompt that asks on `out` where the client shows questions.
+    pub(crate) fn asking_on(&self, out: impl Outbox + 'static) -> Caller {
+        let mut caller = self.caller.clone();
+        if self.prompts {
+            let prompt = RequestPrompt::new(Arc::clone(&self.questions), Arc::new(out));
+            caller.channel.prompt = Some(Arc::new(prompt));
+        }
+        caller
     }
 }
 
@@ -192,7 +208,7 @@ mod tests {
 
     fn session(name: &str) -> Session {
         let principal = Principal { name: name.parse().unwrap(), source: Source::Token };
-        Session::new(Hello { version: "2025-11-25", client: None }, principal)
+        Session::new(Hello { version: "2025-11-25", client: None, prompts: false }, principal)
     }
 
     fn name(name: &str) -> Name {

@@ -34,8 +34,8 @@ pub enum Message<'a> {
     Request(Request<'a>),
     /// Wants none.
     Notification(Notification<'a>),
-    /// Answers a question. We ask none, so nobody waits for it.
-    Response,
+    /// Answers a question of ours.
+    Response(Response<'a>),
 }
 
 /// A request.
@@ -56,6 +56,15 @@ pub struct Notification<'a> {
     pub method: Cow<'a, str>,
     /// The parameters, an object, as written.
     pub params: Option<&'a str>,
+}
+
+/// A response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Response<'a> {
+    /// The id of what it answers, where it says one.
+    pub id: Option<Id<'a>>,
+    /// The result, as written; `None`: it is an error.
+    pub result: Option<&'a str>,
 }
 
 /// A request's id: a string of at most 256 bytes or an integer, as it was written.
@@ -104,7 +113,7 @@ pub fn parse(bytes: &[u8], limits: Limits) -> Result<Message<'_>, Rejected<'_>> 
     };
     match Envelope::read(&members) {
         Err(error) => reject(id, error),
-        Ok(None) => Ok(Message::Response),
+        Ok(None) => Ok(Message::Response(Response { id, result: members.get("result") })),
         Ok(Some(Envelope { method, params })) => Ok(match id {
             Some(id) => Message::Request(Request { id, method, params }),
             None => Message::Notification(Notification { method, params }),
@@ -197,7 +206,12 @@ mod tests {
 
         let text = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
         assert!(matches!(read(text), Ok(Message::Notification(_))));
-        assert_eq!(read(r#"{"jsonrpc":"2.0","id":1,"result":{}}"#), Ok(Message::Response));
+        let text = r#"{"jsonrpc":"2.0","id":1,"result":{"a": 1}}"#;
+        let Ok(Message::Response(response)) = read(text) else { panic!() };
+        assert_eq!((response.id.map(Id::raw), response.result), (Some("1"), Some(r#"{"a": 1}"#)));
+        let text = r#"{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":""}}"#;
+        let Ok(Message::Response(response)) = read(text) else { panic!() };
+        assert_eq!(response.result, None);
     }
 
     #[test]

@@ -63,6 +63,11 @@ impl Output {
         Self::Refused { structured, text }
     }
 
+    /// Whether it says that nothing was done.
+    pub(crate) fn is_refused(&self) -> bool {
+        matches!(self, Self::Refused { .. })
+    }
+
     /// How many bytes [`write`](Self::write) appends, and a few more.
     pub(crate) fn size(&self) -> usize {
         match self {

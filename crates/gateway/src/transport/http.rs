@@ -3,12 +3,13 @@
 //! Every request passes one [guard] before its body is read: the name it asks for, where it comes
 //! from, who it is. There is no way around it and no page without it, loopback included.
 //!
-//! Answers are plain JSON: the built-in tools send no notifications, so no stream is needed, and a
+//! Answers are plain JSON; a call that has to ask the client's user first becomes a stream of events. A
 //! client that hangs up ends its call.
 
 mod exchange;
 mod guard;
 mod refusals;
+mod sent;
 
 use std::collections::HashMap;
 use std::io;

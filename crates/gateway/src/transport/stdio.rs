@@ -9,11 +9,13 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use strongroom_model::approval::SessionGrants;
 use strongroom_model::ports::Calls;
 use strongroom_model::principal::Principal;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::timeout;
 
+use crate::prompt::Outbox;
 use crate::protocol::{self, Handled, Hello, Params};
 use crate::session::{InFlight, Session};
 use crate::wire::{self, Id, Limits, Message, Notification, Request, RpcError, write};
@@ -50,8 +52,9 @@ where
     let (alive, mut ended) = mpsc::channel(1);
     let in_flight = Arc::new(InFlight::default());
     let out = Arc::new(Out { writer: Mutex::new(writer), broken: Notify::new() });
+    let granted = Arc::default();
     let mut connection =
-        Connection { calls, principal, limits, session: None, in_flight, out, alive };
+        Connection { calls, principal, granted, limits, session: None, in_flight, out, alive };
     let mut failed = None;
     loop {
         let line = tokio::select! {
@@ -80,6 +83,8 @@ where
 struct Connection<W> {
     calls: Arc<dyn Calls>,
     principal: Principal,
+    /// What was granted for as long as this connection lasts.
+    granted: Arc<SessionGrants>,
     limits: Limits,
     session: Option<Session>,
     in_flight: Arc<InFlight>,
@@ -92,7 +97,12 @@ impl<W: Write + Send + 'static> Connection<W> {
     fn receive(&mut self, line: &[u8]) {
         match wire::parse(line, self.limits) {
             Err(rejected) => self.out.send(write::error(rejected.id, &rejected.error)),
-            Ok(Message::Response) => {}
+            Ok(Message::Response(response)) => {
+                // One that nobody waits for is late, or answers nothing.
+                if let Some(session) = &self.session {
+                    session.questions.answered(&response);
+                }
+            }
             Ok(Message::Notification(notification)) => self.notified(&notification),
             Ok(Message::Request(request)) => match self.handle(&request) {
                 Ok(Handled::Reply(answer)) => self.out.send(answer),
@@ -113,7 +123,13 @@ impl<W: Write + Send + 'static> Connection<W> {
         let params = Params::read(request.params)?;
         if let Some(version) = params.version()? {
             params.modern(&version)?;
-            return Ok(protocol::modern(&*self.calls, &self.principal, request, &params));
+            return Ok(protocol::modern(
+                &*self.calls,
+                &self.principal,
+                Some(Arc::clone(&self.granted)),
+                request,
+                &params,
+            ));
         }
         if request.method == "server/discover" {
             return Err(protocol::missing_meta());
@@ -123,7 +139,10 @@ impl<W: Write + Send + 'static> Connection<W> {
             None if request.method == "initialize" => {
                 let hello = Hello::read(&params)?;
                 let answer = hello.answer(request.id);
-                self.session = Some(Session::new(hello, self.principal.clone()));
+                let mut session = Session::new(hello, self.principal.clone());
+                session.caller = session.asking_on(Arc::clone(&self.out));
+                session.caller.channel.session = Some(Arc::clone(&self.granted));
+                self.session = Some(session);
                 Ok(Handled::Reply(answer))
             }
             None if request.method == "ping" => Ok(Handled::Reply(protocol::pong(request.id))),
@@ -169,6 +188,12 @@ impl<W: Write> Out<W> {
         if writer.write_all(&message).and_then(|()| writer.flush()).is_err() {
             self.broken.notify_one();
         }
+    }
+}
+
+impl<W: Write + Send> Outbox for Arc<Out<W>> {
+    fn send(&self, message: Vec<u8>) {
+        Out::send(self, message);
     }
 }
 

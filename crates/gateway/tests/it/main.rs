@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 mod cancel;
+mod elicit;
 mod guard;
 mod legacy;
 mod messages;

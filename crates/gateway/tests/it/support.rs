@@ -11,14 +11,15 @@ use serde_json::{Value, json};
 use strongroom_gateway::http::Options;
 use strongroom_gateway::wire::Limits;
 use strongroom_gateway::{http, stdio};
+use strongroom_model::approval::{self, Class, Digest, Matter, Question};
 use strongroom_model::audit::Draft;
 use strongroom_model::call::{
     Answer, Exec, Execute, Executed, Explained, Finished, Ran, RequestAccess, Requested,
     ServiceView, Tested, WhoAmI,
 };
 use strongroom_model::code::{Code, Refusal};
-use strongroom_model::policy::{Explanation, Verdict};
-use strongroom_model::ports::{Authenticator, BoxFuture, Calls};
+use strongroom_model::policy::{Explanation, Terms, Verdict};
+use strongroom_model::ports::{Authenticator, BoxFuture, Calls, Prompted};
 use strongroom_model::principal::{Caller, Principal, Source};
 use strongroom_model::redact::Redactor;
 use strongroom_model::secret::Secret;
@@ -44,6 +45,8 @@ pub(crate) struct Fake {
     events: Mutex<Vec<&'static str>>,
     changed: Condvar,
     audit: AtomicU64,
+    /// Somebody answers a question at the terminal.
+    pub(crate) elsewhere: tokio::sync::Notify,
 }
 
 impl Fake {
@@ -71,6 +74,35 @@ impl Fake {
         format!("{:032x}", self.audit.fetch_add(1, Ordering::Relaxed))
     }
 
+    /// What a broker does where a rule asks: the prompt, or the question's id.
+    async fn asked(
+        &self,
+        caller: &Caller,
+        call: &Execute,
+        cancel: BoxFuture<'_, ()>,
+    ) -> Result<Answer, Refusal> {
+        let denied = |message: &'static str| Refusal::new(Code::ApprovalDenied, message);
+        let waits = Refusal { approval: Some("a-1".into()), ..denied("a person must approve") };
+        let question = question(caller, &call.path);
+        let session = caller.channel.session.is_some();
+        let Some(prompt) = &caller.channel.prompt else { return Err(waits) };
+        let prompted = tokio::select! {
+            prompted = prompt.ask("a-1", &question, session) => prompted,
+            () = cancel => {
+                self.happen("cancelled");
+                return Err(denied("the caller is gone"));
+            }
+            () = self.elsewhere.notified() => Prompted::Answered(approval::Answer::Once),
+        };
+        match prompted {
+            Prompted::Answered(approval::Answer::Deny) => Err(denied("a person said no")),
+            Prompted::Answered(answer) => {
+                Ok(Self::answer("text/plain", format!("{answer:?}").into()))
+            }
+            Prompted::Later | Prompted::Unable => Err(waits),
+        }
+    }
+
     fn answer(content_type: &str, body: Vec<u8>) -> Answer {
         let redactor = Redactor::default();
         Answer {
@@ -88,6 +120,21 @@ impl Fake {
     }
 }
 
+fn question(caller: &Caller, what: &str) -> Question {
+    let matter = Matter {
+        service: "ask".parse().unwrap(),
+        revision: 1,
+        digest: Digest::of([what.as_bytes()]),
+        class: Class::Write,
+        what: format!("POST {what}"),
+        place: "https://api.test".into(),
+        bytes: 0,
+        content_type: None,
+        unseen: false,
+    };
+    Question::new(matter, caller, "POST /**", &Terms::default(), None)
+}
+
 fn not_found() -> Refusal {
     Refusal::new(Code::NotFound, "there is no such service")
 }
@@ -100,7 +147,9 @@ impl Calls for Fake {
         cancel: BoxFuture<'a, ()>,
     ) -> BoxFuture<'a, Finished> {
         Box::pin(async move {
-            self.seen.lock().unwrap().push((caller.clone(), call.clone()));
+            // Whoever kept the channel would keep the client's stream open.
+            let seen = Caller { channel: approval::Channel::default(), ..caller.clone() };
+            self.seen.lock().unwrap().push((seen, call.clone()));
             let json = "application/json; charset=utf-8";
             let result = match call.service.as_str() {
                 "acme" => Ok(Self::answer(json, b"{ \"ok\" :\n true, \"n\": 1.50 }".to_vec())),
@@ -127,6 +176,7 @@ impl Calls for Fake {
                     Err(Refusal::new(Code::UpstreamTimeout, "cancelled"))
                 }
                 "panic" => panic!("a bug"),
+                "ask" => self.asked(caller, &call, cancel).await,
                 _ => Err(not_found()),
             };
             Finished { result, audit_id: Some(self.audit_id()) }

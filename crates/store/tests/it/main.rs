@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that fails may say so by a panic")]
 
+mod approvals;
 mod audit;
 mod checkpoints;
 mod damage;

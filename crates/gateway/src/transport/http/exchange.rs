@@ -6,10 +6,12 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS};
+use http::header::{
+    ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use strongroom_model::audit::{Draft, Kind};
 use strongroom_model::code::Code;
@@ -20,6 +22,7 @@ use tokio::time::timeout;
 
 use super::guard::{self, Guard, Refused, single};
 use super::refusals::Refusals;
+use super::sent::{self, Messages, Sent};
 use crate::protocol::{self, Call, Handled, Hello, MODERN, Params, VERSIONS};
 use crate::session::{Session, Sessions};
 use crate::wire::{self, Id, Limits, Message, Notification, RpcError, write};
@@ -43,8 +46,13 @@ pub(super) struct Exchange {
 /// A message to send back, the status that goes with it, and the session that it opens.
 struct Reply {
     status: u16,
-    body: Vec<u8>,
+    body: Content,
     session: Option<String>,
+}
+
+enum Content {
+    Message(Vec<u8>),
+    Events(mpsc::Receiver<Bytes>),
 }
 
 type Answered = Result<Reply, Refused>;
@@ -60,7 +68,7 @@ impl Exchange {
         &self,
         request: Request<Incoming>,
         alive: mpsc::Sender<()>,
-    ) -> Response<Full<Bytes>> {
+    ) -> Response<Sent> {
         let (parts, body) = request.into_parts();
         match self.admitted(&parts, body, alive).await {
             Ok(reply) => reply.into_response(),
@@ -94,9 +102,17 @@ impl Exchange {
             }
             Message::Notification(notification) => {
                 self.notified(&notification, &parts.headers, &principal);
-                Ok(Reply { status: 202, body: Vec::new(), session: None })
+                Ok(Reply { status: 202, body: Content::Message(Vec::new()), session: None })
             }
-            Message::Response => {
+            Message::Response(response) => {
+                let session = self.session(&parts.headers, &principal).ok().flatten();
+                if session.is_some_and(|session| session.questions.answered(&response)) {
+                    return Ok(Reply {
+                        status: 202,
+                        body: Content::Message(Vec::new()),
+                        session: None,
+                    });
+                }
                 let error = RpcError::invalid_request("nothing was asked");
                 Ok(Reply::error(400, None, &error))
             }
@@ -153,7 +169,7 @@ impl Exchange {
             _ => return Err(guard::NOT_ALLOWED),
         };
         if self.sessions.close(id, &principal.name) {
-            Ok(Reply { status: 204, body: Vec::new(), session: None })
+            Ok(Reply { status: 204, body: Content::Message(Vec::new()), session: None })
         } else {
             Err(Refused { status: 404, code: "not_found", message: "there is no such session" })
         }
@@ -170,12 +186,12 @@ impl Exchange {
             .map_err(|()| RpcError::header_mismatch("MCP-Protocol-Version stands twice"))?;
         if let Some(version) = params.version()? {
             mirrored(headers, header, request, &params, &version)?;
-            return match protocol::modern(&*self.calls, principal, request, &params) {
+            return match protocol::modern(&*self.calls, principal, None, request, &params) {
                 Handled::Reply(body) => Ok(Work::Done(Reply::ok(body))),
                 Handled::Refused(error) => Err(error.into()),
                 Handled::Call(call) => {
                     let (gone, cancelled) = oneshot::channel();
-                    Ok(Work::Call { call, cancelled, place: Waiter::Alone(gone) })
+                    Ok(Work::Call { call, cancelled, place: Waiter::Alone(gone), messages: None })
                 }
             };
         }
@@ -216,12 +232,17 @@ impl Exchange {
             let error = RpcError::invalid_request("the session speaks another protocol version");
             return Err(error.into());
         }
-        match protocol::legacy(&*self.calls, &session.caller, request, params) {
+        let (out, messages) = mpsc::unbounded_channel();
+        let streams = session.prompts && takes_events(headers);
+        let asking = streams.then(|| session.asking_on(Messages(out)));
+        let caller = asking.as_ref().unwrap_or(&session.caller);
+        match protocol::legacy(&*self.calls, caller, request, params) {
             Handled::Reply(body) => Ok(Work::Done(Reply::ok(body))),
             Handled::Refused(error) => Err(Wrong::in_band(error)),
             Handled::Call(call) => match session.calls.enter(request.id) {
                 Some((place, cancelled)) => {
-                    Ok(Work::Call { call, cancelled, place: Waiter::Among(place) })
+                    let messages = streams.then_some(messages);
+                    Ok(Work::Call { call, cancelled, place: Waiter::Among(place), messages })
                 }
                 None => Err(Wrong::in_band(RpcError::invalid_request("the id is in use"))),
             },
@@ -244,20 +265,27 @@ impl Exchange {
     }
 
     async fn finish(&self, work: Work, alive: mpsc::Sender<()>) -> Reply {
-        let (call, cancelled, place) = match work {
+        let (call, cancelled, place, messages) = match work {
             Work::Done(reply) => return reply,
-            Work::Call { call, cancelled, place } => (call, cancelled, place),
+            Work::Call { call, cancelled, place, messages } => (call, cancelled, place, messages),
         };
-        let body = call.run(Arc::clone(&self.calls), cancelled, alive).await;
-        let wanted = match place {
-            Waiter::Alone(_) => true,
-            Waiter::Among(place) => place.leave(),
+        let mut run = Box::pin(call.run(Arc::clone(&self.calls), cancelled, alive));
+        let body = match messages {
+            None => run.await,
+            Some(mut messages) => tokio::select! {
+                biased;
+                Some(first) = messages.recv() => {
+                    let body = Content::Events(sent::events(first, messages, run, place));
+                    return Reply { status: 200, body, session: None };
+                }
+                body = &mut run => body,
+            },
         };
-        if wanted {
+        if place.leave() {
             Reply::ok(body)
         } else {
             // The client took the call back and wants no answer, but HTTP must have one.
-            Reply { status: 202, body: Vec::new(), session: None }
+            Reply { status: 202, body: Content::Message(Vec::new()), session: None }
         }
     }
 
@@ -279,15 +307,39 @@ impl Exchange {
 /// What is left to do for a request.
 enum Work {
     Done(Reply),
-    Call { call: Box<Call>, cancelled: oneshot::Receiver<()>, place: Waiter },
+    Call {
+        call: Box<Call>,
+        cancelled: oneshot::Receiver<()>,
+        place: Waiter,
+        /// What is said before the answer.
+        messages: Option<mpsc::UnboundedReceiver<Vec<u8>>>,
+    },
 }
 
 /// Who waits for a call. Dropped before the call is over, it ends the call.
-enum Waiter {
+pub(super) enum Waiter {
     /// This request alone.
     Alone(#[expect(dead_code, reason = "dropping it is the signal")] oneshot::Sender<()>),
     /// This request, among those of a session that can take it back.
     Among(crate::session::Place),
+}
+
+impl Waiter {
+    /// Whether the answer is still wanted.
+    pub(super) fn leave(self) -> bool {
+        match self {
+            Self::Alone(_) => true,
+            Self::Among(place) => place.leave(),
+        }
+    }
+}
+
+/// Whether the client reads events, as every client of this transport should.
+fn takes_events(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    accepted.flat_map(|value| value.split(',')).any(|kind| {
+        kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("text/event-stream")
+    })
 }
 
 /// An error that was found before a method's own code ran.
@@ -351,15 +403,18 @@ fn plain(value: &str) -> Option<Vec<u8>> {
 
 impl Reply {
     fn ok(body: Vec<u8>) -> Self {
-        Self { status: 200, body, session: None }
+        Self { status: 200, body: Content::Message(body), session: None }
     }
 
     fn error(status: u16, id: Option<Id<'_>>, error: &RpcError) -> Self {
-        Self { status, body: write::error(id, error), session: None }
+        Self { status, body: Content::Message(write::error(id, error)), session: None }
     }
 
-    fn into_response(self) -> Response<Full<Bytes>> {
-        let mut response = json(self.status, self.body);
+    fn into_response(self) -> Response<Sent> {
+        let mut response = match self.body {
+            Content::Message(body) => json(self.status, body),
+            Content::Events(events) => response(self.status, Sent::Events(events), EVENTS),
+        };
         if let Some(id) = self.session
             && let Ok(id) = HeaderValue::try_from(id)
         {
@@ -370,7 +425,7 @@ impl Reply {
 }
 
 impl Refused {
-    fn into_response(self) -> Response<Full<Bytes>> {
+    fn into_response(self) -> Response<Sent> {
         let mut body = Vec::with_capacity(128);
         body.extend_from_slice(b"{\"error\":");
         let mut error = write::Object::open(&mut body);
@@ -388,15 +443,24 @@ impl Refused {
     }
 }
 
-fn json(status: u16, body: Vec<u8>) -> Response<Full<Bytes>> {
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream");
+
+fn json(status: u16, body: Vec<u8>) -> Response<Sent> {
     let empty = body.is_empty();
-    let mut response = Response::new(Full::new(Bytes::from(body)));
+    let mut response = response(status, Sent::Whole(Some(Bytes::from(body))), JSON);
+    if empty {
+        response.headers_mut().remove(CONTENT_TYPE);
+    }
+    response
+}
+
+fn response(status: u16, body: Sent, kind: HeaderValue) -> Response<Sent> {
+    let mut response = Response::new(body);
     *response.status_mut() =
         StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
-    if !empty {
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    }
+    headers.insert(CONTENT_TYPE, kind);
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
