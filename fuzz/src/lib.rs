@@ -39,3 +39,15 @@ pub fn get(service: &Service, path: &str) -> Option<CanonicalRequest> {
     let raw = RawRequest { method: "GET".into(), path: path.into(), ..RawRequest::default() };
     canonicalize(service, raw).ok()
 }
+
+/// `POST /x` with `body`, if it can be read.
+pub fn post(service: &Service, content_type: &str, body: &[u8]) -> Option<CanonicalRequest> {
+    let raw = RawRequest {
+        method: "POST".into(),
+        path: "/x".into(),
+        headers: vec![("content-type".into(), content_type.into())],
+        body: body.to_vec(),
+        ..RawRequest::default()
+    };
+    canonicalize(service, raw).ok()
+}

@@ -389,13 +389,7 @@ pub trait Calls: Send + Sync {
 
     /// What the policy says to a request, without making it. A service that is not visible to the
     /// caller is `not_found`.
-    fn explain(
-        &self,
-        caller: &Caller,
-        service: &str,
-        method: &str,
-        path: &str,
-    ) -> Result<Explained, Refusal>;
+    fn explain(&self, caller: &Caller, call: Execute) -> Result<Explained, Refusal>;
 
     /// What the policy says to a command line, without running it. A service that is not visible to
     /// the caller is `not_found`.

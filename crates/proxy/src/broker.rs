@@ -302,20 +302,10 @@ impl Calls for Broker {
         views
     }
 
-    fn explain(
-        &self,
-        caller: &Caller,
-        service: &str,
-        method: &str,
-        path: &str,
-    ) -> Result<Explained, Refusal> {
+    fn explain(&self, caller: &Caller, call: Execute) -> Result<Explained, Refusal> {
         let catalog = self.registry.current();
-        let service = find(&catalog, caller, service)?;
-        let raw = RawRequest {
-            method: method.to_owned(),
-            path: path.to_owned(),
-            ..RawRequest::default()
-        };
+        let service = find(&catalog, caller, &call.service)?;
+        let raw = raw(service, call, None)?;
         let request = canonicalize(service, raw)?;
         let explanation = service.policy.explain(&request);
         let request = format!("{} {}", request.method().as_str(), request.path());

@@ -9,7 +9,7 @@ use strongroom_model::network::Cidr;
 use strongroom_model::policy::{Rule, RuleError, Verdict};
 use strongroom_model::principal::Name;
 use strongroom_model::reference::SecretRef;
-use toml_edit::{Array, InlineTable, Item, TableLike, Value, value};
+use toml_edit::{Array, InlineTable, Item, Table, TableLike, Value, value};
 
 use crate::config::{ALLOW_ALL, ALLOW_ALL_RULE, AuthShape, Secrets};
 use crate::failure::Failure;
@@ -309,9 +309,15 @@ pub fn append(
     for word in words {
         let word = word.as_ref();
         let list = table.entry(key).or_insert_with(|| value(Array::new()));
-        let Some(list) = list.as_array_mut() else { return };
-        if !list.iter().any(|there| there.as_str() == Some(word)) {
-            push(list, word);
+        if let Some(list) = list.as_array_mut() {
+            if !list.iter().any(|there| there.as_str() == Some(word)) {
+                push(list, word);
+            }
+        } else if let Some(list) = list.as_array_of_tables_mut() {
+            // `[[services.NAME.allow]]`
+            let mut rule = Table::new();
+            rule.insert("rule", value(word));
+            list.push(rule);
         }
     }
 }
@@ -328,11 +334,21 @@ fn push(list: &mut Array, word: &str) {
     list.set_trailing_comma(true);
 }
 
-/// Takes from the list `key` the words that `unwanted` names; says whether any was there.
+/// Takes from the list `key` the words that `unwanted` names, and the tables that have them as their
+/// `rule`; says whether any was there.
 pub fn take(table: &mut dyn TableLike, key: &str, unwanted: &str) -> bool {
-    let Some(list) = table.get_mut(key).and_then(Item::as_array_mut) else { return false };
+    let Some(item) = table.get_mut(key) else { return false };
+    if let Some(list) = item.as_array_of_tables_mut() {
+        let before = list.len();
+        list.retain(|there| there.get("rule").and_then(Item::as_str) != Some(unwanted));
+        return before != list.len();
+    }
+    let Some(list) = item.as_array_mut() else { return false };
     let before = list.len();
-    list.retain(|there| there.as_str() != Some(unwanted));
+    list.retain(|there| {
+        let rule = || there.as_inline_table()?.get("rule")?.as_str();
+        there.as_str().or_else(rule) != Some(unwanted)
+    });
     before != list.len()
 }
 
@@ -417,6 +433,17 @@ mod tests {
         flags.apply(document.as_table_mut(), Path::new("/"));
         let expected = "# mine\nbase_url = \"https://b.example\" # here\nallow = [\n    \"GET /a\", # why\n    \"GET /b\",\n]\n";
         assert_eq!(document.to_string(), expected);
+    }
+
+    #[test]
+    fn rules_that_are_tables_are_added_to_and_taken_away_too() {
+        let text = "allow = [\"GET /a\", { rule = \"GET /b\", rate = \"1/s\" }]\n\n[[ask]]\nrule = \"GET /c\"\n";
+        let mut document: DocumentMut = text.parse().unwrap();
+        let table = document.as_table_mut();
+        assert!(take(table, "allow", "GET /b") && !take(table, "allow", "GET /b"));
+        append(table, "ask", ["GET /d"]);
+        assert!(take(table, "ask", "GET /c") && !take(table, "ask", "GET /c"));
+        assert_eq!(document.to_string(), "allow = [\"GET /a\"]\n\n[[ask]]\nrule = \"GET /d\"\n");
     }
 
     #[test]

@@ -107,7 +107,7 @@ pub(super) fn read(arguments: Option<&str>) -> Result<Execute, RpcError> {
     })
 }
 
-fn query(arguments: &Arguments<'_>) -> Result<Vec<(String, String)>, RpcError> {
+pub(super) fn query(arguments: &Arguments<'_>) -> Result<Vec<(String, String)>, RpcError> {
     let mut pairs = Vec::new();
     for (name, raw) in arguments.object("query")?.iter() {
         let mut add = |raw| match scalar(raw) {
@@ -139,7 +139,7 @@ fn scalar(raw: &str) -> Option<String> {
     }
 }
 
-fn headers(arguments: &Arguments<'_>) -> Result<Vec<(String, String)>, RpcError> {
+pub(super) fn headers(arguments: &Arguments<'_>) -> Result<Vec<(String, String)>, RpcError> {
     let pair = |(name, raw): (&str, _)| match json::string(raw) {
         Some(value) => Ok((name.to_owned(), value.into_owned())),
         None => Err(wrong("a value in `headers` is a string")),
@@ -147,7 +147,7 @@ fn headers(arguments: &Arguments<'_>) -> Result<Vec<(String, String)>, RpcError>
     arguments.object("headers")?.iter().map(pair).collect()
 }
 
-fn body(arguments: &Arguments<'_>) -> Result<Body, RpcError> {
+pub(super) fn body(arguments: &Arguments<'_>) -> Result<Body, RpcError> {
     let raw = arguments.raw("body");
     match arguments.optional("body_encoding")?.as_deref() {
         None => Ok(match raw {

@@ -1,11 +1,12 @@
 //! `explain_access`: what the policy says to a request that is not made.
 
-use strongroom_model::call::Explained;
+use strongroom_model::call::{Execute, Explained};
 use strongroom_model::policy::Verdict;
 use strongroom_model::ports::Calls;
 use strongroom_model::principal::Caller;
 
 use super::arguments::{Arguments, wrong};
+use super::execute;
 use super::output::Output;
 use crate::wire::RpcError;
 use crate::wire::write::{self, Object};
@@ -13,13 +14,17 @@ use crate::wire::write::{self, Object};
 pub(super) const DEFINITION: &str = r#"{
   "name": "explain_access",
   "title": "Explain access",
-  "description": "Says whether a request would be allowed, and which rules lead to that, without making it. Use it before a call that you are unsure of, or after `policy_denied`. Give `method` and `path` for an API, `command` for a program. Examples: {\"service\": \"github\", \"method\": \"GET\", \"path\": \"/user/repos\"} and {\"service\": \"git\", \"command\": [\"git\", \"push\", \"origin\"]}",
+  "description": "Says whether a request would be allowed, and which rules lead to that, without making it. Use it before a call that you are unsure of, or after `policy_denied`. Give `method` and `path` for an API, with `query` and `body` where a rule has conditions on them (`where ...`), `command` for a program. Examples: {\"service\": \"github\", \"method\": \"GET\", \"path\": \"/user/repos\"} and {\"service\": \"git\", \"command\": [\"git\", \"push\", \"origin\"]}",
   "inputSchema": {
     "type": "object",
     "properties": {
       "service": { "type": "string", "description": "A name from `list_services`." },
       "method": { "type": "string", "enum": ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] },
       "path": { "type": "string", "description": "Begins with `/`, relative to the service's base URL; a query may follow." },
+      "query": { "type": "object", "description": "As for `execute`.", "additionalProperties": true },
+      "headers": { "type": "object", "description": "As for `execute`.", "additionalProperties": { "type": "string" } },
+      "body": { "description": "As for `execute`." },
+      "body_encoding": { "type": "string", "enum": ["base64"], "description": "As for `execute`." },
       "command": { "type": "array", "items": { "type": "string" }, "description": "The program and its arguments." }
     },
     "required": ["service"],
@@ -35,27 +40,45 @@ pub(super) const DEFINITION: &str = r#"{
         "type": "array",
         "items": { "type": "object", "properties": { "decision": { "type": "string" }, "rule": { "type": "string" } } }
       },
+      "unmet": {
+        "type": "array",
+        "description": "Rules for this method and path whose conditions the request does not meet, each with one that it does not.",
+        "items": { "type": "object", "properties": { "decision": { "type": "string" }, "rule": { "type": "string" }, "condition": { "type": "string" } } }
+      },
+      "note": { "type": "string", "description": "Why query or body could not be judged, or what has to be said in `reason`." },
       "error": { "type": "object" }
     }
   },
   "annotations": { "readOnlyHint": true, "openWorldHint": false }
 }"#;
 
+const OF_A_REQUEST: [&str; 6] = ["method", "path", "query", "headers", "body", "body_encoding"];
+const KNOWN: [&str; 8] =
+    ["service", "method", "path", "query", "headers", "body", "body_encoding", "command"];
+
 pub(super) fn call(
     arguments: Option<&str>,
     calls: &dyn Calls,
     caller: &Caller,
 ) -> Result<Output, RpcError> {
-    let arguments = Arguments::read(arguments, &["service", "method", "path", "command"])?;
+    let arguments = Arguments::read(arguments, &KNOWN)?;
     let service = arguments.required("service")?;
     let explained = match arguments.texts("command")? {
-        Some(_) if arguments.raw("method").is_some() || arguments.raw("path").is_some() => {
+        Some(_) if OF_A_REQUEST.iter().any(|name| arguments.raw(name).is_some()) => {
             return Err(wrong("give `method` and `path`, or `command`"));
         }
         Some(command) => calls.explain_command(caller, &service, command),
         None => {
-            let (method, path) = (arguments.required("method")?, arguments.required("path")?);
-            calls.explain(caller, &service, &method, &path)
+            let call = Execute {
+                service,
+                method: arguments.required("method")?,
+                path: arguments.required("path")?,
+                query: execute::query(&arguments)?,
+                headers: execute::headers(&arguments)?,
+                body: execute::body(&arguments)?,
+                ..Execute::default()
+            };
+            calls.explain(caller, call)
         }
     };
     Ok(match explained {
@@ -74,6 +97,16 @@ fn output(explained: &Explained) -> Output {
             matched.string("decision", word(*verdict)).string("rule", rule);
             matched.close();
         });
+        if !explanation.unmet.is_empty() {
+            write::list(result.name("unmet"), &explanation.unmet, |out, rule| {
+                let mut unmet = Object::open(out);
+                unmet.string("decision", word(rule.verdict)).string("rule", &rule.rule);
+                unmet.string("condition", &rule.condition);
+                unmet.close();
+            });
+        }
+        let reason = explanation.terms.reason.then_some("the rule wants a `reason`");
+        result.optional("note", explanation.flaw.or(reason));
     })
 }
 

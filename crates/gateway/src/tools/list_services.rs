@@ -13,7 +13,7 @@ use crate::wire::write::{self, Object};
 pub(super) const DEFINITION: &str = r#"{
   "name": "list_services",
   "title": "List services",
-  "description": "Lists the HTTP APIs (kind `http`) that you may call with `execute` and the programs (kind `command`) that you may run with `exec`: each service's name, base URL or program, the rules for methods and paths or for command lines (what is allowed, what a person is asked about first, what is denied; `*` is one path segment or argument, `**` the rest; what no rule allows is denied) and its limits. Call it first, and again when a service is not found. Example: {}",
+  "description": "Lists the HTTP APIs (kind `http`) that you may call with `execute` and the programs (kind `command`) that you may run with `exec`: each service's name, base URL or program, the rules for methods and paths or for command lines (what is allowed, what a person is asked about first, what is denied; `*` is one path segment or argument, `**` the rest; `where ...` are conditions on the body, `?x ...` on the query; what no rule allows is denied) and its limits. Call it first, and again when a service is not found. Example: {}",
   "inputSchema": { "type": "object", "properties": {}, "additionalProperties": false },
   "outputSchema": {
     "type": "object",

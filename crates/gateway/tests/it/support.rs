@@ -252,18 +252,12 @@ impl Calls for Fake {
         Ok(Explained { request: command.join(" "), explanation })
     }
 
-    fn explain(
-        &self,
-        caller: &Caller,
-        service: &str,
-        method: &str,
-        path: &str,
-    ) -> Result<Explained, Refusal> {
-        if service != "acme" || caller.principal.name.as_str() == "nobody" {
+    fn explain(&self, caller: &Caller, call: Execute) -> Result<Explained, Refusal> {
+        if call.service != "acme" || caller.principal.name.as_str() == "nobody" {
             return Err(not_found());
         }
         Ok(Explained {
-            request: format!("{method} {path}"),
+            request: format!("{} {}", call.method, call.path),
             explanation: Explanation::new(
                 Verdict::Allow,
                 Some("GET /**".into()),

@@ -2,7 +2,7 @@
 
 use strongroom_model::call::{Body, Execute};
 use strongroom_model::code::Code;
-use strongroom_model::policy::Verdict;
+use strongroom_model::policy::{Condition, Policy, Rule, Terms, Verdict};
 use strongroom_model::ports::Calls as _;
 use strongroom_testkit::fakes::caller;
 use strongroom_testkit::upstream::Reply;
@@ -201,10 +201,63 @@ async fn no_rules_allow_nothing_and_deny_wins() {
     rig.allowed(get("qry", "/z")).await;
 }
 
+// PB-20, PB-21
+#[tokio::test]
+async fn a_condition_is_held_against_what_is_sent() {
+    let mut rig = rig().await;
+    rig.reconfigure(|service| {
+        if service.name.as_str() == "acme" {
+            let rule = |text, conditions: Vec<Condition>| {
+                Rule::parse(Verdict::Allow, text).unwrap().with_conditions(conditions)
+            };
+            let small = Condition::body("amount <= 5000").unwrap();
+            let read = Condition::query("scope == read").unwrap();
+            let reason = Terms { reason: true, ..Terms::default() };
+            service.policy = Policy::new(
+                vec![
+                    rule("POST /items", vec![small]).with_terms(reason),
+                    rule("GET /items", vec![read]),
+                    rule("GET /public/**", Vec::new()),
+                ],
+                false,
+            );
+        }
+    });
+    let reasoned = |body: &str| Execute {
+        reason: Some("because".into()),
+        ..post(Body::Json(body.into()), "application/json")
+    };
+    let body = "{ \"note\": \"\\u00e9\", \"amount\": 5.0e3 }";
+    rig.allowed(reasoned(body)).await;
+    assert_eq!(rig.last().body, body);
+    rig.denied(reasoned("{\"amount\": 5001}"), Code::PolicyDenied).await;
+    rig.denied(reasoned("{\"amount\":1,\"amount\":2}"), Code::InvalidRequest).await;
+    let form = "application/x-www-form-urlencoded";
+    let sent = |body: &str, content_type: &str| Execute {
+        reason: Some("because".into()),
+        ..post(Body::Text(body.into()), content_type)
+    };
+    rig.allowed(sent("amount=1&b=2", form)).await;
+    assert_eq!(rig.last().body, "amount=1&b=2");
+    rig.denied(sent("amount=1&amount=9999", form), Code::PolicyDenied).await;
+    rig.denied(sent("{\"amount\":1}", form), Code::InvalidRequest).await;
+    rig.denied(sent("{\"amount\":1}", "text/plain"), Code::InvalidRequest).await;
+
+    let silent = post(Body::Json("{\"amount\":1}".into()), "application/json");
+    let refusal = rig.denied(silent, Code::PolicyDenied).await;
+    assert!(refusal.message.contains("`reason`"), "{refusal:?}");
+
+    rig.allowed(get("acme", "/items?scope=read")).await;
+    rig.denied(get("acme", "/items?scope=read&scope=admin"), Code::PolicyDenied).await;
+}
+
 #[tokio::test]
 async fn explaining_a_request_gives_the_verdict_that_the_call_gets() {
     let rig = rig().await;
-    let explain = |method, path| rig.broker.explain(&caller("default"), "acme", method, path);
+    let explain = |method: &str, path| {
+        let call = Execute { method: method.into(), ..get("acme", path) };
+        rig.broker.explain(&caller("default"), call)
+    };
     let explained = explain("GET", "/%70ublic/x?a=1").unwrap();
     assert_eq!(explained.request, "GET /public/x");
     assert_eq!(explained.explanation.verdict, Verdict::Allow);

@@ -33,17 +33,17 @@ async fn a_service_that_is_not_the_callers_is_a_service_that_is_not() {
     let hidden = rig.denied(get("qry", "/x"), Code::NotFound).await;
     for unknown in ["nothing", "", "Q R Y", "../qry"] {
         assert_eq!(rig.denied(get(unknown, "/x"), Code::NotFound).await, hidden);
-        assert_eq!(rig.broker.explain(&me, unknown, "GET", "/x").unwrap_err(), hidden);
+        assert_eq!(rig.broker.explain(&me, get(unknown, "/x")).unwrap_err(), hidden);
         let tested = rig.broker.test_service(&me, unknown, Box::pin(pending())).await;
         assert_eq!(tested.unwrap_err().0, hidden);
     }
-    assert_eq!(rig.broker.explain(&me, "qry", "GET", "/x").unwrap_err(), hidden);
+    assert_eq!(rig.broker.explain(&me, get("qry", "/x")).unwrap_err(), hidden);
     let tested = rig.broker.test_service(&me, "qry", Box::pin(pending())).await;
     assert_eq!(tested.unwrap_err().0, hidden);
 
     let call = rig.broker.execute(&other, get("qry", "/x"), Box::pin(pending())).await;
     assert!(call.result.is_ok());
-    assert!(rig.broker.explain(&other, "qry", "GET", "/x").is_ok());
+    assert!(rig.broker.explain(&other, get("qry", "/x")).is_ok());
 }
 
 #[tokio::test]
