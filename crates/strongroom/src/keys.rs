@@ -131,8 +131,12 @@ impl KeyFlags {
         } else {
             ask(host, prompt, fields)?
         };
-        if is_pem(fields) {
-            return Ok(Key::Values(values.into_iter().map(Secret::new).collect()));
+        if is_pem(fields) || is_document(fields) {
+            let values: Vec<Secret> = values.into_iter().map(Secret::new).collect();
+            if values.iter().any(|value| value.is_empty() || value.len() > LARGEST) {
+                return Err(Failure::failed("the key is empty, or larger than 1 MiB"));
+            }
+            return Ok(Key::Values(values));
         }
         let mut secrets = Vec::with_capacity(values.len());
         for value in values {
@@ -271,6 +275,12 @@ fn is_pem(fields: &[String]) -> bool {
     fields == ["certificate", "key"]
 }
 
+/// Whether the one field is a file of several lines: the JSON of a Google service account, the PEM of a
+/// GitHub App.
+fn is_document(fields: &[String]) -> bool {
+    fields == ["key"] || fields == ["private_key"]
+}
+
 /// The certificates, and the private key, of PEM files behind each other in any order.
 fn pem(whole: &[u8]) -> Result<Vec<Vec<u8>>, Failure> {
     let mut found = [Vec::with_capacity(whole.len() + 1), Vec::with_capacity(whole.len() + 1)];
@@ -323,6 +333,10 @@ fn ask(host: &Host, prompt: &str, fields: &[String]) -> Result<Vec<Vec<u8>>, Fai
         return Err(Failure::usage("a certificate and its key cannot be typed").hint(
             "give both as PEM, as in `cat client.pem client.key | strongroom ... --key-stdin`",
         ));
+    }
+    if is_document(fields) {
+        return Err(Failure::usage("a key of several lines cannot be typed")
+            .hint("give its file, as in `strongroom ... --key-stdin < FILE`"));
     }
     let mut values = Vec::new();
     for field in fields {

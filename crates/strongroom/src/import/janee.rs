@@ -1,12 +1,13 @@
 //! What a home of Janee means here: its services and capabilities in, services of ours out.
 //!
 //! [`files`] reads and opens the home, [`rules`] translates what a capability allows, [`auth`] how a key
-//! is sent, and [`plan`] puts them together.
+//! is sent, `exec` what ran programs, and [`plan`] puts them together.
 //!
 //! Invariant: no request that Janee refused is allowed by what comes out, but for the queries that
 //! [`rules`] speaks of; and whatever of the home does not come over is named, with the reason.
 
 pub mod auth;
+mod exec;
 pub mod files;
 pub mod plan;
 pub mod rules;

@@ -107,10 +107,22 @@ const CASES: &[Case] = &[
         deny: &["POST /user/keys", "GET /repos/a/b/keys", "DELETE /repos/a/b", "POST /repos/a/b/actions/runners/registration-token", "PUT /repos/a/b/actions/secrets/X", "PUT /repos/a/b/collaborators/c", "POST /repos/a/b/transfer", "POST /app/installations/1/access_tokens", "POST /repos/a/b/issues"],
     },
     Case {
+        name: "github-app",
+        allow: &["GET /repos/a/b/issues", "GET /installation/repositories"],
+        ask: &[],
+        deny: &["POST /app/installations/1/access_tokens", "GET /app", "DELETE /repos/a/b", "POST /repos/a/b/keys", "PUT /repos/a/b/actions/secrets/X", "POST /repos/a/b/issues"],
+    },
+    Case {
         name: "gitlab",
         allow: &["GET /projects/a%2Fb/issues", "GET /user", "GET /projects/1/merge_requests"],
         ask: &[],
         deny: &["POST /projects/a%2Fb/access_tokens", "GET /projects/a%2Fb/variables/KEY", "POST /users/1/impersonation_tokens", "POST /projects/1/deploy_keys", "DELETE /projects/1", "POST /user/runners"],
+    },
+    Case {
+        name: "google-analytics",
+        allow: &["POST /v1beta/properties/1:runReport", "GET /v1beta/properties/1/metadata", "POST /v1beta/properties/1:batchRunReports"],
+        ask: &[],
+        deny: &["POST /v1beta/properties/1/audienceExports", "DELETE /v1beta/properties/1", "POST /v1alpha/properties/1:runFunnelReport", "POST /token"],
     },
     Case {
         name: "hubspot",
@@ -249,7 +261,7 @@ fn verdict(service: &Service, method: &str, path: &str) -> Verdict {
 #[test]
 fn every_template_is_a_service_that_can_be_loaded() {
     let names = names();
-    assert!(names.len() >= 33 && names.is_sorted(), "{names:?}");
+    assert!(names.len() >= 35 && names.is_sorted(), "{names:?}");
     for name in &names {
         let template = find(name).unwrap();
         assert!(!template.about.is_empty() && !template.key.is_empty(), "{name}");

@@ -283,3 +283,57 @@ fn a_home_of_0_2_has_everything_in_one_file() {
     assert_eq!(shown["allow"], json!([]));
     assert_eq!(sandbox.run("policy test old POST /v1/charges").code, 3);
 }
+
+#[test]
+fn a_capability_that_ran_programs_runs_them_here_when_a_person_says_so() {
+    let (sandbox, keys) = (Sandbox::headless(), Keys::new("janee-exec"));
+    home(&sandbox, &keys);
+    let capabilities = "  tools:
+    service: stripe
+    mode: exec
+    ttl: 1h
+    allowCommands: [tool, no-such-program]
+    env: { STRIPE_KEY: '{{credential}}', MODE: test }
+    timeout: 1500
+";
+    sandbox.write(".janee/config.yaml", &format!("{CONFIG}{capabilities}"));
+    sandbox.write("bin/tool", "#!/bin/sh\nprintf %s \"$STRIPE_KEY\" | wc -c\n");
+    sandbox.chmod("bin/tool", 0o700);
+    let path = format!("{}:/usr/bin:/bin", sandbox.path("bin").display());
+    let sandbox = sandbox.with("PATH", path);
+    let import =
+        |more: &str| sandbox.run(&format!("import janee .janee --only tools --json{more}")).ok();
+    let answer = import("").json();
+    let planned = &answer["services"][0];
+    assert_eq!(planned["name"], "tools-tool");
+    let left = answer["left"].as_array().unwrap();
+    let why = left.iter().find(|left| left["what"] == "the capability `tools`").unwrap();
+    assert!(why["why"].as_str().unwrap().contains("no-such-program"), "{why}");
+    let block = planned["block"].as_str().unwrap();
+    for line in ["ask = [\"tool **\"]", "timeout = \"2s\"", "STRIPE_KEY = \"{{key}}\"", "sha256 = "]
+    {
+        assert!(block.contains(line), "{line}: {block}");
+    }
+    let file = sandbox.read(".config/strongroom/strongroom.toml");
+    assert!(file.contains("[services.tools-tool]"), "{file}");
+    sandbox.run("list --json").ok();
+    // The twin: what was allowed there is allowed here where somebody says so.
+    sandbox.run("remove tools-tool --yes").ok();
+    let answer = import(" --allow-all").json();
+    let block = answer["services"][0]["block"].as_str().unwrap();
+    assert!(block.contains("allow = [\"tool **\"]") && block.contains("i_understand"), "{block}");
+    let hello = json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
+        "protocolVersion": "2025-11-25", "capabilities": {},
+        "clientInfo": { "name": "t", "version": "1" } } });
+    let ready = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" });
+    let call = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {
+        "name": "exec", "arguments": { "service": "tools-tool", "command": ["tool"] } } });
+    let served = sandbox.feed(&["serve"], &format!("{hello}\n{ready}\n{call}\n")).ok();
+    let answer: Value = serde_json::from_str(served.stdout.lines().last().unwrap()).unwrap();
+    let content = &answer["result"]["structuredContent"];
+    assert_eq!(
+        content["stdout"].as_str().unwrap().trim(),
+        keys.stripe.len().to_string(),
+        "{answer}"
+    );
+}

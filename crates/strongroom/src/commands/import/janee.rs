@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::{Serialize, Serializer};
 use strongroom_model::display::DisplaySafe;
 use strongroom_model::secret::Secret;
+use strongroom_proxy::exec::fingerprint;
 use strongroom_store::vault::New;
 use strongroom_store::{SecretUse, Vault};
 
@@ -53,10 +54,18 @@ pub(super) fn run(args: &Args, host: &Host, output: Output) -> Result<(), Failur
     let theirs = files::read(&directory)?;
     args.check_names(&theirs)?;
     let editor = Editor::open(&home)?;
-    let taken = editor.config().services.keys().map(ToString::to_string).collect();
+    let taken = editor.config().names().map(ToString::to_string).collect();
     let is_headless = editor.config().headless;
     drop(editor);
-    let options = Options { allow_all: args.allow_all, only: &args.only, taken: &taken };
+    let search = host.environment.get("PATH").map(ToOwned::to_owned).unwrap_or_default();
+    let find = |program: &str| {
+        // A name, and never a path of somebody's choice.
+        let is_name = !program.contains(['/', '\\']);
+        let mut places = std::env::split_paths(&search).filter(|place| place.is_absolute());
+        is_name.then(|| places.find_map(|place| fingerprint(&place.join(program)).ok()))?
+    };
+    let options =
+        Options { allow_all: args.allow_all, only: &args.only, taken: &taken, find: &find };
     let plan = plan::of(&theirs, &options);
     let mut answer = Answer {
         directory: shown(&directory, &host.environment),
@@ -97,7 +106,7 @@ fn apply(
 ) -> Result<PathBuf, Failure> {
     let mut editor = Editor::open(home)?;
     for planned in &plan.services {
-        if editor.config().services.contains_key(&planned.name) {
+        if editor.config().names().any(|name| *name == planned.name) {
             return Err(Failure::failed(format!(
                 "the service `{}` was added by somebody else in between",
                 planned.name
@@ -170,7 +179,12 @@ fn widens(plan: &Plan) -> Vec<String> {
             none if none.is_empty() => "nothing".to_owned(),
             rules => rules,
         };
-        format!("`{}` sends its key to {} and allows {allows}", planned.name, planned.base_url)
+        let (name, address) = (&planned.name, &planned.address);
+        if planned.table.contains_key("command") {
+            format!("`{name}` gives its key to the program {address} and allows {allows}")
+        } else {
+            format!("`{name}` sends its key to {address} and allows {allows}")
+        }
     };
     plan.services.iter().map(line).collect()
 }
@@ -265,7 +279,7 @@ impl Report for Answer<'_> {
 }
 
 fn service(planned: &Planned, style: Style, add: &mut impl FnMut(&str)) {
-    add(&format!("{}  {}", style.bold(planned.name.as_str()), DisplaySafe(&planned.base_url)));
+    add(&format!("{}  {}", style.bold(planned.name.as_str()), DisplaySafe(&planned.address)));
     for (place, _) in &planned.secrets {
         add(&format!("  secret    {place}"));
     }

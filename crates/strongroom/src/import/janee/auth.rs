@@ -56,6 +56,20 @@ const ROWS: &[Row] = &[
         ..NONE
     },
     Row {
+        theirs: "service-account",
+        ours: "google-service-account",
+        secrets: &[("credentials", "key")],
+        settings: &[("scopes", "scope")],
+        ..NONE
+    },
+    Row {
+        theirs: "github-app",
+        ours: "github-app",
+        secrets: &[("privateKey", "private_key")],
+        settings: &[("appId", "app_id"), ("installationId", "installation_id")],
+        ..NONE
+    },
+    Row {
         theirs: "aws-sigv4",
         ours: "aws-sigv4",
         secrets: &[
@@ -178,6 +192,12 @@ mod tests {
         let keys = ["consumerKey", "consumerSecret", "accessToken", "accessTokenSecret"];
         let twitter = translate(&service("oauth1a-twitter", &keys, &[])).unwrap();
         assert_eq!((twitter.kind, twitter.secrets.len()), ("oauth1a", 4));
+        let app = [("appId", "1"), ("installationId", "2")];
+        let app = translate(&service("github-app", &["privateKey"], &app)).unwrap();
+        assert_eq!((app.kind, app.settings["installation_id"].as_str()), ("github-app", "2"));
+        let google = service("service-account", &["credentials"], &[("scopes", "a b")]);
+        let google = translate(&google).unwrap();
+        assert_eq!((google.secrets[0].0.as_str(), &*google.settings["scope"]), ("key", "a b"));
     }
 
     #[test]

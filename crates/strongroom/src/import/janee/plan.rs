@@ -9,11 +9,12 @@ use strongroom_model::display::DisplaySafe;
 use strongroom_model::policy::{Rule, Verdict};
 use strongroom_model::principal::Name;
 use strongroom_model::reference::SecretRef;
+use strongroom_proxy::exec::Fingerprint;
 use toml_edit::{Array, InlineTable, Item, Table};
 
 use super::files::{Capability, Home, Service};
 use super::rules::{self, Difference, Line};
-use super::{Left, auth};
+use super::{Left, auth, exec};
 use crate::config::{ALLOW_ALL, ALLOW_ALL_RULE, Config};
 use crate::flags;
 use crate::stored;
@@ -38,8 +39,8 @@ pub struct Planned {
     pub capability: Option<String>,
     /// The service there.
     pub service: String,
-    /// Where it is.
-    pub base_url: String,
+    /// Its base URL, or its program.
+    pub address: String,
     /// What became of each pattern.
     pub rules: Vec<Line>,
     /// What else is another thing here than there.
@@ -70,6 +71,8 @@ pub struct Options<'a> {
     pub only: &'a [String],
     /// The services and commands that there are.
     pub taken: &'a BTreeSet<String>,
+    /// Finds a program by its name.
+    pub find: &'a dyn Fn(&str) -> Option<Fingerprint>,
 }
 
 /// What is to be done to import `home`.
@@ -90,17 +93,28 @@ pub fn of(home: &Home, options: &Options<'_>) -> Plan {
         if !options.only.is_empty() && !options.only.iter().any(|only| only == name) {
             continue;
         }
-        let planned = match service {
-            None => Err("there is no such service as it names".to_owned()),
-            Some(service) => planned(name, capability, service, home.is_restricted, options),
-        };
-        match planned {
-            Ok(planned) if plan.services.iter().any(|one| one.name == planned.name) => {
-                let why = format!("another one is called `{}` here already", planned.name);
-                plan.left.push(Left::new(format!("the {kind} `{name}`"), why));
+        let is_restricted = home.is_restricted;
+        let found = match (service, &capability.exec) {
+            (None, _) => vec![Err("there is no such service as it names".to_owned())],
+            (Some(service), Some(exec)) => {
+                exec::planned(capability, exec, service, is_restricted, options)
             }
-            Ok(planned) => plan.services.push(planned),
-            Err(why) => plan.left.push(Left::new(format!("the {kind} `{name}`"), why)),
+            (Some(service), None) => {
+                vec![planned(name, capability, service, is_restricted, options)]
+            }
+        };
+        for planned in found {
+            let why = match planned {
+                Ok(planned) if plan.services.iter().any(|one| one.name == planned.name) => {
+                    format!("another one is called `{}` here already", planned.name)
+                }
+                Ok(planned) => {
+                    plan.services.push(planned);
+                    continue;
+                }
+                Err(why) => why,
+            };
+            plan.left.push(Left::new(format!("the {kind} `{name}`"), why));
         }
     }
     plan
@@ -113,9 +127,6 @@ fn planned(
     is_restricted: bool,
     options: &Options<'_>,
 ) -> Result<Planned, String> {
-    if capability.exec.is_some() {
-        return Err("it runs programs, which cannot be imported yet".to_owned());
-    }
     let name = slug(there).ok_or("its name has no letter or digit that one here can have")?;
     if options.taken.contains(name.as_str()) {
         return Err(format!("there is a service `{name}` here already, which stays as it is"));
@@ -165,7 +176,7 @@ fn planned(
         name,
         capability: is_reached.then(|| capability.name.clone()),
         service: service.name.clone(),
-        base_url: service.base_url.clone(),
+        address: service.base_url.clone(),
         rules: policy.lines,
         notes: policy.notes,
         secrets: secrets.into_iter().map(|(_, place)| place).zip(fields).collect(),
@@ -294,7 +305,11 @@ fn refuse_blocks(blocks: &[&(String, Vec<String>)], lines: &mut Vec<Line>) {
 }
 
 /// The agents that may use it; `None`: all.
-fn agents(capability: &Capability, service: &Service, restricted: bool) -> Option<Vec<String>> {
+pub(super) fn agents(
+    capability: &Capability,
+    service: &Service,
+    restricted: bool,
+) -> Option<Vec<String>> {
     if !capability.agents.is_empty() {
         return Some(capability.agents.clone());
     }
@@ -305,7 +320,7 @@ fn agents(capability: &Capability, service: &Service, restricted: bool) -> Optio
     }
 }
 
-fn principals(agents: &[String], notes: &mut Vec<String>) -> Vec<String> {
+pub(super) fn principals(agents: &[String], notes: &mut Vec<String>) -> Vec<String> {
     let names: BTreeSet<String> =
         agents.iter().filter_map(|agent| slug(agent)).map(|name| name.to_string()).collect();
     for agent in agents.iter().filter(|agent| !agent.is_empty()) {
@@ -329,7 +344,7 @@ fn principals(agents: &[String], notes: &mut Vec<String>) -> Vec<String> {
 }
 
 /// Writes rules, each once.
-fn put_rules(table: &mut Table, key: &str, rules: &[String], with_reason: bool) {
+pub(super) fn put_rules(table: &mut Table, key: &str, rules: &[String], with_reason: bool) {
     if !with_reason {
         return flags::append(table, key, rules);
     }
@@ -400,7 +415,7 @@ impl At {
 }
 
 /// The name that comes nearest to `text`.
-fn slug(text: &str) -> Option<Name> {
+pub(super) fn slug(text: &str) -> Option<Name> {
     if let Ok(name) = text.parse() {
         return Some(name);
     }
@@ -410,6 +425,6 @@ fn slug(text: &str) -> Option<Name> {
 }
 
 /// Text of the home, in one line.
-fn plain(text: &str) -> String {
+pub(super) fn plain(text: &str) -> String {
     DisplaySafe(text).to_string()
 }
