@@ -131,7 +131,7 @@ impl KeyFlags {
         } else {
             ask(host, prompt, fields)?
         };
-        if is_pem(fields) || is_document(fields) {
+        if is_pem(fields) || is_document(fields, &values) {
             let values: Vec<Secret> = values.into_iter().map(Secret::new).collect();
             if values.iter().any(|value| value.is_empty() || value.len() > LARGEST) {
                 return Err(Failure::failed("the key is empty, or larger than 1 MiB"));
@@ -275,10 +275,14 @@ fn is_pem(fields: &[String]) -> bool {
     fields == ["certificate", "key"]
 }
 
-/// Whether the one field is a file of several lines: the JSON of a Google service account, the PEM of a
-/// GitHub App.
-fn is_document(fields: &[String]) -> bool {
-    fields == ["key"] || fields == ["private_key"]
+/// Whether the one secret is a file of several lines: the JSON of a Google service account, the PEM of a
+/// GitHub App. A header or parameter may have the same name; what it holds does not begin like that.
+fn is_document(fields: &[String], values: &[Vec<u8>]) -> bool {
+    match (fields, values) {
+        ([field], [value]) if field == "key" => value.trim_ascii_start().starts_with(b"{"),
+        ([field], [value]) if field == "private_key" => value.starts_with(b"-----BEGIN "),
+        _ => false,
+    }
 }
 
 /// The certificates, and the private key, of PEM files behind each other in any order.
@@ -334,7 +338,7 @@ fn ask(host: &Host, prompt: &str, fields: &[String]) -> Result<Vec<Vec<u8>>, Fai
             "give both as PEM, as in `cat client.pem client.key | strongroom ... --key-stdin`",
         ));
     }
-    if is_document(fields) {
+    if fields == ["private_key"] {
         return Err(Failure::usage("a key of several lines cannot be typed")
             .hint("give its file, as in `strongroom ... --key-stdin < FILE`"));
     }
@@ -453,6 +457,17 @@ mod tests {
             assert!(of(given, &two).is_err(), "{given:?}");
         }
         assert_eq!(of(&["file:///a=b"], &["token"]).unwrap(), ["file:///a=b"]);
+    }
+
+    #[test]
+    fn a_document_is_told_from_a_key_by_how_it_begins() {
+        let is = |field: &str, value: &str| {
+            is_document(&[field.to_owned()], &[value.as_bytes().to_vec()])
+        };
+        assert!(is("key", "{\n  \"type\": \"service_account\"\n}"));
+        assert!(is("private_key", "-----BEGIN RSA PRIVATE KEY-----\nAA"));
+        assert!(!is("key", "AIza-a-parameter") && !is("token", "{\n}"));
+        assert!(!is("private_key", "canary\nx"));
     }
 
     #[test]

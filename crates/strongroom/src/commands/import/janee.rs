@@ -128,12 +128,12 @@ fn apply(
     let backup = editor.back_up(host.clock.now())?;
     let puts = puts(plan, theirs)?;
     let new: Vec<New<'_>> =
-        puts.iter().map(|(name, used_by, value)| New { name, used_by, value }).collect();
+        puts.iter().map(|Put { name, used_by, value }| New { name, used_by, value }).collect();
     // The secrets first, in one transaction: a service without its secret is an error, a secret
     // without its service is not, and the same import again puts it there again.
     vault.put_many(&new, true)?;
     if let Err(error) = editor.save() {
-        for (name, ..) in &puts {
+        for Put { name, .. } in &puts {
             vault.remove(name)?;
         }
         return Err(error);
@@ -141,7 +141,12 @@ fn apply(
     Ok(backup)
 }
 
-type Put<'a> = (&'a str, SecretUse, &'a Secret);
+/// A secret for the vault.
+struct Put<'a> {
+    name: &'a str,
+    used_by: SecretUse,
+    value: &'a Secret,
+}
 
 fn puts<'a>(plan: &'a Plan, theirs: &'a Home) -> Result<Vec<Put<'a>>, Failure> {
     let services: BTreeMap<&str, _> =
@@ -157,7 +162,8 @@ fn puts<'a>(plan: &'a Plan, theirs: &'a Home) -> Result<Vec<Put<'a>>, Failure> {
                 ))
                 .hint("leave it out with `--only`; nothing was imported"));
             };
-            puts.push((place.path(), SecretUse::Service(planned.name.clone()), secret));
+            let used_by = SecretUse::Service(planned.name.clone());
+            puts.push(Put { name: place.path(), used_by, value: secret });
         }
     }
     Ok(puts)

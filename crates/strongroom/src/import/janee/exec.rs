@@ -53,7 +53,7 @@ fn of_program(
         return Err(format!("there is a service `{name}` here already, which stays as it is"));
     }
     let found = (options.find)(program).ok_or("there is no such program in `PATH` now")?;
-    let (env, fields) = env(exec, service)?;
+    let Environment { env, fields } = env(exec, service)?;
     let mut notes = Vec::new();
     let mut table = Table::new();
     flags::set(&mut table, "command", found.path.display().to_string());
@@ -107,8 +107,14 @@ fn check(name: &Name, table: &Table) -> Result<(), String> {
     Config::parse("strongroom.toml", &text).map(drop).map_err(|error| error.problem)
 }
 
-/// The variables, and the secret fields in them.
-fn env(exec: &Exec, service: &Service) -> Result<(Vec<(String, String)>, Vec<String>), String> {
+/// Variables, and the secret fields in them.
+struct Environment {
+    env: Vec<(String, String)>,
+    fields: Vec<String>,
+}
+
+/// What a program is given.
+fn env(exec: &Exec, service: &Service) -> Result<Environment, String> {
     let has = |field: &str| service.secrets.contains_key(field);
     let only = ["key", "apiKey", "password"].into_iter().find(|field| has(field));
     let (mut env, mut fields) = (Vec::new(), BTreeSet::new());
@@ -127,7 +133,7 @@ fn env(exec: &Exec, service: &Service) -> Result<(Vec<(String, String)>, Vec<Str
         fields.extend(used.cloned());
         env.push((name.clone(), value));
     }
-    Ok((env, fields.into_iter().collect()))
+    Ok(Environment { env, fields: fields.into_iter().collect() })
 }
 
 fn rules(
@@ -167,10 +173,10 @@ fn place(exec: &Exec, table: &mut Table, notes: &mut Vec<String>) {
             flags::set(table, "workdir", directory.as_str());
         }
         Some(_) => {
-            notes.push("its `workDir` is not an absolute path; it runs in an empty folder".into())
+            notes.push("its `workDir` is not an absolute path; it runs in an empty folder".into());
         }
         None => {
-            notes.push("the agent could say where it runs; here it runs in an empty folder".into())
+            notes.push("the agent could say where it runs; here it runs in an empty folder".into());
         }
     }
     match exec.timeout.as_ref().map(|text| text.parse::<u64>()) {
