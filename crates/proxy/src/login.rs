@@ -30,21 +30,20 @@ pub struct Consent<'a> {
 pub fn consent_url(auth: &Auth, consent: &Consent<'_>) -> Option<String> {
     let base = auth.settings.get("authorize_url")?;
     let id = auth.settings.get("client_id")?;
-    let mut url = format!("{base}?response_type=code");
-    for (name, value) in [
+    let settings = ["scope", "audience"]
+        .into_iter()
+        .filter_map(|name| Some((name, auth.settings.get(name)?.as_str())));
+    let query = [
         ("client_id", id.as_str()),
         ("redirect_uri", consent.redirect_uri),
         ("state", consent.state),
         ("code_challenge", consent.challenge),
         ("code_challenge_method", "S256"),
-    ] {
-        url.push_str(&format!("&{name}={}", encode(value.as_bytes())));
-    }
-    for name in ["scope", "audience"] {
-        if let Some(value) = auth.settings.get(name) {
-            url.push_str(&format!("&{name}={}", encode(value.as_bytes())));
-        }
-    }
+    ];
+    let query = query.into_iter().chain(settings);
+    let query: Vec<String> =
+        query.map(|(name, value)| format!("&{name}={}", encode(value.as_bytes()))).collect();
+    let url = format!("{base}?response_type=code{}", query.concat());
     Some(url)
 }
 

@@ -23,8 +23,9 @@ const NAME: &str = "google-service-account";
 const TOKEN_URL: &str = "https://oauth2.googleapis.com/token";
 const LIFETIME: Duration = Duration::from_hours(1);
 
+/// What is needed of the file.
 #[derive(Deserialize)]
-struct Key {
+struct Account {
     client_email: String,
     private_key: String,
     private_key_id: Option<String>,
@@ -81,16 +82,16 @@ impl Exchange for Google {
     ) -> Result<Outgoing, Refusal> {
         let not_one = || unusable("what is stored is not the key of a Google service account");
         let key = credential.get("key").ok_or_else(not_one)?;
-        let key: Key = serde_json::from_slice(key.expose()).map_err(|_| not_one())?;
-        let pem = Secret::new(key.private_key.into_bytes());
+        let account: Account = serde_json::from_slice(key.expose()).map_err(|_| not_one())?;
+        let pem = Secret::new(account.private_key.into_bytes());
         let issued = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let mut header = json!({ "alg": "RS256", "typ": "JWT" });
-        if let Some(id) = key.private_key_id {
+        if let Some(id) = account.private_key_id {
             header["kid"] = id.into();
         }
         let audience = format!("{}{}", endpoint.origin, endpoint.target);
         let mut claims = json!({
-            "iss": key.client_email, "aud": audience, "scope": auth.settings.get("scope"),
+            "iss": account.client_email, "aud": audience, "scope": auth.settings.get("scope"),
             "iat": issued, "exp": issued + LIFETIME.as_secs(),
         });
         if let Some(subject) = auth.settings.get("subject") {

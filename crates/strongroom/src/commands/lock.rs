@@ -146,6 +146,9 @@ impl What {
     }
 }
 
+/// Names, and what a name among them stands for.
+type Kind<'a> = (&'a [Name], fn(Name) -> Part);
+
 /// What `name` is the name of, as far as that can be found out.
 fn known(name: &Name, host: &Host, home: &Home) -> Result<Part, Failure> {
     let config = Config::load(home).ok();
@@ -160,7 +163,7 @@ fn known(name: &Name, host: &Host, home: &Home) -> Result<Part, Failure> {
         .and_then(|config| servers::load(host, home, config, places).ok())
         .map(|servers| servers.catalogue.entries.keys().cloned().collect::<Vec<_>>())
         .unwrap_or_default();
-    let kinds: [(&[Name], fn(Name) -> Part); 3] =
+    let kinds: [Kind<'_>; 3] =
         [(&services, Part::Service), (&principals, Part::Principal), (&servers, Part::Server)];
     let mut found = kinds.iter().filter(|(names, _)| names.contains(name));
     match (found.next(), found.next()) {

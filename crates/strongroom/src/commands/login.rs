@@ -162,9 +162,8 @@ async fn answer(listener: &TcpListener, state: &str) -> Result<String, Failure> 
     let ours = Secret::new(state.as_bytes().to_vec());
     loop {
         let (mut stream, _) = listener.accept().await.map_err(Failure::failed)?;
-        let target = match tokio::time::timeout(SLOW, target(&mut stream)).await {
-            Ok(Ok(target)) => target,
-            Ok(Err(_)) | Err(_) => continue,
+        let Ok(Ok(target)) = tokio::time::timeout(SLOW, target(&mut stream)).await else {
+            continue;
         };
         let back = target.strip_prefix("/callback?").map(Back::read);
         let back = back.filter(|back| back.state.ct_eq(&ours));
@@ -194,7 +193,7 @@ impl Back {
             match name.as_slice() {
                 b"state" => back.state = Secret::new(value),
                 b"code" => {
-                    back.code = String::from_utf8(value).ok().filter(|code| !code.is_empty())
+                    back.code = String::from_utf8(value).ok().filter(|code| !code.is_empty());
                 }
                 _ => {}
             }

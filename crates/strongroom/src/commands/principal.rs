@@ -88,12 +88,12 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
                 return Err(VaultError::PrincipalExists { name: name.clone() }.into());
             }
             admin::record(host, &home, "principal.create", name.as_str())?;
-            print(name, &vault.principals().create(name)?, output)
+            print(name, &vault.principals().create(name)?, *output)
         }
         Command::Rotate { name } => {
             let known = find(&vault, name)?;
             admin::record(host, &home, "principal.rotate", name)?;
-            print(&known, &vault.principals().renew(&known)?, output)
+            print(&known, &vault.principals().renew(&known)?, *output)
         }
         Command::List => {
             let list = vault.principals().list()?;
@@ -115,7 +115,7 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
 }
 
 /// Prints a token, the one time that it is shown: the person asked for it.
-fn print(name: &Name, token: &Secret, output: &Output) -> Result<(), Failure> {
+fn print(name: &Name, token: &Secret, output: Output) -> Result<(), Failure> {
     let token = String::from_utf8_lossy(token.expose()).into_owned();
     output.report(&Created { principal: name.to_string(), token })?;
     output.say("This is the only time that the token is shown.");

@@ -140,7 +140,9 @@ pub(super) fn run(args: &Args, host: &Host, output: Output) -> Result<(), Failur
     let now = settings_now.get(about.scheme).cloned().unwrap_or_default();
     if let Some((problem, fix)) = providers::problem_of(&about, &now, &context) {
         output.warn(&problem);
-        fix.iter().for_each(|fix| output.hint(fix));
+        for fix in &fix {
+            output.hint(fix);
+        }
     }
     output.report(&Done {
         name: about.scheme,
