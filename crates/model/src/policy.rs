@@ -251,15 +251,19 @@ impl Policy {
         }
     }
 
-    /// What it says to a request of which only method and path are known. `met`: the text of a rule
-    /// whose conditions it is known to meet.
-    pub fn foresee(&self, request: &CanonicalRequest, met: Option<&str>) -> Foresight<'_> {
+    /// What it says to a request of which only method and path are known. `known`: whether a rule's
+    /// conditions are met, where that is known otherwise.
+    pub fn foresee(
+        &self,
+        request: &CanonicalRequest,
+        known: impl Fn(&Rule) -> Option<bool>,
+    ) -> Foresight<'_> {
         let (mut certain, mut open) = (Vec::new(), Vec::new());
         for rule in self.speaking(request) {
-            if rule.conditions().is_empty() || met == Some(rule.text()) {
-                certain.push((rule, Truth::Yes));
-            } else {
-                open.push(rule.verdict());
+            match if rule.conditions().is_empty() { Some(true) } else { known(rule) } {
+                Some(true) => certain.push((rule, Truth::Yes)),
+                Some(false) => {}
+                None => open.push(rule.verdict()),
             }
         }
         let deciding = strictest(&certain).map(|(rule, _)| rule);

@@ -20,11 +20,27 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
+/// Our own directories are nobody else's: what is checked out is open to all.
+fn close(path: &Path) {
+    let directory = path.is_dir();
+    let mode = if directory { 0o700 } else { 0o600 };
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    if directory {
+        fs::read_dir(path).unwrap().for_each(|entry| close(&entry.unwrap().path()));
+    }
+}
+
 fn replay(file: &Path) {
     let home = tempfile::tempdir().unwrap();
     let start = file.with_extension("home");
     if start.exists() {
         copy(&start, home.path());
+        for ours in [".config/strongroom", ".local/state/strongroom"] {
+            let ours = home.path().join(ours);
+            if ours.exists() {
+                close(&ours);
+            }
+        }
     }
     let home = home.path().to_str().unwrap();
     let cases = trycmd::TestCases::new();

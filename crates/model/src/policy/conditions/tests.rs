@@ -393,9 +393,9 @@ fn an_explanation_says_which_condition_is_not_met() {
 #[test]
 fn what_depends_on_more_than_method_and_path_is_not_foreseen() {
     let big = [Condition::body("amount > 5000").unwrap()];
-    let foresee = |rules: Vec<Rule>, met| {
+    let foresee = |rules: Vec<Rule>, known: Option<bool>| {
         let policy = Policy::new(rules, false);
-        match policy.foresee(&post(JSON, b"{}", "/x"), met) {
+        match policy.foresee(&post(JSON, b"{}", "/x"), |_| known) {
             Foresight::Certain(verdict, rule) => {
                 Some((verdict, rule.map(|rule| rule.text().to_owned())))
             }
@@ -408,7 +408,9 @@ fn what_depends_on_more_than_method_and_path_is_not_foreseen() {
         (vec![], None, certain(Deny, None)),
         (vec![rule(Allow, &[])], None, certain(Allow, Some("* /x"))),
         (vec![rule(Allow, &big)], None, None),
-        (vec![rule(Allow, &big)], Some(text), certain(Allow, Some(text))),
+        (vec![rule(Allow, &big)], Some(true), certain(Allow, Some(text))),
+        (vec![rule(Allow, &big)], Some(false), certain(Deny, None)),
+        (vec![rule(Allow, &[]), rule(Deny, &big)], Some(false), certain(Allow, Some("* /x"))),
         (vec![rule(Deny, &big)], None, certain(Deny, None)),
         (vec![rule(Allow, &[]), rule(Allow, &big)], None, certain(Allow, Some("* /x"))),
         (vec![rule(Allow, &[]), rule(Deny, &big)], None, None),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 use strongroom_model::canonical::{RawRequest, canonicalize};
-use strongroom_model::policy::{Foresight, Verdict};
+use strongroom_model::policy::{Foresight, Rule, Verdict};
 use strongroom_model::service::Catalog;
 use strongroom_seal::SecureDir;
 use strongroom_store::audit::{self, Filter, Record};
@@ -97,13 +97,18 @@ pub(super) fn run(args: &Simulate, host: &Host, output: &Output) -> Result<(), F
         }
     };
     let catalog = config.into_catalog(0);
+    // What is in force says nothing of itself.
+    let before = match &args.config {
+        Some(_) => Config::load(&home)?.into_catalog(0),
+        None => Catalog::default(),
+    };
     let dir = SecureDir::open(home.audit_dir())
         .map_err(|error| Failure::from(error).maybe_hint(Some("run `strongroom init`")))?;
     let since = args.since.time(&*host.clock);
     let filter = Filter { service: args.service.clone(), since: Some(since), ..Filter::default() };
     let mut tally = Tally::default();
     for record in audit::read(dir, filter) {
-        tally.take(&record.map_err(Failure::from)?, &catalog);
+        tally.take(&record.map_err(Failure::from)?, &before, &catalog);
     }
     if let Some(name) = args.service.as_deref().filter(|_| tally.calls == 0) {
         let known = catalog.services.keys().map(|name| name.as_str());
@@ -129,7 +134,7 @@ struct Tally {
 }
 
 impl Tally {
-    fn take(&mut self, record: &Record, catalog: &Catalog) {
+    fn take(&mut self, record: &Record, before: &Catalog, catalog: &Catalog) {
         if !matches!(record.text("kind"), Some("intent" | "refusal" | "redirect")) {
             return;
         }
@@ -147,7 +152,7 @@ impl Tally {
         };
         let request = format!("{} {}", call.method, call.path);
         let of = (call.service.to_owned(), request);
-        match call.judged_by(catalog) {
+        match call.judged_by(before, catalog) {
             Would::Depend => *self.dependent.entry(of).or_default() += 1,
             Would::Be(verdict, _) if verdict == call.was => self.same += 1,
             Would::Be(verdict, rule) => {
@@ -208,7 +213,9 @@ impl<'a> Call<'a> {
         })
     }
 
-    fn judged_by(&self, catalog: &Catalog) -> Would {
+    /// What `catalog` says to it. Rules that are in force, too, are known to have applied or not, as
+    /// far as what was decided tells; a change in between is not looked for.
+    fn judged_by(&self, before: &Catalog, catalog: &Catalog) -> Would {
         let denied = Would::Be(Verdict::Deny, None);
         let found = catalog.services.iter().find(|(name, _)| name.as_str() == self.service);
         let Some((name, service)) = found else { return denied };
@@ -224,7 +231,22 @@ impl<'a> Call<'a> {
         let Some(request) = canonicalize(service, raw).ok().filter(|_| is_served) else {
             return denied;
         };
-        match service.policy.foresee(&request, self.rule) {
+        let before = before.services.get(name).map_or(&[][..], |there| there.policy.rules());
+        let known = |rule: &Rule| {
+            let was_there = || {
+                before
+                    .iter()
+                    .any(|there| there.verdict() == rule.verdict() && there.text() == rule.text())
+            };
+            // A stricter rule would have decided, and where none did, any would have.
+            let would_have = rule.verdict() > self.was || self.rule.is_none();
+            if self.rule == Some(rule.text()) {
+                Some(true)
+            } else {
+                (would_have && was_there()).then_some(false)
+            }
+        };
+        match service.policy.foresee(&request, known) {
             Foresight::Depends => Would::Depend,
             Foresight::Certain(_, Some(rule)) if rule.terms().reason && !self.has_reason => {
                 Would::Be(Verdict::Deny, Some(rule.in_words()))
