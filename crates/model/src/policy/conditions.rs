@@ -49,8 +49,8 @@ impl Condition {
     ///
     /// It is not a condition.
     pub fn query(text: &str) -> Result<Self, RuleError> {
-        let (name, test) = expression::of_query(text)?;
-        Ok(Self(Asks::Query(Field { steps: vec![Step::Name(name)] }, test)))
+        let (name, asked) = expression::of_query(text)?;
+        Ok(Self(Asks::Query(Field { steps: vec![Step::Name(name)] }, asked)))
     }
 
     /// Of a field of a JSON body or a form: `amount <= 5000`.
@@ -59,8 +59,8 @@ impl Condition {
     ///
     /// It is not a condition.
     pub fn body(text: &str) -> Result<Self, RuleError> {
-        let (field, test) = expression::of_body(text)?;
-        Ok(Self(Asks::Body(field, test)))
+        let (field, asked) = expression::of_body(text)?;
+        Ok(Self(Asks::Body(field, asked)))
     }
 
     /// Of the size of the body: `64KiB`, `> 1MiB`.

@@ -66,9 +66,11 @@ impl Pattern {
             (None, _) => Vec::new(),
             (Some(fields), None) => fields
                 .split('|')
-                .map(|field| match field.is_empty() || !field.chars().all(of_field) {
-                    true => Err(refuse("the name of a field is not one")),
-                    false => Ok(Glob::new(field)),
+                .map(|field| {
+                    let is_name = !field.is_empty() && field.chars().all(of_field);
+                    is_name
+                        .then(|| Glob::new(field))
+                        .ok_or_else(|| refuse("the name of a field is not one"))
                 })
                 .collect::<Result<_, _>>()?,
             _ => return Err(refuse("an operation has more than a kind and fields")),
@@ -123,8 +125,8 @@ fn in_object(json: &Json<'_>) -> Result<Operation, Problem> {
         match (member, value) {
             ("query", Json::Text(text)) => document = Some(text),
             ("operationName", Json::Text(text)) if !text.is_empty() => name = Some(&**text),
-            ("operationName" | "variables" | "extensions", Json::Null) => {}
-            ("variables", Json::Object(_)) => {}
+            ("operationName" | "variables" | "extensions", Json::Null)
+            | ("variables", Json::Object(_)) => {}
             ("extensions", Json::Object(extensions)) if !is_stored(extensions) => {}
             _ => return Err(UNCLEAR),
         }

@@ -61,7 +61,9 @@ impl Test {
     /// in its place is not known.
     pub(super) fn judge(&self, found: Found<'_>) -> Truth {
         match (self, found) {
-            (_, Found::Unclear) | (Self::Exists | Self::Absent, Found::Json(Json::Null)) => {
+            (_, Found::Unclear)
+            | (Self::Exists | Self::Absent, Found::Json(Json::Null))
+            | (Self::OneOf { not: true, .. } | Self::Like { not: true, .. }, Found::Absent) => {
                 Truth::Maybe
             }
             (Self::Exists, Found::Absent) | (Self::Absent, Found::Json(_) | Found::Text(_)) => {
@@ -69,9 +71,6 @@ impl Test {
             }
             (Self::Exists, Found::Json(_) | Found::Text(_)) | (Self::Absent, Found::Absent) => {
                 Truth::Yes
-            }
-            (Self::OneOf { not: true, .. } | Self::Like { not: true, .. }, Found::Absent) => {
-                Truth::Maybe
             }
             (_, Found::Absent) => Truth::No,
             (Self::OneOf { not, literals, .. }, _) => {
@@ -139,7 +138,7 @@ impl Order {
     }
 }
 
-fn text<'a>(found: Found<'a>) -> Option<&'a str> {
+fn text(found: Found<'_>) -> Option<&str> {
     match found {
         Found::Json(Json::Text(text)) => Some(text),
         Found::Text(text) => Some(text),

@@ -90,7 +90,7 @@ fn a_field_of_a_json_body_is_judged_by_its_exact_value() {
     ] {
         let condition = Condition::body(condition).unwrap();
         let request = post(JSON, body.as_bytes(), "/x");
-        let judged = allows_and_denies(&[condition.clone()], &request);
+        let judged = allows_and_denies(std::slice::from_ref(&condition), &request);
         assert_eq!(judged, expected, "{condition} {body}");
     }
 }
@@ -121,7 +121,7 @@ fn a_field_of_a_form_is_judged_as_one_of_json() {
     ] {
         let condition = Condition::body(condition).unwrap();
         let request = post(FORM, body.as_bytes(), "/x");
-        let judged = allows_and_denies(&[condition.clone()], &request);
+        let judged = allows_and_denies(std::slice::from_ref(&condition), &request);
         assert_eq!(judged, expected, "{condition} {body}");
     }
 }
@@ -155,7 +155,7 @@ fn every_value_of_a_query_key_must_meet_a_condition() {
         ("admin absent", "/x?admin=1", NO),
     ] {
         let condition = Condition::query(condition).unwrap();
-        let judged = allows_and_denies(&[condition.clone()], &get(path));
+        let judged = allows_and_denies(std::slice::from_ref(&condition), &get(path));
         assert_eq!(judged, expected, "{condition} {path}");
     }
     let policy =
@@ -286,11 +286,18 @@ fn graphql_and_json_rpc_are_conditions_too() {
         (&rpc, "[]", MAYBE),
     ] {
         let request = post(JSON, body.as_bytes(), "/x");
-        assert_eq!(allows_and_denies(&[condition.clone()], &request), expected, "{body}");
+        assert_eq!(
+            allows_and_denies(std::slice::from_ref(condition), &request),
+            expected,
+            "{body}"
+        );
     }
     let path = "/x?query=%7Bviewer%7Bid%7D%7D";
-    assert_eq!(allows_and_denies(&[graphql.clone()], &get(path)), YES);
-    assert_eq!(allows_and_denies(&[graphql.clone()], &get("/x?query=mutation%7Bb%7D")), NO);
+    assert_eq!(allows_and_denies(std::slice::from_ref(&graphql), &get(path)), YES);
+    assert_eq!(
+        allows_and_denies(std::slice::from_ref(&graphql), &get("/x?query=mutation%7Bb%7D")),
+        NO
+    );
     assert_eq!(allows_and_denies(&[graphql], &get("/x?query=%7Ba%7D&query=%7Bb%7D")), MAYBE);
 }
 

@@ -1,3 +1,5 @@
+use std::fmt::Write as _;
+
 use super::*;
 
 fn operation(text: &str, name: Option<&str>) -> Option<(&'static str, String)> {
@@ -89,7 +91,7 @@ fn nesting_ends_at_the_cap() {
     assert!(operation(&inline(100_000), None).is_none());
     let mut chain = "{ ...F0 }".to_owned();
     for n in 0..1000 {
-        chain += &format!(" fragment F{n} on Q {{ ...F{} }}", n + 1);
+        write!(chain, " fragment F{n} on Q {{ ...F{} }}", n + 1).unwrap();
     }
     assert!(operation(&chain, None).is_none());
 }
