@@ -354,6 +354,10 @@ fn the_published_schema_knows_the_same_keys() {
     assert_eq!(keys("/properties"), set(ROOT_KEYS));
     assert_eq!(keys("/$defs/service/properties"), set(service::KEYS));
     assert_eq!(keys("/$defs/rule/oneOf/1/properties"), set(rules::KEYS));
+    assert_eq!(keys("/$defs/program/properties"), set(command::KEYS));
+    assert_eq!(keys("/$defs/program/properties/limits/properties"), set(command::LIMITS_KEYS));
+    assert_eq!(keys("/$defs/program/properties/askpass/properties"), set(command::ASKPASS_KEYS));
+    assert_eq!(keys("/$defs/command_rule/oneOf/1/properties"), set(rules::PROGRAM_KEYS));
     let block = "/$defs/service/properties/policies/items/properties";
     assert_eq!(keys(block), set(rules::BLOCK_KEYS));
     assert_eq!(keys("/$defs/server/properties"), set(strongroom_gateway::registry::KEYS));
