@@ -82,6 +82,7 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
         return edit.run(command, host, output);
     }
     if !args.program.is_empty() {
+        config.service(&args.name)?;
         return Err(Failure::usage(format!(
             "`{}` is an API, and a flag is about programs",
             args.name
