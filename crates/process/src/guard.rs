@@ -203,7 +203,9 @@ mod platform {
 
     use crate::{Child, Start};
 
-    pub(crate) type Line = ();
+    /// There is none: the guard is ended, and its job with it.
+    #[derive(Debug)]
+    pub(crate) struct Line;
 
     pub(super) fn start(mut guard: Start) -> io::Result<(Child, Option<Line>)> {
         guard.args.splice(0..0, [super::GUARD.into(), "-".into()]);

@@ -19,6 +19,7 @@ pub fn run(host: &Host) -> Option<ExitCode> {
 fn ask(door: &std::path::Path, question: &str) -> std::io::Result<()> {
     use std::io::{self, Read as _, Write as _};
     use std::net::Shutdown;
+    use std::os::fd::AsFd as _;
     use std::os::unix::net::UnixStream;
 
     use zeroize::Zeroizing;
@@ -36,7 +37,6 @@ fn ask(door: &std::path::Path, question: &str) -> std::io::Result<()> {
     }
     answer.push(b'\n');
     // Straight to the descriptor: no buffer of ours keeps it.
-    use std::os::fd::AsFd as _;
     let stdout = io::stdout().as_fd().try_clone_to_owned()?;
     std::fs::File::from(stdout).write_all(&answer)
 }

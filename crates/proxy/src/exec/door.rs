@@ -4,6 +4,7 @@
 //! folder of the run. Who may ask: a process of this user in the session of this run, which no other
 //! process can join, as long as the run lasts. What is answered: the question for the one host of the
 //! configuration, word for word as git puts it. Any other question has no answer.
+#![cfg_attr(not(unix), expect(dead_code, reason = "the configuration refuses `askpass` there"))]
 
 use std::fmt::Write as _;
 use std::sync::{Arc, OnceLock};

@@ -386,8 +386,7 @@ async fn a_program_that_is_not_what_was_approved_is_not_started() {
     make("tool", "/bin/echo");
     assert_eq!(text(&rig.run(&["tool", "fine"]).await), "fine\n");
 
-    type Change<'a> = &'a dyn Fn();
-    let changes: [(&str, Change<'_>); 5] = [
+    let changes: [(&str, &dyn Fn()); 5] = [
         ("one byte", &|| {
             let mut bytes = fs::read("/bin/echo").unwrap();
             bytes.push(0);
