@@ -43,9 +43,9 @@ enum Command {
 /// Runs the command.
 pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
     match &args.command {
-        Command::Test(request) => request::run(request, true, host, output),
-        Command::Explain(request) => request::run(request, false, host, output),
-        Command::Simulate(args) => simulate::run(args, host, output),
+        Command::Test(request) => request::run(request, true, host, *output),
+        Command::Explain(request) => request::run(request, false, host, *output),
+        Command::Simulate(args) => simulate::run(args, host, *output),
     }
 }
 

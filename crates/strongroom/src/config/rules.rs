@@ -142,9 +142,11 @@ pub(super) fn terms(verdict: Verdict, table: &Section<'_>) -> Result<Terms, Conf
     })
 }
 
+type Parse = fn(&str) -> Result<Condition, RuleError>;
+type ParseAll = fn(&[&str]) -> Result<Condition, RuleError>;
+
 /// What a table says of query and body.
 fn conditions(table: &Section<'_>) -> Result<Vec<Condition>, ConfigError> {
-    type Parse = fn(&str) -> Result<Condition, RuleError>;
     let mut conditions = Vec::new();
     for (key, parse) in [("query", Condition::query as Parse), ("body", Condition::body)] {
         for text in table.texts(key)? {
@@ -156,8 +158,9 @@ fn conditions(table: &Section<'_>) -> Result<Vec<Condition>, ConfigError> {
         let condition = Condition::body_size(text.text());
         conditions.push(condition.map_err(|error| rule_error(&text, "body_size", &error))?);
     }
-    type All = fn(&[&str]) -> Result<Condition, RuleError>;
-    for (key, parse) in [("graphql", Condition::graphql as All), ("jsonrpc", Condition::jsonrpc)] {
+    for (key, parse) in
+        [("graphql", Condition::graphql as ParseAll), ("jsonrpc", Condition::jsonrpc)]
+    {
         let Some(value) = table.value(key) else { continue };
         let texts = table.texts(key)?;
         let words: Vec<&str> = texts.iter().map(Text::text).collect();

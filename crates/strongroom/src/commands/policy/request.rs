@@ -70,12 +70,7 @@ struct Unmet {
     condition: String,
 }
 
-pub(super) fn run(
-    args: &Request,
-    short: bool,
-    host: &Host,
-    output: &Output,
-) -> Result<(), Failure> {
+pub(super) fn run(args: &Request, short: bool, host: &Host, output: Output) -> Result<(), Failure> {
     let config = Config::load(&host.home()?)?;
     let (request, explanation) = match config.command(&args.service) {
         Some(command) => args.of_program(command)?,

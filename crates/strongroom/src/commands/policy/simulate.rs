@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 use strongroom_model::canonical::{RawRequest, canonicalize};
 use strongroom_model::policy::{Foresight, Rule, Verdict};
+use strongroom_model::principal::Name;
 use strongroom_model::service::Catalog;
 use strongroom_seal::SecureDir;
 use strongroom_store::audit::{self, Filter, Record};
@@ -85,7 +86,7 @@ enum Would {
     Depend,
 }
 
-pub(super) fn run(args: &Simulate, host: &Host, output: &Output) -> Result<(), Failure> {
+pub(super) fn run(args: &Simulate, host: &Host, output: Output) -> Result<(), Failure> {
     let home = host.home()?;
     let config = match &args.config {
         None => Config::load(&home)?,
@@ -111,7 +112,7 @@ pub(super) fn run(args: &Simulate, host: &Host, output: &Output) -> Result<(), F
         tally.take(&record.map_err(Failure::from)?, &before, &catalog);
     }
     if let Some(name) = args.service.as_deref().filter(|_| tally.calls == 0) {
-        let known = catalog.services.keys().map(|name| name.as_str());
+        let known = catalog.services.keys().map(Name::as_str);
         if !known.clone().any(|there| there == name) {
             return Err(near::no_service(name, known));
         }
@@ -287,10 +288,11 @@ impl Report for Simulation {
         }
         if self.depends > 0 {
             let depends = calls(self.depends);
-            text.push_str(&format!(
-                "{depends} cannot be judged: they depend on a query or a body, which the audit \
-                 does not keep\n"
-            ));
+            text.push_str(&depends);
+            text.push_str(
+                " cannot be judged: they depend on a query or a body, which the audit \
+                 does not keep\n",
+            );
             let rows = self.dependent.iter().map(|one| {
                 vec![
                     String::new(),
@@ -302,7 +304,8 @@ impl Report for Simulation {
         }
         if self.not_judged > 0 {
             let not_judged = calls(self.not_judged);
-            text.push_str(&format!("{not_judged} ended for another reason than a rule\n"));
+            text.push_str(&not_judged);
+            text.push_str(" ended for another reason than a rule\n");
         }
         text
     }
