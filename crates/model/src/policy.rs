@@ -208,18 +208,18 @@ impl Policy {
             matched: matching.iter().map(|(rule, _)| (rule.verdict(), rule.in_words())).collect(),
             unmet,
             flaw: facts.flaw(),
-            terms: deciding.map(|rule| rule.terms().clone()).unwrap_or_default(),
+            terms: demands(strictest(&matching), &matching),
         }
     }
 
     /// Judges `request`. A permit carries it on; nothing else makes one.
     pub fn judge(&self, request: CanonicalRequest) -> Judgement<CanonicalRequest> {
-        let (deciding, flaw) = self.deciding(&request);
+        let (deciding, terms, flaw) = self.deciding(&request);
         let Some((rule, truth)) = deciding else {
             let refusal = refused(flaw, "no rule allows this request");
             return Judgement::Denied(Box::new((refusal, request)));
         };
-        let (text, terms) = (rule.text().to_owned(), rule.terms().clone());
+        let text = rule.text().to_owned();
         match rule.verdict() {
             Verdict::Allow => Judgement::Allowed(Permit::new(request, text, terms, None)),
             Verdict::Ask => Judgement::Asks(Awaiting { request, rule: text, terms }),
@@ -277,18 +277,20 @@ impl Policy {
         Foresight::Certain(deciding.map_or(Verdict::Deny, Rule::verdict), deciding)
     }
 
-    /// The rule that decides, with the flaw of what could not be judged.
+    /// The rule that decides, what it demands together with the others that say the same, and the flaw of
+    /// what could not be judged.
     fn deciding(
         &self,
         request: &CanonicalRequest,
-    ) -> (Option<(&Rule, Truth)>, Option<&'static str>) {
+    ) -> (Option<(&Rule, Truth)>, Terms, Option<&'static str>) {
         let facts = Facts::new(request, self.judge_bytes);
         let matching: Vec<_> = self
             .speaking(request)
             .map(|rule| (rule, rule.applies(&facts).0))
             .filter(|(rule, truth)| is_enough(rule, *truth))
             .collect();
-        (strictest(&matching), facts.flaw())
+        let deciding = strictest(&matching);
+        (deciding, demands(deciding, &matching), facts.flaw())
     }
 
     /// The rules of this method and path.
@@ -308,11 +310,19 @@ fn is_enough(rule: &Rule, truth: Truth) -> bool {
     }
 }
 
-/// The first of the strictest, so that the same rule is named each time; one that applies for certain
-/// before one that may.
+/// What the deciding rule demands, and what every other that says the same does: a broad rule takes
+/// nothing away from a narrow one, wherever it stands.
+fn demands(deciding: Option<(&Rule, Truth)>, matching: &[(&Rule, Truth)]) -> Terms {
+    let Some((rule, _)) = deciding else { return Terms::default() };
+    let same = matching.iter().filter(|(other, _)| other.verdict() == rule.verdict());
+    same.fold(rule.terms().clone(), |terms, (other, _)| terms.and(other.terms()))
+}
+
+/// The first of the strictest, so that the same rule is named each time; one that wants a person outside
+/// the agent's client before others, and one that applies for certain before one that may.
 fn strictest<'a>(rules: &[(&'a Rule, Truth)]) -> Option<(&'a Rule, Truth)> {
     rules.iter().copied().reduce(|best, next| {
-        let rank = |(rule, truth): (&Rule, Truth)| (rule.verdict(), truth);
+        let rank = |(rule, truth): (&Rule, Truth)| (rule.verdict(), rule.terms().method, truth);
         if rank(next) > rank(best) { next } else { best }
     })
 }

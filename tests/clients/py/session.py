@@ -3,7 +3,8 @@ started it judges.
 
 session.py MODE stdio COMMAND [ARGUMENT..]      session.py MODE http URL TOKEN
 
-MODE is `auto` (the newest era first) or `legacy` (`initialize`).
+MODE is `auto` (the newest era first) or `legacy` (`initialize`). Where ANSWERS is a list of words, the
+client shows forms and gives these as the user's decisions, in turn.
 """
 
 import asyncio
@@ -12,7 +13,7 @@ import os
 import sys
 
 import httpx2
-from mcp import Client, StdioServerParameters
+from mcp import Client, StdioServerParameters, types
 from mcp.client.streamable_http import streamable_http_client
 
 
@@ -29,7 +30,15 @@ def plain(value):
 
 async def main():
     mode, kind, target, *rest = sys.argv[1:]
-    async with Client(server(kind, target, rest), mode=mode) as client:
+    answers = json.loads(os.environ.get("ANSWERS", "null"))
+    questions = []
+
+    async def decide(context, params):
+        questions.append(plain(params))
+        return types.ElicitResult(action="accept", content={"decision": answers.pop(0)})
+
+    forms = {} if answers is None else {"elicitation_callback": decide}
+    async with Client(server(kind, target, rest), mode=mode, **forms) as client:
         seen = {
             "version": client.protocol_version,
             "server": plain(client.server_info) if client.server_info else None,
@@ -37,7 +46,7 @@ async def main():
         }
         for step, call in json.loads(os.environ["CALLS"]).items():
             seen[step] = plain(await client.call_tool(call["tool"], call["input"]))
-    print(json.dumps(seen))
+    print(json.dumps(seen | {"questions": questions}))
 
 
 asyncio.run(main())

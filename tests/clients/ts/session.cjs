@@ -1,8 +1,10 @@
 // One session with the broker by the official TypeScript SDK. Prints what it saw as JSON; the test
-// that started it judges.
+// that started it judges. Where ANSWERS is a list of words, the client shows forms and gives these as
+// the user's decisions, in turn.
 //
 //   session.cjs stdio COMMAND [ARGUMENT..]      session.cjs http URL TOKEN
 const { Client } = require('@modelcontextprotocol/sdk/client/index.js');
+const { ElicitRequestSchema } = require('@modelcontextprotocol/sdk/types.js');
 const { StdioClientTransport } = require('@modelcontextprotocol/sdk/client/stdio.js');
 const { StreamableHTTPClientTransport } = require('@modelcontextprotocol/sdk/client/streamableHttp.js');
 
@@ -15,7 +17,16 @@ function transport([kind, target, ...rest]) {
 }
 
 async function main() {
-  const client = new Client({ name: 'typescript', version: '1' });
+  const answers = process.env.ANSWERS && JSON.parse(process.env.ANSWERS);
+  const capabilities = answers ? { elicitation: {} } : {};
+  const client = new Client({ name: 'typescript', version: '1' }, { capabilities });
+  const questions = [];
+  if (answers) {
+    client.setRequestHandler(ElicitRequestSchema, async ({ params }) => {
+      questions.push(params);
+      return { action: 'accept', content: { decision: answers.shift() } };
+    });
+  }
   await client.connect(transport(process.argv.slice(2)));
   const call = (name, input) => client.callTool({ name, arguments: input });
   const seen = {
@@ -26,7 +37,7 @@ async function main() {
     seen[step] = await call(tool, input);
   }
   await client.close();
-  console.log(JSON.stringify(seen));
+  console.log(JSON.stringify({ ...seen, questions }));
 }
 
 main().catch((error) => {

@@ -117,11 +117,15 @@ impl Policy {
 
     /// Judges `invocation`. A permit carries it on; nothing else makes one.
     pub fn judge(&self, invocation: Invocation) -> Judgement<Invocation> {
-        let Some(rule) = strictest(&self.matching(&invocation)) else {
+        let matching = self.matching(&invocation);
+        let Some(rule) = strictest(&matching) else {
             let refusal = Refusal::new(Code::PolicyDenied, "no rule allows this command");
             return Judgement::Denied(Box::new((refusal, invocation)));
         };
-        let (text, terms) = (rule.text().to_owned(), rule.terms.clone());
+        // A broad rule takes nothing away from what a narrow one demands, wherever it stands.
+        let same = matching.iter().filter(|other| other.verdict == rule.verdict);
+        let terms = same.fold(rule.terms.clone(), |terms, other| terms.and(&other.terms));
+        let text = rule.text().to_owned();
         match rule.verdict {
             Verdict::Allow => Judgement::Allowed(Permit::new(invocation, text, terms, None)),
             Verdict::Ask => Judgement::Asks(Awaiting::new(invocation, text, terms)),
@@ -159,7 +163,8 @@ impl Policy {
 
 /// The first of the strictest, so that the same rule is named each time.
 fn strictest<'a>(rules: &[&'a Rule]) -> Option<&'a Rule> {
-    rules.iter().copied().reduce(|best, rule| if rule.verdict > best.verdict { rule } else { best })
+    let rank = |rule: &Rule| (rule.verdict, rule.terms.method);
+    rules.iter().copied().reduce(|best, rule| if rank(rule) > rank(best) { rule } else { best })
 }
 
 #[cfg(test)]

@@ -33,6 +33,18 @@ impl Terms {
         Ok(())
     }
 
+    /// The same, and what `other` demands of who asks and of a yes; each rule has a rate of its own.
+    #[must_use]
+    pub fn and(mut self, other: &Self) -> Self {
+        self.reason |= other.reason;
+        self.method = self.method.max(other.method);
+        self.ttl = match (self.ttl, other.ttl) {
+            (Some(ours), Some(theirs)) => Some(ours.min(theirs)),
+            (ours, theirs) => ours.or(theirs),
+        };
+        self
+    }
+
     /// Whether they demand at least what `other` demands.
     pub fn are_within(&self, other: &Self) -> bool {
         let rate = match (self.rate, other.rate) {
@@ -79,8 +91,8 @@ impl fmt::Display for Terms {
     }
 }
 
-/// How a person is asked (decision 15).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// How a person is asked (decision 15). Ordered by strictness.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Method {
     /// By any means, the client's own prompt included.
     #[default]

@@ -142,6 +142,8 @@ async fn what_an_agent_wrote_does_nothing_to_the_terminal_and_is_marked_as_its_w
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_with_a_shell_can_say_no_and_never_yes() {
     let (sandbox, upstream) = asking("no person").await;
+    // DE-12: no variable answers for a person.
+    let sandbox = sandbox.with("MCP_BYPASS_SECRET_USE_CONFIRM", "true").with("CI", "true");
     let text = sandbox.read(FILE).replace("headless = true", "headless = false");
     sandbox.write(FILE, &text);
     let mut serving = Serving::start(&sandbox, &["serve"]);

@@ -129,6 +129,66 @@ fn the_python_sdk_works_over_http_in_both_eras() {
     }
 }
 
+/// A session whose user is asked and decides so, and what came of two calls that a rule asks about.
+fn asked(answers: &[&str], session: impl Fn(&Rig, &Value) -> Value) -> (Rig, Value) {
+    let mut rig = Rig::new("asked by its client");
+    rig.ask_about("POST /v1/items");
+    rig.environment.push(("ANSWERS", json!(answers).to_string()));
+    let call = json!({ "tool": "execute", "input": {
+        "service": "shop", "method": "POST", "path": "/v1/items", "body": "{\"price\":5}",
+        "reason": "the user wants to sell",
+    }});
+    let seen = session(&rig, &json!({ "first": call, "second": call }));
+    for question in seen["questions"].as_array().unwrap() {
+        let message = question["message"].as_str().unwrap();
+        assert!(message.contains("POST /v1/items"), "{message}");
+        assert!(message.contains("with a body of 11 bytes"), "{message}");
+        assert!(message.contains("\"the user wants to sell\""), "{message}");
+    }
+    rig.assert_nothing_leaked(&seen);
+    (rig, seen)
+}
+
+/// One yes and one no: asked twice, sent once.
+fn judge_once(session: impl Fn(&Rig, &Value) -> Value) {
+    let (rig, seen) = asked(&["Allow", "Deny"], session);
+    assert_eq!(seen["questions"].as_array().unwrap().len(), 2, "{seen:#}");
+    assert!(seen["first"]["structuredContent"]["status"].is_number(), "{seen:#}");
+    let error = &seen["second"]["structuredContent"]["error"];
+    assert_eq!(error["code"], "approval_denied", "{seen:#}");
+    assert_eq!(rig.upstream.received().len(), 1);
+}
+
+/// Yes for the session: asked once, sent twice.
+fn judge_session(session: impl Fn(&Rig, &Value) -> Value) {
+    let (rig, seen) = asked(&["Allow for Session"], session);
+    assert_eq!(seen["questions"].as_array().unwrap().len(), 1, "{seen:#}");
+    assert_eq!(rig.upstream.received().len(), 2, "{seen:#}");
+}
+
+// DE-10
+#[test]
+fn the_typescript_sdk_asks_its_user_over_stdio_and_over_http() {
+    let stdio = |rig: &Rig, calls: &Value| rig.typescript(&Transport::Stdio, calls);
+    let http = |rig: &Rig, calls: &Value| rig.typescript(&rig.serve_http().transport, calls);
+    judge_once(stdio);
+    judge_session(stdio);
+    judge_once(http);
+    judge_session(http);
+}
+
+// DE-10
+#[test]
+fn the_python_sdk_asks_its_user_in_both_eras_and_over_both_transports() {
+    for mode in ["auto", "legacy"] {
+        let stdio = |rig: &Rig, calls: &Value| rig.python(mode, &Transport::Stdio, calls);
+        judge_once(stdio);
+        judge_session(stdio);
+        judge_once(|rig, calls| rig.python(mode, &rig.serve_http().transport, calls));
+    }
+    judge_session(|rig, calls| rig.python("legacy", &rig.serve_http().transport, calls));
+}
+
 #[test]
 fn the_inspector_lists_the_tools_and_finds_their_schemas_portable() {
     let rig = Rig::new("inspector lists");

@@ -58,6 +58,11 @@ impl Rig {
         Self { home, upstream, key, environment: Vec::new() }
     }
 
+    /// Asks a person about `rule`.
+    pub(super) fn ask_about(&self, rule: &str) {
+        self.home.ask(&["edit", "shop", "--ask", rule], "");
+    }
+
     /// Starts the broker with its HTTP transport.
     pub(super) fn serve_http(&self) -> Server {
         let created = self.home.ask(&["principal", "create", "client", "--json"], "");
