@@ -38,7 +38,11 @@ pub struct ApprovalStore {
     path: PathBuf,
     clock: Arc<dyn Clock>,
     inner: Mutex<Inner>,
+    tell: Option<Box<Tell>>,
 }
+
+/// Is told of every question that is opened.
+type Tell = dyn Fn(&Question) + Send + Sync;
 
 struct Inner {
     db: Connection,
@@ -60,7 +64,13 @@ pub enum Settled {
 
 impl ApprovalStore {
     pub(crate) fn new(path: PathBuf, clock: Arc<dyn Clock>, db: Connection, key: MacKey) -> Self {
-        Self { path, clock, inner: Mutex::new(Inner { db, key, changes: 0 }) }
+        Self { path, clock, inner: Mutex::new(Inner { db, key, changes: 0 }), tell: None }
+    }
+
+    /// The same, which tells of every question that it opens.
+    #[must_use]
+    pub fn telling(self, tell: impl Fn(&Question) + Send + Sync + 'static) -> Self {
+        Self { tell: Some(Box::new(tell)), ..self }
     }
 
     /// Every question that is kept, the newest first.
@@ -157,7 +167,11 @@ impl Approvals for ApprovalStore {
 
     fn open(&self, question: &Question) -> Result<Opened, ApprovalsError> {
         let now = self.clock.now();
-        self.write(|transaction, key| open(transaction, key, question, now)).map_err(unkept)
+        let opened = self.write(|transaction, key| open(transaction, key, question, now));
+        if let (Ok(Opened::Asked { new: true, .. }), Some(tell)) = (&opened, &self.tell) {
+            tell(question);
+        }
+        opened.map_err(unkept)
     }
 
     fn state(&self, id: &str) -> Result<State, ApprovalsError> {

@@ -141,10 +141,19 @@ pub fn raise(done: &[Done], failing: &[(String, u32)], bell: &Bell) -> Option<Ra
 }
 
 fn show(notifier: &Notifier, text: &str) -> Result<(), String> {
+    notify(notifier, &format!("{text}. Run `strongroom secrets status`."))
+}
+
+/// What shows a notification to this user, where there is a desktop to show it on.
+pub fn desktop(host: &Host) -> Option<Notifier> {
+    notifier(&host.environment, user(), &|path: &Path| path.exists())
+}
+
+/// Shows `text`, which is nobody's words but ours.
+pub fn notify(notifier: &Notifier, text: &str) -> Result<(), String> {
     let mut start = Start::new(&notifier.program);
     start.args = notifier.arguments.iter().map(Into::into).collect();
     start.env.clone_from(&notifier.env);
-    let text = format!("{text}. Run `strongroom secrets status`.");
     match notifier.variable {
         Some(variable) => start.env.push((variable.into(), text.into())),
         None => start.args.push(text.into()),

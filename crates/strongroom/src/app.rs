@@ -12,6 +12,7 @@ use strongroom_secrets::{Loaded, Resolver};
 use strongroom_store::{LocalProvider, LockFile, Vault};
 use tracing::error;
 
+use crate::announce;
 use crate::config::Config;
 use crate::config::live::Live;
 use crate::environment::Host;
@@ -53,7 +54,7 @@ pub fn build(host: &Host, home: &Home) -> Result<App, Failure> {
         audit: Arc::clone(&audit),
         switch: Arc::new(LockFile::new(&home.state)),
         clock,
-        approvals: Arc::new(vault.approvals()?),
+        approvals: Arc::new(vault.approvals()?.telling(announce::on(host))),
         approval_wait: config.approval_wait,
         dns: Arc::new(SystemDns),
         calls_at_once: config.calls_at_once,

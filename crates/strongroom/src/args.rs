@@ -223,7 +223,12 @@ impl Stopped {
 
     fn remedy(&self, get: impl Fn(ContextKind) -> Option<String>) -> String {
         let typed = get(ContextKind::InvalidSubcommand);
-        let command = Args::command();
+        let root = Args::command();
+        let command = self
+            .command
+            .split(' ')
+            .skip(1)
+            .fold(&root, |command, word| command.find_subcommand(word).unwrap_or(command));
         let names = command.get_subcommands().map(clap::Command::get_name);
         let near = typed.and_then(|typed| near::nearest(&typed, names).map(str::to_owned));
         let near = near

@@ -6,6 +6,7 @@
 
 pub mod admin;
 pub mod alarm;
+pub mod announce;
 pub mod app;
 pub mod args;
 pub mod askpass;

@@ -340,3 +340,17 @@ fn a_question_that_is_withdrawn_cannot_be_answered() {
     assert_eq!(settled, Settled::NotOpen(State::Withdrawn));
     assert_ne!(asked(&store, &question("x")), id, "and can be asked anew");
 }
+
+#[test]
+fn who_wants_to_know_is_told_of_each_question_once() {
+    let (_home, vault) = Home::with_vault();
+    let told = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let teller = std::sync::Arc::clone(&told);
+    let store = vault.approvals().unwrap().telling(move |question| {
+        teller.lock().unwrap().push(question.what.clone());
+    });
+    for _ in 0..2 {
+        asked(&store, &question("x"));
+    }
+    assert_eq!(*told.lock().unwrap(), ["POST /v1/charges"]);
+}
