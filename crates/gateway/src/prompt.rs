@@ -7,6 +7,7 @@
 mod request;
 mod retry;
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use strongroom_model::approval::{Answer, Class, LONGEST_SESSION, Question};
@@ -60,11 +61,12 @@ fn words(question: &Question, session: bool) -> String {
         let most = question.ttl().unwrap_or(LONGEST_SESSION).min(LONGEST_SESSION);
         let class = question.class.map_or("", Class::as_str);
         let rule = question.rule.as_deref().unwrap_or_default();
-        text.push_str(&format!(
+        let _ = write!(
+            text,
             " `Allow for Session` is for everything that the rule `{rule}` asks about ({class}), until \
              this connection ends, {} at the most.",
             minutes(most)
-        ));
+        );
     }
     text
 }

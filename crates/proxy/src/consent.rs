@@ -173,12 +173,14 @@ impl Consent<'_> {
             // Whether there is a credential is the pipeline's matter.
             drop(self.credentials.resolve(&catalog, keys).await);
         }
-        let redactor = self.credentials.redactor();
-        let clean = |text: &str| redactor.clean_text(text).0.into_inner();
-        matter.what = clean(&matter.what);
-        matter.content_type = matter.content_type.as_deref().map(clean);
-        let reason = asked.reason.map(clean);
+        matter.what = self.clean(&matter.what);
+        matter.content_type = matter.content_type.map(|text| self.clean(&text));
+        let reason = asked.reason.map(|text| self.clean(text));
         Question::new(matter, asked.caller, rule, terms, reason.as_deref())
+    }
+
+    fn clean(&self, text: &str) -> String {
+        self.credentials.redactor().clean_text(text).0.into_inner()
     }
 
     /// The grant that covers `scope`, of the connection or a timed one.
@@ -374,6 +376,7 @@ pub(crate) fn too_many() -> Refusal {
     Refusal { retry_after_s: Some(PATIENCE.as_secs()), ..Refusal::new(Code::RateLimited, text) }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` takes")]
 pub(crate) fn unkept(error: ApprovalsError) -> Refusal {
     tracing::error!("questions for a person cannot be kept: {}", error.0);
     refused("a person cannot be asked now: the questions and answers cannot be kept")

@@ -20,23 +20,26 @@ pub(crate) trait Outbox: Send + Sync {
 /// Requests of ours that have no response yet, of one session.
 #[derive(Default)]
 pub(crate) struct Questions {
-    waiting: Mutex<HashMap<Box<str>, oneshot::Sender<Option<Box<str>>>>>,
+    waiting: Mutex<HashMap<Box<str>, Waiting>>,
     next: AtomicU64,
 }
+
+/// Takes the result; `None` where the client answers by an error.
+struct Waiting(oneshot::Sender<Option<Box<str>>>);
 
 impl Questions {
     /// Hands a response to whoever waits for it; says whether anybody does.
     pub(crate) fn answered(&self, response: &Response<'_>) -> bool {
         let waiting = response.id.and_then(|id| self.lock().remove(&id.key()));
         let result = response.result.map(Into::into);
-        waiting.is_some_and(|waiting| waiting.send(result).is_ok())
+        waiting.is_some_and(|waiting| waiting.0.send(result).is_ok())
     }
 
     fn enter(&self) -> (String, oneshot::Receiver<Option<Box<str>>>) {
         let id = format!("\"strongroom-{}\"", self.next.fetch_add(1, Ordering::Relaxed));
         let (send, receive) = oneshot::channel();
         if let Some(read) = Id::read(&id) {
-            self.lock().insert(read.key(), send);
+            self.lock().insert(read.key(), Waiting(send));
         }
         (id, receive)
     }
@@ -46,7 +49,7 @@ impl Questions {
         Id::read(id).is_some_and(|id| self.lock().remove(&id.key()).is_some())
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Box<str>, oneshot::Sender<Option<Box<str>>>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Box<str>, Waiting>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

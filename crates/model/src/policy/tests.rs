@@ -309,14 +309,14 @@ mod properties {
 // DE-10
 #[test]
 fn a_broad_rule_takes_nothing_away_from_what_a_narrow_one_demands_in_any_order() {
-    let broad = Rule::parse(Verdict::Ask, "POST /**").unwrap();
+    let broad = rule(Ask, "POST /**");
     let strict = Terms {
         reason: true,
         method: AskMethod::Dialog,
         ttl: Some(std::time::Duration::from_mins(5)),
         ..Terms::default()
     };
-    let narrow = Rule::parse(Verdict::Ask, "POST /charges").unwrap().with_terms(strict.clone());
+    let narrow = rule(Ask, "POST /charges").with_terms(strict.clone());
     for rules in [[broad.clone(), narrow.clone()], [narrow, broad]] {
         let policy = Policy::new(rules.to_vec(), false);
         let judge = |path: &str| match policy.judge(request("POST", path)) {

@@ -90,18 +90,18 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
     let home = host.home()?;
     let store = home::open(&home, Arc::clone(&host.clock))?.approvals()?;
     match &args.command {
-        None => list(&store, false, host, output),
-        Some(Command::List { all }) => list(&store, *all, host, output),
+        None => list(&store, false, host, *output),
+        Some(Command::List { all }) => list(&store, *all, host, *output),
         Some(Command::Show { id }) => {
             let entry = find(&store, id)?;
             output.report(&View::of(&entry, host.clock.now(), command_for(&entry, &home)))
         }
-        Some(Command::Approve { id, long }) => approve(&store, id, long, host, &home, output),
-        Some(Command::Deny { id }) => deny(&store, id, host, &home, output),
+        Some(Command::Approve { id, long }) => approve(&store, id, long, host, &home, *output),
+        Some(Command::Deny { id }) => deny(&store, id, host, &home, *output),
     }
 }
 
-fn list(store: &ApprovalStore, all: bool, host: &Host, output: &Output) -> Result<(), Failure> {
+fn list(store: &ApprovalStore, all: bool, host: &Host, output: Output) -> Result<(), Failure> {
     let mut entries = store.list()?;
     if !all {
         entries.retain(|entry| entry.state == State::Open);
@@ -121,7 +121,7 @@ fn approve(
     long: &Long,
     host: &Host,
     home: &Home,
-    output: &Output,
+    output: Output,
 ) -> Result<(), Failure> {
     let entry = find(store, id)?;
     open(&entry)?;
@@ -133,7 +133,7 @@ fn approve(
         changes.push(view::good_for(&entry, answer));
         let heading = "This lets an agent do the following";
         confirm::in_person(heading, &changes, &*host.clock).inspect_err(|_| {
-            admin::record_if_possible(host, output, "approval.approve.refused", &entry.id);
+            admin::record_if_possible(host, &output, "approval.approve.refused", &entry.id);
         })?;
     }
     let grant = matches!(answer, Answer::For(_)).then(|| entry.id.replacen("a-", "g-", 1));
@@ -150,7 +150,7 @@ fn deny(
     id: &str,
     host: &Host,
     home: &Home,
-    output: &Output,
+    output: Output,
 ) -> Result<(), Failure> {
     let entry = find(store, id)?;
     open(&entry)?;

@@ -127,7 +127,9 @@ impl Report for View {
             text.push_str("  the rule wants a person outside the agent's client\n");
         }
         if let Some(command) = &self.command {
-            text.push_str(&format!("  to allow it: {}\n", style.bold(command)));
+            text.push_str("  to allow it: ");
+            text.push_str(&style.bold(command));
+            text.push('\n');
         }
         text
     }
