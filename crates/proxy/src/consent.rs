@@ -304,11 +304,13 @@ impl Consent<'_> {
     /// What a person approved is what is in force now: the configuration may have changed while they
     /// thought.
     fn unchanged(&self, question: &Question) -> Result<(), Refusal> {
-        let catalog = self.registry.current();
-        let same = |keys: strongroom_model::service::Keys<'_>| {
-            *keys.name == question.service && keys.revision == question.revision
-        };
-        if catalog.keys().any(same) {
+        let (catalog, name) = (self.registry.current(), &question.service);
+        let service = catalog.services.get(name).map(|found| (found.revision, &found.principals));
+        let program = catalog.commands.get(name).map(|found| (found.revision, &found.principals));
+        if service.or(program).is_some_and(|(revision, principals)| {
+            revision == question.revision
+                && catalog.serves(&question.principal, name, principals.as_deref())
+        }) {
             Ok(())
         } else {
             Err(refused("the configuration was changed while a person was asked"))
