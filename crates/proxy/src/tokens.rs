@@ -73,16 +73,13 @@ impl Tokens {
             Some((token, true)) => Some(token),
             None => None,
         };
-        let _turn = match &old {
-            // Somebody renews it already.
-            Some(token) => match place.turn.try_lock() {
-                Ok(turn) => turn,
-                Err(_) => return Ok(Arc::clone(token)),
-            },
-            None => {
-                let turn = place.turn.lock();
-                asking.watch.run(turn).await?
-            }
+        let _turn = if let Some(token) = &old {
+            // Where it is somebody else's turn, it is being renewed.
+            let Ok(turn) = place.turn.try_lock() else { return Ok(Arc::clone(token)) };
+            turn
+        } else {
+            let turn = place.turn.lock();
+            asking.watch.run(turn).await?
         };
         if let Some((token, false)) = place.look(&asking) {
             return Ok(token);

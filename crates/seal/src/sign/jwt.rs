@@ -38,7 +38,7 @@ fn key(pem: &Secret) -> Option<RsaKeyPair> {
     let text = std::str::from_utf8(pem.expose()).ok()?;
     match der(text, "PRIVATE KEY") {
         Some(pkcs8) => RsaKeyPair::from_pkcs8(&pkcs8).ok(),
-        None => RsaKeyPair::from_der(&*der(text, "RSA PRIVATE KEY")?).ok(),
+        None => RsaKeyPair::from_der(&der(text, "RSA PRIVATE KEY")?).ok(),
     }
 }
 

@@ -26,7 +26,9 @@ fn close(path: &Path) {
     let mode = if directory { 0o700 } else { 0o600 };
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     if directory {
-        fs::read_dir(path).unwrap().for_each(|entry| close(&entry.unwrap().path()));
+        for entry in fs::read_dir(path).unwrap() {
+            close(&entry.unwrap().path());
+        }
     }
 }
 

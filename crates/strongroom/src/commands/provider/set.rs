@@ -140,7 +140,7 @@ pub(super) fn run(args: &Args, host: &Host, output: Output) -> Result<(), Failur
     let now = settings_now.get(about.scheme).cloned().unwrap_or_default();
     if let Some((problem, fix)) = providers::problem_of(&about, &now, &context) {
         output.warn(&problem);
-        for fix in &fix {
+        if let Some(fix) = &fix {
             output.hint(fix);
         }
     }
