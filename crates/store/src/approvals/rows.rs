@@ -11,9 +11,6 @@ use subtle::ConstantTimeEq as _;
 use super::{from_ms, ms};
 use crate::vault::{TENANT, VaultError};
 
-/// Grants of one scope that are looked at.
-const LOOKED_AT: u32 = 8;
-
 /// A row of `approvals`.
 #[derive(Clone, Debug)]
 pub(super) struct Row {
@@ -280,7 +277,7 @@ pub(super) fn grant_for(
         "SELECT id, principal, service, rule, class, revision, method, created, lapses, tag \
          FROM grants WHERE tenant = ?1 AND principal = ?2 AND service = ?3 AND rule = ?4 \
          AND class = ?5 AND revision = ?6 AND lapses > ?7 AND id LIKE 'g-%' \
-         ORDER BY lapses DESC LIMIT ?8",
+         ORDER BY lapses DESC LIMIT 8",
     )?;
     let rows = statement.query_map(
         params![
@@ -290,8 +287,7 @@ pub(super) fn grant_for(
             scope.rule,
             scope.class.as_str(),
             scope.revision.cast_signed(),
-            ms(now),
-            LOOKED_AT
+            ms(now)
         ],
         read_grant,
     )?;
