@@ -26,7 +26,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{Method, Request, Uri};
 use strongroom_model::code::{Code, Refusal};
@@ -59,9 +59,9 @@ pub static SCHEMES: &[&dyn Scheme] = &[
     &oauth1a::OAuth1a,
     &sigv4::SigV4,
     &mtls::Mtls,
-    &oauth2::OAuth2,
-    &google::Google,
-    &github::GithubApp,
+    &exchange::Token(&oauth2::OAuth2),
+    &exchange::Token(&google::Google),
+    &exchange::Token(&github::GithubApp),
 ];
 
 /// One way to authenticate.
@@ -280,6 +280,11 @@ impl Slot {
         Self(Zeroizing::new(Vec::with_capacity(room)))
     }
 
+    /// `Bearer TOKEN`.
+    fn bearer(token: &Secret) -> Self {
+        Self::with_room("Bearer ".len() + token.len()).text("Bearer ").secret(token)
+    }
+
     /// Appends plain text.
     fn text(mut self, text: &str) -> Self {
         self.0.extend_from_slice(text.as_bytes());
@@ -339,15 +344,6 @@ impl Slot {
     fn into_bytes(self) -> Bytes {
         Bytes::from_owner(self.0)
     }
-}
-
-/// `Authorization: Bearer`, with the token that was had for this request.
-fn bearer_token(outgoing: &mut Outgoing, moment: &Moment<'_>) -> Result<(), Refusal> {
-    let token = moment.token.ok_or_else(|| {
-        Refusal::new(Code::SecretUnavailable, "there is no token for this request")
-    })?;
-    let slot = Slot::with_room("Bearer ".len() + token.len()).text("Bearer ").secret(token);
-    outgoing.set_header(AUTHORIZATION, slot)
 }
 
 /// The secret of `field`; empty is not one.

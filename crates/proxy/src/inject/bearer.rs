@@ -35,7 +35,6 @@ impl Scheme for Bearer {
         _: &Moment<'_>,
     ) -> Result<(), Refusal> {
         let token = field(bound, "token")?;
-        let slot = Slot::with_room("Bearer ".len() + token.len()).text("Bearer ").secret(token);
-        outgoing.set_header(AUTHORIZATION, slot)
+        outgoing.set_header(AUTHORIZATION, Slot::bearer(token))
     }
 }

@@ -7,18 +7,28 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::Method;
-use http::header::{ACCEPT, CONTENT_TYPE, HOST, HeaderMap, HeaderValue};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderValue};
 use strongroom_model::base_url::BaseUrl;
 use strongroom_model::code::{Code, Refusal};
-use strongroom_model::injection::Credential;
+use strongroom_model::injection::{Bound, Credential};
 use strongroom_model::secret::Secret;
-use strongroom_model::service::{Auth, Origin};
+use strongroom_model::service::{Auth, Origin, Slots};
 use zeroize::Zeroizing;
 
-use super::{AuthError, Outgoing};
+use super::{AuthError, Moment, Outgoing, Scheme, Slot};
 
 /// Asks an authorization server for tokens.
 pub trait Exchange: Send + Sync {
+    /// The name of the scheme in the configuration.
+    fn name(&self) -> &'static str;
+
+    /// Checks `auth`.
+    ///
+    /// # Errors
+    ///
+    /// A field that is missing, unknown or unfit. The error names the field and never a value.
+    fn check(&self, auth: &Auth) -> Result<(), AuthError>;
+
     /// Where tokens are asked for.
     ///
     /// # Errors
@@ -41,6 +51,39 @@ pub trait Exchange: Send + Sync {
 
     /// What the answer to [`ask`](Self::ask) says; `None` where it is not one.
     fn read(&self, answer: &[u8], now: SystemTime) -> Option<Minted>;
+}
+
+/// The scheme that sends the token of an [`Exchange`]: `Authorization: Bearer TOKEN` (RFC 6750 §2.1).
+pub(super) struct Token(pub(super) &'static dyn Exchange);
+
+impl Scheme for Token {
+    fn name(&self) -> &'static str {
+        self.0.name()
+    }
+
+    fn slots(&self, auth: &Auth) -> Result<Slots, AuthError> {
+        self.0.check(auth)?;
+        Ok(Slots { headers: vec![AUTHORIZATION.as_str().to_owned()], query: Vec::new() })
+    }
+
+    fn reads_body(&self, _: &Auth) -> bool {
+        false
+    }
+
+    fn inject(
+        &self,
+        _: &Auth,
+        _: &Bound,
+        outgoing: &mut Outgoing,
+        moment: &Moment<'_>,
+    ) -> Result<(), Refusal> {
+        let token = moment.token.ok_or_else(|| unusable("there is no token for this request"))?;
+        outgoing.set_header(AUTHORIZATION, Slot::bearer(token))
+    }
+
+    fn exchange(&self) -> Option<&dyn Exchange> {
+        Some(self.0)
+    }
 }
 
 /// An address that tokens come from.

@@ -6,16 +6,16 @@ use http::header::{AUTHORIZATION, HeaderName, HeaderValue, USER_AGENT};
 use serde::Deserialize;
 use serde_json::json;
 use strongroom_model::code::Refusal;
-use strongroom_model::injection::{Bound, Credential};
+use strongroom_model::injection::Credential;
 use strongroom_model::secret::Secret;
-use strongroom_model::service::{Auth, Slots};
+use strongroom_model::service::Auth;
 use strongroom_seal::sign::jwt;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use zeroize::Zeroizing;
 
 use super::exchange::{Endpoint, Exchange, Minted, unusable};
-use super::{AuthError, Moment, Outgoing, Scheme, Slot, bearer_token, only};
+use super::{AuthError, Outgoing, Slot, only};
 
 /// Needs the secret `private_key` (PEM) and the settings `app_id` and `installation_id`. `api_url` is
 /// GitHub's own, or `https://HOST/api/v3` of an Enterprise server.
@@ -29,12 +29,12 @@ const CLOCKS: Duration = Duration::from_mins(1);
 /// Where the answer does not say.
 const LIFETIME: Duration = Duration::from_mins(30);
 
-impl Scheme for GithubApp {
+impl Exchange for GithubApp {
     fn name(&self) -> &'static str {
         NAME
     }
 
-    fn slots(&self, auth: &Auth) -> Result<Slots, AuthError> {
+    fn check(&self, auth: &Auth) -> Result<(), AuthError> {
         only(NAME, auth, &["private_key"], &["app_id", "installation_id", "api_url"])?;
         if !auth.secrets.contains_key("private_key") {
             return Err(AuthError::Missing { scheme: NAME, field: "`private_key`" });
@@ -51,29 +51,9 @@ impl Scheme for GithubApp {
             }
         }
         self.endpoint(auth)?;
-        Ok(Slots { headers: vec!["authorization".into()], query: Vec::new() })
+        Ok(())
     }
 
-    fn reads_body(&self, _: &Auth) -> bool {
-        false
-    }
-
-    fn inject(
-        &self,
-        _: &Auth,
-        _: &Bound,
-        outgoing: &mut Outgoing,
-        moment: &Moment<'_>,
-    ) -> Result<(), Refusal> {
-        bearer_token(outgoing, moment)
-    }
-
-    fn exchange(&self) -> Option<&dyn Exchange> {
-        Some(self)
-    }
-}
-
-impl Exchange for GithubApp {
     fn endpoint(&self, auth: &Auth) -> Result<Endpoint, AuthError> {
         let api = auth.settings.get("api_url").map_or(API_URL, String::as_str);
         let api = Endpoint::read(NAME, "api_url", api)?;
@@ -102,8 +82,7 @@ impl Exchange for GithubApp {
         let token =
             jwt::rs256(pem, &header.to_string(), &claims.to_string()).map_err(|_| not_one())?;
         let mut outgoing = endpoint.post("application/json", Zeroizing::new(b"{}".to_vec()))?;
-        let slot = Slot::with_room("Bearer ".len() + token.len()).text("Bearer ").secret(&token);
-        outgoing.set_header(AUTHORIZATION, slot)?;
+        outgoing.set_header(AUTHORIZATION, Slot::bearer(&token))?;
         // GitHub answers nobody without a name.
         outgoing.headers.insert(USER_AGENT, HeaderValue::from_static("strongroom"));
         outgoing.headers.insert(

@@ -2,17 +2,16 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use http::header::AUTHORIZATION;
 use serde::Deserialize;
 use serde_json::json;
 use strongroom_model::code::Refusal;
-use strongroom_model::injection::{Bound, Credential};
+use strongroom_model::injection::Credential;
 use strongroom_model::secret::Secret;
-use strongroom_model::service::{Auth, Slots};
+use strongroom_model::service::Auth;
 use strongroom_seal::sign::jwt;
 
 use super::exchange::{Endpoint, Exchange, Minted, unusable};
-use super::{AuthError, Moment, Outgoing, Scheme, Slot, bearer_token, oauth2, only};
+use super::{AuthError, Outgoing, Slot, oauth2, only};
 
 /// Needs the secret `key`, the JSON that Google gives for a service account, and the setting `scope`.
 /// `subject` is the user in whose name it acts; `token_url` is Google's but in tests: what the key file
@@ -31,12 +30,12 @@ struct Account {
     private_key_id: Option<String>,
 }
 
-impl Scheme for Google {
+impl Exchange for Google {
     fn name(&self) -> &'static str {
         NAME
     }
 
-    fn slots(&self, auth: &Auth) -> Result<Slots, AuthError> {
+    fn check(&self, auth: &Auth) -> Result<(), AuthError> {
         only(NAME, auth, &["key"], &["scope", "subject", "token_url"])?;
         self.endpoint(auth)?;
         if !auth.secrets.contains_key("key") {
@@ -45,29 +44,9 @@ impl Scheme for Google {
         if !auth.settings.contains_key("scope") {
             return Err(AuthError::Missing { scheme: NAME, field: "`scope`" });
         }
-        Ok(Slots { headers: vec![AUTHORIZATION.as_str().into()], query: Vec::new() })
+        Ok(())
     }
 
-    fn reads_body(&self, _: &Auth) -> bool {
-        false
-    }
-
-    fn inject(
-        &self,
-        _: &Auth,
-        _: &Bound,
-        outgoing: &mut Outgoing,
-        moment: &Moment<'_>,
-    ) -> Result<(), Refusal> {
-        bearer_token(outgoing, moment)
-    }
-
-    fn exchange(&self) -> Option<&dyn Exchange> {
-        Some(self)
-    }
-}
-
-impl Exchange for Google {
     fn endpoint(&self, auth: &Auth) -> Result<Endpoint, AuthError> {
         let url = auth.settings.get("token_url").map_or(TOKEN_URL, String::as_str);
         Endpoint::read(NAME, "token_url", url)

@@ -6,12 +6,12 @@ use std::time::{Duration, SystemTime};
 use http::header::AUTHORIZATION;
 use serde::Deserialize;
 use strongroom_model::code::Refusal;
-use strongroom_model::injection::{Bound, Credential};
+use strongroom_model::injection::Credential;
 use strongroom_model::secret::Secret;
-use strongroom_model::service::{Auth, Slots};
+use strongroom_model::service::Auth;
 
 use super::exchange::{Endpoint, Exchange, Minted, unusable};
-use super::{AuthError, Moment, Outgoing, Scheme, Slot, bearer_token, only};
+use super::{AuthError, Outgoing, Slot, only};
 
 /// Needs the settings `token_url` and `client_id`, and the secret `client_secret`, `refresh_token`, or
 /// both. `client_auth` says how the client's secret is sent: `basic` (the default) or `post`.
@@ -28,12 +28,12 @@ const SETTINGS: [&str; 6] =
 /// Where the server does not say how long a token is good (RFC 6749 §5.1 recommends that it does).
 const UNSTATED: Duration = Duration::from_mins(5);
 
-impl Scheme for OAuth2 {
+impl Exchange for OAuth2 {
     fn name(&self) -> &'static str {
         NAME
     }
 
-    fn slots(&self, auth: &Auth) -> Result<Slots, AuthError> {
+    fn check(&self, auth: &Auth) -> Result<(), AuthError> {
         only(NAME, auth, &SECRETS, &SETTINGS)?;
         let endpoint = self.endpoint(auth)?;
         if !auth.settings.contains_key("client_id") {
@@ -66,29 +66,9 @@ impl Scheme for OAuth2 {
         if other {
             return unfit("refresh_token", "is of another server than `token_url`");
         }
-        Ok(Slots { headers: vec!["authorization".into()], query: Vec::new() })
+        Ok(())
     }
 
-    fn reads_body(&self, _: &Auth) -> bool {
-        false
-    }
-
-    fn inject(
-        &self,
-        _: &Auth,
-        _: &Bound,
-        outgoing: &mut Outgoing,
-        moment: &Moment<'_>,
-    ) -> Result<(), Refusal> {
-        bearer_token(outgoing, moment)
-    }
-
-    fn exchange(&self) -> Option<&dyn Exchange> {
-        Some(self)
-    }
-}
-
-impl Exchange for OAuth2 {
     fn endpoint(&self, auth: &Auth) -> Result<Endpoint, AuthError> {
         match auth.settings.get("token_url") {
             Some(url) => Endpoint::read(NAME, "token_url", url),
