@@ -3,9 +3,9 @@
 use std::hint::black_box;
 use std::io::{self, Read, Write as _};
 use std::process::{ChildStdin, ExitStatus};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -51,7 +51,9 @@ pub struct Captured {
 pub(crate) const GRACE: Duration = Duration::from_millis(500);
 
 /// How long what the program left behind may hold its pipes after it and its group have ended.
-const LINGER: Duration = Duration::from_millis(500);
+///
+/// Long, because a busy machine may take its time to let the readers read what is there.
+const LINGER: Duration = Duration::from_secs(3);
 
 /// The longest pause between two looks at a program that runs.
 const PAUSE: Duration = Duration::from_millis(5);
@@ -105,8 +107,7 @@ pub fn capture(
         (_, Some(_)) => child.end_after(GRACE * 4),
     };
     let status = status.map_err(failed)?;
-    let stdout = stdout.recv_timeout(LINGER).unwrap_or_default();
-    let stderr = stderr.recv_timeout(LINGER).unwrap_or_default();
+    let (stdout, stderr) = (stdout.take(), stderr.take());
     let ending = match seen.map_err(failed)? {
         Some(ending) => ending,
         None if left.over.load(Ordering::Acquire) => Ending::Flood,
@@ -172,26 +173,48 @@ impl Left {
     }
 }
 
-fn collect(stream: Option<impl Read + Send + 'static>, left: &Left) -> Receiver<Vec<u8>> {
-    let (send, receive) = channel();
-    let left = left.clone();
+/// What is being read from one descriptor.
+struct Printed {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    end: Receiver<()>,
+}
+
+impl Printed {
+    /// All of it, or what came until now where somebody holds the pipe.
+    fn take(self) -> Vec<u8> {
+        let _ = self.end.recv_timeout(LINGER);
+        std::mem::take(&mut lock(&self.bytes))
+    }
+}
+
+fn lock(bytes: &Mutex<Vec<u8>>) -> MutexGuard<'_, Vec<u8>> {
+    bytes.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn collect(stream: Option<impl Read + Send + 'static>, left: &Left) -> Printed {
+    let (send, end) = channel();
+    let bytes: Arc<Mutex<Vec<u8>>> = Arc::default();
+    let (left, to) = (left.clone(), Arc::clone(&bytes));
     thread::spawn(move || {
-        let read = stream.map_or_else(Vec::new, |stream| within(stream, &left));
-        // Nobody waits any longer.
-        drop(send.send(read));
+        if let Some(stream) = stream {
+            within(stream, &left, &to);
+        }
+        // Nobody may wait any longer.
+        let _ = send.send(());
     });
-    receive
+    Printed { bytes, end }
 }
 
 /// What is printed as long as it is within bounds; then the pipe is closed.
-fn within(mut stream: impl Read, left: &Left) -> Vec<u8> {
-    let mut bytes = Vec::new();
+fn within(mut stream: impl Read, left: &Left, bytes: &Mutex<Vec<u8>>) {
     let mut chunk = vec![0; 16 << 10];
     loop {
         match stream.read(&mut chunk) {
-            Ok(count) if count > 0 && left.take(count) => bytes.extend_from_slice(&chunk[..count]),
+            Ok(count) if count > 0 && left.take(count) => {
+                lock(bytes).extend_from_slice(&chunk[..count]);
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            _ => return bytes,
+            _ => return,
         }
     }
 }

@@ -46,7 +46,9 @@ pub enum RunError {
 }
 
 /// How long what the program left behind may hold its pipes after it and its group have ended.
-const LINGER: Duration = Duration::from_millis(500);
+///
+/// Long, because a busy machine may take its time to let the readers read what is there.
+const LINGER: Duration = Duration::from_secs(3);
 
 /// Starts a program, writes `input` to it, and collects what it prints, at most `most` bytes of each
 /// stream, until it ends. What it leaves behind in its group is ended; what left the group and keeps

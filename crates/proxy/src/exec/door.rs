@@ -7,11 +7,12 @@
 #![cfg_attr(not(unix), expect(dead_code, reason = "the configuration refuses `askpass` there"))]
 
 use std::fmt::Write as _;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use strongroom_model::code::{Code, Refusal};
 use strongroom_model::command::{Askpass, Command, Program};
 use strongroom_model::injection::Bound;
+use tokio::sync::SetOnce;
 use zeroize::Zeroizing;
 
 use super::environment;
@@ -90,7 +91,7 @@ impl Door {
         command: &Command,
         bound: &Bound<Program>,
         scratch: &Scratch,
-        session: &Arc<OnceLock<u32>>,
+        session: &Arc<SetOnce<u32>>,
     ) -> Result<Self, Refusal> {
         let Some(answers) = answers(command, bound)? else { return Ok(Self(None)) };
         let open = platform::open(&scratch.door(), answers, Arc::clone(session));
@@ -111,12 +112,13 @@ impl Door {
 mod platform {
     use std::io;
     use std::path::Path;
-    use std::sync::{Arc, OnceLock};
+    use std::sync::Arc;
     use std::time::Duration;
 
     use rustix::process::{Pid, geteuid, getsid};
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::{UnixListener, UnixStream};
+    use tokio::sync::SetOnce;
     use tokio::time::timeout;
 
     use super::Answers;
@@ -130,13 +132,13 @@ mod platform {
     pub(super) struct Open {
         listener: UnixListener,
         answers: Arc<Answers>,
-        session: Arc<OnceLock<u32>>,
+        session: Arc<SetOnce<u32>>,
     }
 
     pub(super) fn open(
         path: &Path,
         answers: Answers,
-        session: Arc<OnceLock<u32>>,
+        session: Arc<SetOnce<u32>>,
     ) -> io::Result<Open> {
         let listener = UnixListener::bind(path)?;
         Ok(Open { listener, answers: Arc::new(answers), session })
@@ -145,22 +147,25 @@ mod platform {
     impl Open {
         pub(super) async fn answer(self) {
             loop {
-                if let Ok((stream, _)) = self.listener.accept().await
-                    && self.may_ask(&stream)
-                {
-                    let answers = Arc::clone(&self.answers);
-                    tokio::spawn(timeout(PATIENCE, exchange(stream, answers)));
+                if let Ok((stream, _)) = self.listener.accept().await {
+                    let (answers, session) = (Arc::clone(&self.answers), Arc::clone(&self.session));
+                    tokio::spawn(timeout(PATIENCE, async move {
+                        // The program may ask before whoever started it has said what it is.
+                        if may_ask(&stream, *session.wait().await) {
+                            let _ = exchange(stream, answers).await;
+                        }
+                    }));
                 }
             }
         }
+    }
 
-        /// Whether a process of this run asks.
-        fn may_ask(&self, stream: &UnixStream) -> bool {
-            let Ok(peer) = stream.peer_cred() else { return false };
-            let asks = peer.pid().and_then(Pid::from_raw).and_then(|pid| getsid(Some(pid)).ok());
-            let ours = self.session.get().and_then(|id| Pid::from_raw(id.cast_signed()));
-            peer.uid() == geteuid().as_raw() && asks.is_some() && asks == ours
-        }
+    /// Whether a process of the run of `session` asks.
+    fn may_ask(stream: &UnixStream, session: u32) -> bool {
+        let Ok(peer) = stream.peer_cred() else { return false };
+        let asks = peer.pid().and_then(Pid::from_raw).and_then(|pid| getsid(Some(pid)).ok());
+        let ours = Pid::from_raw(session.cast_signed());
+        peer.uid() == geteuid().as_raw() && asks.is_some() && asks == ours
     }
 
     /// The question ends where the asker's half of the stream does.
@@ -178,14 +183,14 @@ mod platform {
 mod platform {
     use std::io;
     use std::path::Path;
-    use std::sync::{Arc, OnceLock};
+    use std::sync::Arc;
 
     use super::Answers;
 
     pub(super) enum Open {}
 
     /// The configuration refuses it before.
-    pub(super) fn open(_: &Path, _: Answers, _: Arc<OnceLock<u32>>) -> io::Result<Open> {
+    pub(super) fn open(_: &Path, _: Answers, _: Arc<SetOnce<u32>>) -> io::Result<Open> {
         Err(io::ErrorKind::Unsupported.into())
     }
 

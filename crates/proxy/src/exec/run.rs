@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::process::ExitStatus;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,6 +17,7 @@ use strongroom_model::pipeline::{Act, Done, Permit};
 use strongroom_model::ports::{BoxFuture, Clock, Credentials};
 use strongroom_model::redact::{Clean, Redactor};
 use strongroom_process::{Bounds, Captured, Ending, Guard, Start, Stop, capture};
+use tokio::sync::SetOnce;
 use tokio::task::spawn_blocking;
 
 use super::door::Door;
@@ -78,7 +79,7 @@ impl Run<'_> {
         let ground = &self.programs.ground;
         let scratch = Scratch::under(&ground.scratch)?;
         let env = environment::of(self.command, bound.credential(), ground, &scratch)?;
-        let session = Arc::new(OnceLock::new());
+        let session = Arc::new(SetOnce::new());
         scratch.make(self.clock.now())?;
         let door = Door::open(self.command, bound, &scratch, &session).inspect_err(|_| {
             scratch.remove();
@@ -169,7 +170,7 @@ impl Job {
         self,
         image: Option<Arc<File>>,
         stop: &Stop,
-        session: &OnceLock<u32>,
+        session: &SetOnce<u32>,
     ) -> Result<Captured, Refusal> {
         let start = Start { image, ..self.start };
         let scratch = Some(self.scratch.path().to_owned());
