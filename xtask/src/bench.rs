@@ -151,7 +151,7 @@ impl Rig {
         let stdio = through(&["stdio", CALLS, "bench"], &serve)?;
         let large = through(&["large", LARGE, "bench"], &serve)?;
         let direct_many = self.load(&["direct-many", &self.port, KEY, SECONDS, WORKERS])?;
-        let http = self.http("bench")?;
+        let http = self.http("bench", "bench")?;
         let output = Command::new(&self.redaction).output().map_err(|error| error.to_string())?;
         let redaction: Value =
             serde_json::from_slice(&output.stdout).map_err(|error| error.to_string())?;
@@ -172,8 +172,8 @@ impl Rig {
         })
     }
 
-    /// Calls over HTTP by a new principal.
-    fn http(&self, principal: &str) -> Result<Value, String> {
+    /// Calls of `service` over HTTP by a new principal.
+    fn http(&self, principal: &str, service: &str) -> Result<Value, String> {
         let token = self.ask(&["principal", "create", principal, "--json"], "")?;
         let token: Value = serde_json::from_str(&token).map_err(|error| error.to_string())?;
         let token = token["token"].as_str().ok_or("no token was printed")?;
@@ -183,7 +183,7 @@ impl Rig {
         wait_for(&address)?;
         let url = format!("http://{address}/mcp");
         let pid = serve.0.id().to_string();
-        self.load(&["http", &url, token, &pid, SECONDS, WORKERS, "bench"])
+        self.load(&["http", &url, token, &pid, SECONDS, WORKERS, service])
     }
 
     /// Runs the generator, and returns what it measured.

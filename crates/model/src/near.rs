@@ -1,5 +1,7 @@
 //! Did you mean: the known word that is nearest to one that is not known.
 
+use crate::principal::Name;
+
 /// How alike two words must be for the one to stand for the other, from 0 to 1.
 const ALIKE: f64 = 0.8;
 
@@ -10,6 +12,15 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
         .filter(|(alike, _)| *alike >= ALIKE)
         .max_by(|(left, _), (right, _)| left.total_cmp(right))
         .map(|(_, known)| known)
+}
+
+/// Says that there is no `what` of this name. The name is repeated only where it is one at all: what
+/// was typed may be a secret in the wrong place.
+pub fn there_is_no(what: &str, name: &str) -> String {
+    match name.parse::<Name>() {
+        Ok(name) if name.as_str().len() <= 32 => format!("there is no {what} `{name}`"),
+        _ => format!("there is no such {what}"),
+    }
 }
 
 #[cfg(test)]

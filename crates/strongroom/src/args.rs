@@ -10,9 +10,9 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::commands;
-use crate::config::near;
 use crate::environment::Host;
 use crate::failure::Failure;
+use crate::near;
 use crate::output::Output;
 
 /// Lets AI agents use credentials without holding them.

@@ -3,6 +3,8 @@
 use std::error::Error;
 use std::process::ExitCode;
 
+use strongroom_config::edit::EditError;
+use strongroom_config::{ConfigError, LoadError, NoService};
 use strongroom_seal::FileError;
 use strongroom_store::VaultError;
 
@@ -80,6 +82,49 @@ impl Failure {
 impl From<PathsError> for Failure {
     fn from(error: PathsError) -> Self {
         Self::new(Exit::Unavailable, error).hint("set `STRONGROOM_HOME` to an absolute path")
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        let hint = error.hint.clone();
+        Self::failed(error).maybe_hint(hint)
+    }
+}
+
+impl From<LoadError> for Failure {
+    fn from(error: LoadError) -> Self {
+        match error {
+            LoadError::Config(error) => error.into(),
+            LoadError::File(error) => error.into(),
+            LoadError::Missing { .. } => {
+                Self::new(Exit::Unavailable, error).hint("run `strongroom init`")
+            }
+        }
+    }
+}
+
+impl From<EditError> for Failure {
+    fn from(error: EditError) -> Self {
+        match error {
+            EditError::Load(error) => error.into(),
+            EditError::File(error) => error.into(),
+            EditError::Change { ref hint, .. } => {
+                let hint = hint.clone();
+                Self::failed(error).maybe_hint(hint)
+            }
+            EditError::NotToml | EditError::Backups => Self::failed(error),
+        }
+    }
+}
+
+impl From<NoService> for Failure {
+    fn from(error: NoService) -> Self {
+        let hint = match &error.near {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => "run `strongroom list` to see the services".into(),
+        };
+        Self::failed(error).hint(hint)
     }
 }
 

@@ -15,7 +15,6 @@ pub mod backup;
 pub mod clients;
 pub mod clock;
 pub mod commands;
-pub mod config;
 pub mod confirm;
 pub mod demo;
 pub mod doctor;
@@ -27,8 +26,8 @@ pub mod home;
 pub mod import;
 pub mod jobs;
 pub mod keys;
+pub mod near;
 pub mod output;
-pub mod paths;
 pub mod pins;
 pub mod programs;
 pub mod providers;
@@ -42,6 +41,8 @@ pub mod supply;
 pub mod templates;
 pub mod view;
 pub mod widening;
+
+pub use strongroom_config::{self as config, paths};
 
 use std::process::ExitCode;
 

@@ -20,10 +20,10 @@ use strongroom_model::server::{Delivery, Server, Transport};
 
 use crate::commands::shown;
 use crate::config::Config;
-use crate::config::near;
 use crate::config::project::Project;
 use crate::environment::Host;
 use crate::failure::{Exit, Failure};
+use crate::near;
 use crate::paths::Home;
 use trust::Trust;
 

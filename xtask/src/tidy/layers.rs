@@ -16,8 +16,20 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("strongroom-gateway", L0),
     ("strongroom-clients", L0),
     (
+        "strongroom-config",
+        &[
+            "strongroom-model",
+            "strongroom-seal",
+            "strongroom-secrets",
+            "strongroom-store",
+            "strongroom-proxy",
+            "strongroom-gateway",
+        ],
+    ),
+    (
         "strongroom",
         &[
+            "strongroom-config",
             "strongroom-model",
             "strongroom-seal",
             "strongroom-process",

@@ -7,11 +7,11 @@ use strongroom_model::reference::SecretRef;
 use toml_edit::{Item, Table};
 
 use crate::config::edit::Editor;
-use crate::config::near;
 use crate::environment::Host;
 use crate::failure::Failure;
 use crate::flags::{self, Flags};
 use crate::keys::{Key, KeyFlags};
+use crate::near;
 use crate::output::Output;
 use crate::programs::ProgramFlags;
 use crate::programs::add::Add;

@@ -12,9 +12,10 @@ use strongroom_model::approval::{Answer, By, Entry, State};
 use strongroom_model::audit::{Draft, Kind};
 use strongroom_store::{ApprovalStore, Settled};
 
-use crate::config::{Config, near};
+use crate::config::Config;
 use crate::environment::Host;
 use crate::failure::Failure;
+use crate::near;
 use crate::output::Output;
 use crate::paths::Home;
 use crate::{admin, confirm, home};

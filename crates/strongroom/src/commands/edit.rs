@@ -6,13 +6,14 @@ use strongroom_model::reference::SecretRef;
 use strongroom_model::service::Service;
 use toml_edit::TableLike;
 
+use crate::config::ALLOW_ALL_RULE;
 use crate::config::Config;
 use crate::config::edit::Editor;
-use crate::config::{ALLOW_ALL_RULE, near};
 use crate::environment::Host;
 use crate::failure::Failure;
 use crate::flags::{self, Flags};
 use crate::keys::{Key, KeyFlags};
+use crate::near;
 use crate::output::Output;
 use crate::programs::ProgramFlags;
 use crate::programs::edit::Edit;
@@ -224,7 +225,7 @@ impl Change<'_> {
             }
             flags::put_auth_settings(table, self.args.flags.auth_settings());
         }
-        editor.check()
+        Ok(editor.check()?)
     }
 
     fn remove(&self, table: &mut dyn TableLike) -> Result<(), Failure> {

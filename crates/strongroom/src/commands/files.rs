@@ -10,10 +10,11 @@ use strongroom_seal::file::open_regular;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::config::{Config, near};
+use crate::config::Config;
 use crate::environment::Host;
 use crate::failure::Failure;
 use crate::home::DEFAULT_PRINCIPAL;
+use crate::near;
 use crate::output::{Output, Report, Style, table};
 
 /// See and fill the folders that agents exchange files in

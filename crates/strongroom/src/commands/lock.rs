@@ -12,9 +12,10 @@ use strongroom_store::LockFile;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::config::{Config, near};
+use crate::config::Config;
 use crate::environment::Host;
 use crate::failure::{Exit, Failure};
+use crate::near;
 use crate::output::{Output, Report, Style, table};
 use crate::paths::Home;
 use crate::{admin, confirm, home, servers};

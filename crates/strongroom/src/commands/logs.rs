@@ -10,10 +10,11 @@ use std::time::Duration;
 use strongroom_seal::SecureDir;
 use strongroom_store::audit::{self, Filter};
 
-use crate::config::{Config, near};
+use crate::config::Config;
 use crate::environment::Host;
 use crate::failure::Failure;
 use crate::home;
+use crate::near;
 use crate::output::Output;
 use join::Joiner;
 use search::{What, Which};

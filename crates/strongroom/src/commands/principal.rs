@@ -11,9 +11,9 @@ use strongroom_store::{Principals, Vault, VaultError};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::config::near;
 use crate::environment::Host;
 use crate::failure::Failure;
+use crate::near;
 use crate::output::{Output, Report, Style, table};
 use crate::{admin, home};
 

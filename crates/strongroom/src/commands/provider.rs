@@ -13,9 +13,10 @@ use strongroom_secrets::providers::{self, About, ONEPASSWORD_TOKEN_FILE};
 use strongroom_secrets::settings::{Context, Kind, Settings, Tokens};
 
 use crate::commands::shown;
-use crate::config::{Config, near};
+use crate::config::Config;
 use crate::environment::Host;
 use crate::failure::Failure;
+use crate::near;
 use crate::output::{Output, Report, Style, table};
 use crate::providers::{context, failures, problem_of};
 

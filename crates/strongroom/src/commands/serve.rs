@@ -17,10 +17,10 @@ use tokio::runtime::{Builder, Runtime};
 use tracing_subscriber::EnvFilter;
 
 use crate::app::{self, App};
-use crate::config::near;
 use crate::environment::Host;
 use crate::failure::{Exit, Failure};
 use crate::home::DEFAULT_PRINCIPAL;
+use crate::near;
 use crate::output::Output;
 
 /// Where `serve --http` listens unless it is told otherwise.

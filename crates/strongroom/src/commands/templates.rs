@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use crate::config::near;
 use crate::environment::Host;
 use crate::failure::Failure;
+use crate::near;
 use crate::output::{Output, Report, Style, table};
 use crate::templates::{self, Setting, Template};
 

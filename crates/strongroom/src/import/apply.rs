@@ -134,7 +134,7 @@ fn add_servers(batch: &Batch<'_>, home: &Home) -> Result<(), Failure> {
         editor.enable(name);
     }
     editor.check()?;
-    editor.save()
+    Ok(editor.save()?)
 }
 
 fn change(

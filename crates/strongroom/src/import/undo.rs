@@ -136,7 +136,7 @@ fn remove_servers(home: &Home, servers: &[String]) -> Result<(), Failure> {
         }
     }
     editor.check()?;
-    editor.save()
+    Ok(editor.save()?)
 }
 
 /// Removes the secrets of servers that are gone, unless somebody stored another value since.

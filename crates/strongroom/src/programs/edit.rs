@@ -132,7 +132,7 @@ impl Edit<'_> {
                 secrets.insert(field, toml_edit::value(place.as_str()));
             }
         }
-        editor.check()
+        Ok(editor.check()?)
     }
 }
 

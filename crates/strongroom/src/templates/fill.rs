@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use toml_edit::{Item, Value};
 
 use super::{Setting, Template};
-use crate::config::near;
+use crate::near;
 
 /// What is left open, or said wrongly. No value is repeated.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -13,13 +13,13 @@ use strongroom_store::{SecretUse, Vault};
 
 use crate::commands::shown;
 use crate::config::edit::Editor;
-use crate::config::near;
 use crate::environment::Host;
 use crate::failure::Failure;
 use crate::import::janee::Left;
 use crate::import::janee::files::{self, Home};
 use crate::import::janee::plan::{self, Options, Plan, Planned};
 use crate::import::janee::rules::Difference;
+use crate::near;
 use crate::output::{Output, Report, Style};
 use crate::{admin, confirm, home, paths, stored};
 
@@ -136,7 +136,7 @@ fn apply(
         for Put { name, .. } in &puts {
             vault.remove(name)?;
         }
-        return Err(error);
+        return Err(error.into());
     }
     Ok(backup)
 }

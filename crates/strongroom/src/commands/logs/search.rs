@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::join::Entry;
-use crate::config::near;
+use crate::near;
 
 /// What every record of a call has, so that records can be told apart one by one.
 #[derive(Clone, Debug, Default, clap::Args)]

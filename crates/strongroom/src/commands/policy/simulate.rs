@@ -15,9 +15,10 @@ use time::format_description::well_known::Rfc3339;
 
 use super::word;
 use crate::commands::logs::search::{Moment, moment};
-use crate::config::{Config, near};
+use crate::config::Config;
 use crate::environment::Host;
 use crate::failure::{Exit, Failure};
+use crate::near;
 use crate::output::{Output, Report, Style, table};
 
 #[derive(Debug, clap::Args)]

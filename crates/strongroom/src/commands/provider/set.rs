@@ -15,11 +15,12 @@ use strongroom_store::{SecretUse, Vault};
 use toml_edit::{Array, TableLike, value};
 
 use super::known;
+use crate::config::Config;
 use crate::config::edit::Editor;
 use crate::config::providers::fits;
-use crate::config::{Config, near};
 use crate::environment::Host;
 use crate::failure::{Exit, Failure};
+use crate::near;
 use crate::output::{Output, Report, Style};
 use crate::{admin, confirm, home, providers};
 

@@ -236,7 +236,7 @@ fn check_understood(section: &Section<'_>, policy: &Policy) -> Result<(), Config
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Config;
+    use crate::Config;
 
     fn policy(lines: &str) -> Result<Policy, ConfigError> {
         let text = format!(

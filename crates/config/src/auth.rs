@@ -5,12 +5,13 @@
 
 use std::collections::BTreeMap;
 
+use strongroom_model::near::nearest;
 use strongroom_model::reference::SecretRef;
 use strongroom_model::service::{Auth, Origin, Scheme, Slots};
 use strongroom_proxy::inject::{self, AuthError};
 
+use super::ConfigError;
 use super::reader::{Section, Text};
-use super::{ConfigError, near};
 
 /// How an auth type is written in the file.
 #[derive(Clone, Copy, Debug)]
@@ -145,7 +146,7 @@ pub(super) fn read(section: &Section<'_>, origin: &Origin) -> Result<(Auth, Slot
             .hint(format!("it is one of {}", types())));
     };
     let Some(shape) = AuthShape::of(kind.text()) else {
-        let near = near::nearest(kind.text(), AuthShape::names());
+        let near = nearest(kind.text(), AuthShape::names());
         let hint = near.map_or_else(
             || format!("it is one of {}", types()),
             |near| format!("did you mean `{near}`?"),

@@ -6,12 +6,11 @@ mod servers;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-use strongroom_seal::{Guard, SecureDir};
+use strongroom_seal::{FileError, Guard, SecureDir};
 use time::OffsetDateTime;
 use toml_edit::{DocumentMut, Item, Table, TableLike};
 
-use super::{Config, FILE, LoadError, read};
-use crate::failure::Failure;
+use super::{Config, ConfigError, FILE, LoadError, read};
 use crate::paths::Home;
 
 /// The name of the lock's file.
@@ -27,9 +26,34 @@ pub struct Editor {
     config: Config,
 }
 
+/// Why the file is not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum EditError {
+    /// It cannot be read as it is.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// It, or what lies beside it, may not be used.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// Its text is none that can be edited.
+    #[error("the configuration is not TOML")]
+    NotToml,
+    /// It was kept too often within a short time.
+    #[error("there are too many backups of the configuration")]
+    Backups,
+    /// With the change there would be a mistake in it.
+    #[error("{problem}")]
+    Change {
+        /// What is wrong; it names keys and never values.
+        problem: String,
+        /// What to write instead.
+        hint: Option<String>,
+    },
+}
+
 impl Editor {
     /// Waits for our turn and reads the file of `home`. A file with a mistake in it is not edited.
-    pub fn open(home: &Home) -> Result<Self, Failure> {
+    pub fn open(home: &Home) -> Result<Self, EditError> {
         // Before there is a directory there is nothing to lock.
         read(home)?;
         let dir = SecureDir::open(&home.config)?;
@@ -37,8 +61,7 @@ impl Editor {
         let text = read(home)?;
         let file = home.config_file().display().to_string();
         let config = Config::parse(&file, &text).map_err(LoadError::from)?;
-        let document =
-            text.parse().map_err(|_| Failure::failed("the configuration is not TOML"))?;
+        let document = text.parse().map_err(|_| EditError::NotToml)?;
         Ok(Self { dir, _turn: turn, file, before: text, document, config })
     }
 
@@ -94,7 +117,7 @@ impl Editor {
     }
 
     /// Keeps the file as it is, beside it; says where.
-    pub fn back_up(&self, now: SystemTime) -> Result<PathBuf, Failure> {
+    pub fn back_up(&self, now: SystemTime) -> Result<PathBuf, EditError> {
         let stamp = OffsetDateTime::from(now).unix_timestamp();
         for attempt in 0..1000_i64 {
             let name = format!("{FILE}.backup-{}", stamp + attempt);
@@ -104,18 +127,18 @@ impl Editor {
                 Ok(()) => return Ok(self.dir.path().join(name)),
             }
         }
-        Err(Failure::failed("there are too many backups of the configuration"))
+        Err(EditError::Backups)
     }
 
     /// What the file will say after the change; a mistake in it is the caller's, or the user's.
-    pub fn check(&self) -> Result<Config, Failure> {
+    pub fn check(&self) -> Result<Config, EditError> {
         // The place would be one in a file that is not written.
         Config::parse(&self.file, &self.document.to_string())
-            .map_err(|error| Failure::failed(error.problem).maybe_hint(error.hint))
+            .map_err(|ConfigError { problem, hint, .. }| EditError::Change { problem, hint })
     }
 
     /// Writes the change. It must have passed [`check`](Self::check).
-    pub fn save(&self) -> Result<(), Failure> {
+    pub fn save(&self) -> Result<(), EditError> {
         Ok(self.dir.write_atomic(FILE, self.document.to_string().as_bytes())?)
     }
 }

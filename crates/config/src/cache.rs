@@ -156,7 +156,7 @@ fn on_failure(section: &Section<'_>) -> Result<Vec<String>, ConfigError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Config;
+    use crate::Config;
 
     fn config(text: &str) -> Result<Config, ConfigError> {
         Config::parse("t", text)

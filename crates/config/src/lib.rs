@@ -10,7 +10,7 @@ pub mod audit;
 pub mod cache;
 pub mod edit;
 pub mod live;
-pub mod near;
+pub mod paths;
 pub mod providers;
 
 mod auth;
@@ -32,13 +32,13 @@ use std::time::Duration;
 
 use strongroom_gateway::registry::Problem;
 use strongroom_model::command::Command;
+use strongroom_model::near::{nearest, there_is_no};
 use strongroom_model::principal::Name;
 use strongroom_model::service::{Allowance, Catalog, Service};
 use strongroom_proxy::Keeping;
 use strongroom_seal::{FileError, SecureDir};
 
-use crate::failure::{Exit, Failure};
-use crate::paths::Home;
+use paths::Home;
 use reader::Reader;
 
 use servers::{Declared, Switches};
@@ -137,6 +137,15 @@ pub enum LoadError {
     Config(#[from] ConfigError),
 }
 
+/// There is no service of this name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{what}")]
+pub struct NoService {
+    what: String,
+    /// The name of a service that is near it.
+    pub near: Option<String>,
+}
+
 /// Reads a file that the configuration names: certificates.
 pub type ReadFile<'a> = &'a dyn Fn(&Path) -> io::Result<Vec<u8>>;
 
@@ -217,10 +226,10 @@ impl Config {
         self.services.keys().chain(self.commands.keys())
     }
 
-    /// The service `name`; otherwise the failure that names the nearest one.
-    pub fn service(&self, name: &str) -> Result<&Arc<Service>, Failure> {
+    /// The service `name`; otherwise an error that names the nearest one.
+    pub fn service(&self, name: &str) -> Result<&Arc<Service>, NoService> {
         let found = name.parse::<Name>().ok().and_then(|name| self.services.get(&name));
-        found.ok_or_else(|| near::no_service(name, self.names().map(Name::as_str)))
+        found.ok_or_else(|| NoService::new(name, self.names().map(Name::as_str)))
     }
 
     /// The service `name`, where it is a program.
@@ -245,17 +254,25 @@ fn read(home: &Home) -> Result<String, LoadError> {
     })
 }
 
+impl NoService {
+    /// There is no service `name`, but the `known` ones.
+    pub fn new<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
+        let near = nearest(name, known).map(str::to_owned);
+        Self { what: there_is_no("service", name), near }
+    }
+}
+
 impl ConfigError {
     /// The same, with what to write instead.
     #[must_use]
-    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
     /// The same, with what to write instead where that is known.
     #[must_use]
-    pub(crate) fn maybe_hint(mut self, hint: Option<impl Into<String>>) -> Self {
+    pub fn maybe_hint(mut self, hint: Option<impl Into<String>>) -> Self {
         self.hint = hint.map(Into::into).or(self.hint);
         self
     }
@@ -265,25 +282,6 @@ impl From<Problem> for ConfigError {
     fn from(problem: Problem) -> Self {
         let Problem { file, line, column, problem, hint } = problem;
         Self { file, line, column, problem, hint }
-    }
-}
-
-impl From<ConfigError> for Failure {
-    fn from(error: ConfigError) -> Self {
-        let hint = error.hint.clone();
-        Self::failed(error).maybe_hint(hint)
-    }
-}
-
-impl From<LoadError> for Failure {
-    fn from(error: LoadError) -> Self {
-        match error {
-            LoadError::Config(error) => error.into(),
-            LoadError::File(error) => error.into(),
-            LoadError::Missing { .. } => {
-                Self::new(Exit::Unavailable, error).hint("run `strongroom init`")
-            }
-        }
     }
 }
 

@@ -93,7 +93,7 @@ fn keep(value: Value<'_>) -> Result<Keep, ConfigError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Config;
+    use crate::Config;
 
     fn audit(text: &str) -> Result<Audit, ConfigError> {
         Config::parse("t", text).map(|config| config.audit)

@@ -9,13 +9,13 @@ use std::ffi::OsStr;
 use std::time::Duration;
 
 use strongroom_model::freshness::Freshness;
+use strongroom_model::near::nearest;
 use strongroom_model::reference::{RefError, SCHEMES, SecretRef, is_scheme};
 use strongroom_secrets::providers::{self, About};
 use strongroom_secrets::settings::{Field, Kind, Settings};
 
 use super::ConfigError;
 use super::cache::{duration, freshness};
-use super::near;
 use super::reader::{Section, Text, Value};
 use crate::paths::Os;
 
@@ -73,7 +73,7 @@ fn known(key: &Text<'_>) -> Result<About, ConfigError> {
         return Err(key.problem(format!("`{}` takes no settings", key.text())));
     }
     let schemes = SCHEMES.map(|(scheme, _)| scheme);
-    let near = near::nearest(key.text(), schemes).map(|near| format!("did you mean `{near}`?"));
+    let near = nearest(key.text(), schemes).map(|near| format!("did you mean `{near}`?"));
     let all: Vec<_> = providers::every().map(|about| format!("`{}`", about.scheme)).collect();
     let near = near.unwrap_or_else(|| format!("the providers are {}", all.join(", ")));
     Err(key.problem("there is no provider of this name").hint(near))
@@ -195,7 +195,7 @@ mod tests {
     use strongroom_model::freshness::StalePolicy;
 
     use super::*;
-    use crate::config::Config;
+    use crate::Config;
 
     fn providers(text: &str) -> Result<Providers, ConfigError> {
         Config::parse("t", text).map(|config| config.providers)
@@ -285,7 +285,7 @@ mod tests {
 
     #[test]
     fn the_schema_knows_every_setting_of_every_provider() {
-        let schema = include_str!("../../../../docs/reference/strongroom.schema.json");
+        let schema = include_str!("../../../docs/reference/strongroom.schema.json");
         let schema: serde_json::Value = serde_json::from_str(schema).unwrap();
         let mut unknown = Vec::new();
         for about in providers::every() {

@@ -344,7 +344,7 @@ fn no_message_repeats_what_stands_in_the_file() {
 
 #[test]
 fn the_published_schema_knows_the_same_keys() {
-    let text = include_str!("../../../../docs/reference/strongroom.schema.json");
+    let text = include_str!("../../../docs/reference/strongroom.schema.json");
     let schema: serde_json::Value = serde_json::from_str(text).unwrap();
     let keys = |pointer: &str| -> BTreeSet<&str> {
         let properties = schema.pointer(pointer).unwrap().as_object().unwrap();

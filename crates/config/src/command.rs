@@ -276,7 +276,7 @@ fn limits_of(section: &Section<'_>) -> Result<Limits, ConfigError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Config;
+    use crate::Config;
 
     const GIT: &str = "command = \"/usr/bin/git\"\nsha256 = \"0000000000000000000000000000000000000000000000000000000000000000\"\n";
 

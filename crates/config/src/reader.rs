@@ -8,10 +8,11 @@ use std::fmt::Display;
 use std::ops::Range;
 
 use strongroom_gateway::registry::{self, Member, Node};
+use strongroom_model::near::nearest;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{ConfigError, near};
+use super::ConfigError;
 
 /// The text, for turning offsets into places.
 #[derive(Clone, Copy)]
@@ -85,7 +86,7 @@ impl<'a> Section<'a> {
     /// A key that is near no known one is not repeated: it may be a secret.
     fn unknown(&self, key: &Spanned<Cow<'_, str>>, known: &[&'static str]) -> ConfigError {
         let start = key.span().start;
-        match near::nearest(key.get_ref(), known.iter().copied()) {
+        match nearest(key.get_ref(), known.iter().copied()) {
             Some(near) => self
                 .reader
                 .at(start, format!("unknown key `{}`", key.get_ref()))
