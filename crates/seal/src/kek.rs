@@ -1,14 +1,27 @@
 //! Keys that wrap keys.
+//!
+//! [`Kek`] is a key that is at hand; [`TeamKek`] is one that may have to be asked for, because it
+//! never leaves the service or the module that keeps it. Every [`Kek`] is a [`TeamKek`]. A
+//! [`KekRing`] has the one that wraps and those that only unwrap, while keys are being rotated.
+
+mod bound;
+mod local;
+mod ring;
 
 use std::fmt;
 
+use strongroom_model::ports::BoxFuture;
 use strongroom_model::secret::Secret;
 
 use crate::envelope::{self, FORMAT, Place, SealError};
 use crate::key::{Key, hex};
 use crate::machine::MachineId;
 
-/// Wraps the keys of tenants.
+pub use bound::{bind, unbind};
+pub use local::{KekSourceError, LocalKek, VARIABLE};
+pub use ring::{KekRing, Wrapped};
+
+/// Wraps the keys of tenants, with a key that is at hand.
 ///
 /// Invariant: `unwrap` authenticates. Whoever opens a store unwraps its key before the first write,
 /// so that a wrong KEK can never start a second generation (CR-07).
@@ -24,15 +37,111 @@ pub trait Kek: Send + Sync {
     fn unwrap(&self, tenant: &str, key_id: &str, wrapped: &[u8]) -> Result<Key, KekError>;
 }
 
-/// A key cannot be wrapped or unwrapped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+/// Wraps the keys of tenants, with a key that may be somewhere else.
+///
+/// Invariant: as that of [`Kek`]. Unwrapping is asked once for a tenant and process, never for a row.
+pub trait TeamKek: Send + Sync {
+    /// Names the key, and is stored beside everything that it wrapped.
+    fn id(&self) -> &str;
+
+    /// Wraps `key`, which has the id `key_id` and belongs to `tenant`.
+    fn wrap<'a>(
+        &'a self,
+        tenant: &'a str,
+        key_id: &'a str,
+        key: &'a Key,
+    ) -> BoxFuture<'a, Result<Vec<u8>, KekError>>;
+
+    /// Unwraps what `wrap` made for the same tenant and id.
+    fn unwrap<'a>(
+        &'a self,
+        tenant: &'a str,
+        key_id: &'a str,
+        wrapped: &'a [u8],
+    ) -> BoxFuture<'a, Result<Key, KekError>>;
+}
+
+/// A key cannot be wrapped or unwrapped. What a service said about it is not repeated.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KekError {
     /// The wrapped key was wrapped under another KEK, or is damaged.
     #[error("the wrapped key does not verify under this key")]
     Mismatch,
+    /// The wrapped key names a KEK that we do not have.
+    #[error("the key was wrapped under `{needed}`, and this is `{offered}`")]
+    Unknown {
+        /// The KEK that it was wrapped under.
+        needed: String,
+        /// Those that there are.
+        offered: String,
+    },
+    /// Whoever keeps the KEK answers, and does not let us use it.
+    #[error("`{kek}` may not be used: {why}")]
+    Refused {
+        /// The KEK.
+        kek: String,
+        /// Why, in our words.
+        why: String,
+    },
+    /// Whoever keeps the KEK does not answer; nothing is known about the key.
+    #[error("`{kek}` cannot be reached: {why}")]
+    Unreachable {
+        /// The KEK.
+        kek: String,
+        /// Why, in our words.
+        why: String,
+    },
     /// The wrapping failed.
     #[error(transparent)]
     Seal(#[from] SealError),
+}
+
+impl KekError {
+    /// Whether asking again later may succeed.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Unreachable { .. })
+    }
+
+    /// What to do next.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Unknown { needed, .. } => Some(format!(
+                "make `{needed}` available again: what it wrapped cannot be opened without it"
+            )),
+            Self::Mismatch => {
+                Some("restore the key that the database was made with, or the database".to_owned())
+            }
+            Self::Refused { .. } => {
+                Some("let this server use the key, in the settings of whoever keeps it".to_owned())
+            }
+            Self::Unreachable { .. } => Some("try again when it can be reached".to_owned()),
+            Self::Seal(_) => None,
+        }
+    }
+}
+
+impl<K: Kek> TeamKek for K {
+    fn id(&self) -> &str {
+        Kek::id(self)
+    }
+
+    fn wrap<'a>(
+        &'a self,
+        tenant: &'a str,
+        key_id: &'a str,
+        key: &'a Key,
+    ) -> BoxFuture<'a, Result<Vec<u8>, KekError>> {
+        Box::pin(async move { Kek::wrap(self, tenant, key_id, key) })
+    }
+
+    fn unwrap<'a>(
+        &'a self,
+        tenant: &'a str,
+        key_id: &'a str,
+        wrapped: &'a [u8],
+    ) -> BoxFuture<'a, Result<Key, KekError>> {
+        Box::pin(async move { Kek::unwrap(self, tenant, key_id, wrapped) })
+    }
 }
 
 /// The KEK of one machine: HKDF-SHA256 over the machine secret, with the machine id as salt.
@@ -47,21 +156,7 @@ impl MachineKek {
     /// The KEK of `secret` on the machine `id`.
     pub fn derive(secret: &Secret, id: &MachineId) -> Self {
         let key = Key::derive(secret, id.as_str().as_bytes(), b"strongroom machine kek 1");
-        let tag = key.mac("strongroom kek id").tag(&[]);
-        Self { id: format!("machine:{}", hex(&tag[..8])), key }
-    }
-
-    fn place<'a>(&'a self, tenant: &'a str, key_id: &'a str) -> Place<'a> {
-        Place {
-            app: "strongroom",
-            format: FORMAT,
-            key_id: &self.id,
-            tenant,
-            row: key_id,
-            service: "",
-            kind: "tenant-key",
-            version: 1,
-        }
+        Self { id: format!("machine:{}", fingerprint(&key)), key }
     }
 }
 
@@ -71,13 +166,11 @@ impl Kek for MachineKek {
     }
 
     fn wrap(&self, tenant: &str, key_id: &str, key: &Key) -> Result<Vec<u8>, KekError> {
-        Ok(envelope::seal(&self.key, &self.place(tenant, key_id), &key.to_secret())?)
+        wrap(&self.key, &place(&self.id, tenant, key_id), key)
     }
 
     fn unwrap(&self, tenant: &str, key_id: &str, wrapped: &[u8]) -> Result<Key, KekError> {
-        let secret = envelope::open(&self.key, &self.place(tenant, key_id), wrapped)
-            .map_err(|_| KekError::Mismatch)?;
-        Key::from_secret(&secret).map_err(|_| KekError::Mismatch)
+        unwrap(&self.key, &place(&self.id, tenant, key_id), wrapped)
     }
 }
 
@@ -87,56 +180,34 @@ impl fmt::Debug for MachineKek {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// What a key is called after: 64 bits that follow from it, and that say nothing about it.
+fn fingerprint(key: &Key) -> String {
+    let tag = key.mac("strongroom kek id").tag(&[]);
+    hex(&tag[..8])
+}
 
-    #[test]
-    fn the_same_secret_on_the_same_machine_gives_the_same_key() {
-        let (kek, key) = (kek(7, "a"), Key::generate().unwrap());
-        let wrapped = kek.wrap("local", "k1", &key).unwrap();
-        let again = self::kek(7, "a");
-        assert_eq!(again.id(), kek.id());
-        assert_eq!(again.unwrap("local", "k1", &wrapped).unwrap().bytes(), key.bytes());
-    }
+fn wrap(kek: &Key, place: &Place<'_>, key: &Key) -> Result<Vec<u8>, KekError> {
+    Ok(envelope::seal(kek, place, &key.to_secret())?)
+}
 
-    #[test]
-    fn another_secret_and_another_machine_give_another_key_with_another_id() {
-        let kek = kek(7, "a");
-        let wrapped = kek.wrap("local", "k1", &Key::generate().unwrap()).unwrap();
-        for other in [self::kek(8, "a"), self::kek(7, "b")] {
-            assert_ne!(other.id(), kek.id());
-            assert_eq!(other.unwrap("local", "k1", &wrapped).unwrap_err(), KekError::Mismatch);
-        }
-    }
+fn unwrap(kek: &Key, place: &Place<'_>, wrapped: &[u8]) -> Result<Key, KekError> {
+    let secret = envelope::open(kek, place, wrapped).map_err(|_| KekError::Mismatch)?;
+    Key::from_secret(&secret).map_err(|_| KekError::Mismatch)
+}
 
-    #[test]
-    fn a_wrapped_key_is_bound_to_its_tenant_and_id() {
-        let kek = kek(7, "a");
-        let wrapped = kek.wrap("local", "k1", &Key::generate().unwrap()).unwrap();
-        assert!(kek.unwrap("other", "k1", &wrapped).is_err());
-        assert!(kek.unwrap("local", "k2", &wrapped).is_err());
-        assert!(kek.unwrap("local", "k1", &wrapped[..59]).is_err());
-        assert!(kek.unwrap("local", "k1", &wrapped).is_ok());
-    }
-
-    /// LM-19.
-    #[test]
-    fn the_key_of_a_cache_is_of_its_machine_its_scope_and_its_purpose() {
-        let key = |byte, digit: &str, scope| {
-            let id = MachineId::parse(&digit.repeat(32)).unwrap();
-            Key::of_cache(&Secret::new(vec![byte; 32]), &id, scope)
-        };
-        let this = key(7, "a", "user");
-        assert_eq!(this.bytes(), key(7, "a", "user").bytes());
-        for other in [key(8, "a", "user"), key(7, "b", "user"), key(7, "a", "project-0")] {
-            assert_ne!(this.bytes(), other.bytes());
-        }
-        assert_ne!(this.bytes(), kek(7, "a").key.bytes());
-    }
-
-    fn kek(byte: u8, digit: &str) -> MachineKek {
-        let id = MachineId::parse(&digit.repeat(32)).unwrap();
-        MachineKek::derive(&Secret::new(vec![byte; 32]), &id)
+fn place<'a>(kek: &'a str, tenant: &'a str, key_id: &'a str) -> Place<'a> {
+    Place {
+        app: "strongroom",
+        format: FORMAT,
+        key_id: kek,
+        tenant,
+        row: key_id,
+        service: "",
+        kind: "tenant-key",
+        version: 1,
     }
 }
+
+#[cfg(test)]
+#[path = "kek_tests.rs"]
+mod tests;

@@ -61,7 +61,10 @@ impl Key {
     /// somebody forgot to fill it.
     pub fn from_secret(secret: &Secret) -> Result<Self, KeyError> {
         let bytes: [u8; KEY_LEN] = secret.expose().try_into().map_err(|_| KeyError)?;
-        let bytes = Zeroizing::new(bytes);
+        Self::from_bytes(Zeroizing::new(bytes))
+    }
+
+    pub(crate) fn from_bytes(bytes: Zeroizing<[u8; KEY_LEN]>) -> Result<Self, KeyError> {
         if bytes.iter().all(|byte| *byte == 0) { Err(KeyError) } else { Ok(Self(bytes)) }
     }
 

@@ -5,14 +5,12 @@
 
 mod id;
 
-use aws_lc_rs::digest;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use strongroom_model::secret::Secret;
 use zeroize::Zeroizing;
 
 use crate::file::{FileError, SecureDir};
-use crate::key::{KEY_LEN, RandomError, hex, random};
+use crate::key::RandomError;
+use crate::line::{self, Line};
 
 pub use id::{MachineId, MachineIdError, machine_id};
 
@@ -107,11 +105,7 @@ pub struct FileSecret {
     name: String,
 }
 
-const PREFIX: &str = "sr1_";
-/// Characters of 32 bytes in base64url.
-const ENCODED: usize = 43;
-const CHECKSUM: usize = 8;
-const LINE: usize = PREFIX.len() + ENCODED + 1 + CHECKSUM + 1;
+const LINE: Line = Line::new("sr1_");
 
 impl FileSecret {
     /// The file `name` in `dir`.
@@ -130,7 +124,7 @@ impl MachineSecret for FileSecret {
     }
 
     fn load(&self) -> Result<Secret, MachineKeyError> {
-        let text = match self.dir.read(&self.name, LINE) {
+        let text = match self.dir.read(&self.name, line::LENGTH) {
             Ok(text) => Zeroizing::new(text),
             Err(FileError::Missing { .. }) => {
                 return Err(MachineKeyError::Missing { place: self.place() });
@@ -153,43 +147,12 @@ impl MachineSecret for FileSecret {
 
 /// A new secret in the one form that is accepted, wherever it is kept.
 pub fn new_line() -> Result<Secret, RandomError> {
-    let mut bytes = Zeroizing::new([0; KEY_LEN]);
-    random(&mut *bytes)?;
-    Ok(Secret::new(std::mem::take(&mut *encode(&bytes)).into_bytes()))
-}
-
-fn encode(bytes: &[u8; KEY_LEN]) -> Zeroizing<String> {
-    let mut line = Zeroizing::new(String::with_capacity(LINE));
-    line.push_str(PREFIX);
-    URL_SAFE_NO_PAD.encode_string(bytes, &mut line);
-    let checksum = checksum(line.as_bytes());
-    line.push('_');
-    line.push_str(&checksum);
-    line.push('\n');
-    line
+    LINE.generate()
 }
 
 /// The secret of such a line; `None` for anything else.
 pub fn decode(line: &[u8]) -> Option<Secret> {
-    let line = line.strip_suffix(b"\n").filter(|_| line.len() == LINE)?;
-    let (body, rest) = line.split_at(PREFIX.len() + ENCODED);
-    let rest = rest.strip_prefix(b"_")?;
-    if checksum(body).as_bytes() != rest {
-        return None;
-    }
-    let mut bytes = Zeroizing::new(vec![0; KEY_LEN]);
-    let length = URL_SAFE_NO_PAD
-        .decode_slice(body.strip_prefix(PREFIX.as_bytes())?, &mut bytes)
-        .ok()
-        .filter(|length| *length == KEY_LEN && bytes.iter().any(|byte| *byte != 0))?;
-    debug_assert_eq!(length, KEY_LEN);
-    Some(Secret::new(std::mem::take(&mut *bytes)))
-}
-
-/// Tells a slip from a key. It is no secret: 32 bits of a hash over 256 random ones.
-fn checksum(body: &[u8]) -> String {
-    let hash = digest::digest(&digest::SHA256, body);
-    hex(&hash.as_ref()[..CHECKSUM / 2])
+    LINE.decode(line)
 }
 
 #[cfg(test)]
@@ -205,45 +168,6 @@ mod tests {
         assert_eq!(first.len(), 32);
         assert!(matches!(key.create(), Err(MachineKeyError::Exists { .. })));
         assert!(key.load().unwrap().ct_eq(&first));
-    }
-
-    /// CR-07.
-    #[test]
-    fn exactly_one_encoding_is_accepted() {
-        let bytes: [u8; 32] = std::array::from_fn(|i| u8::try_from(i + 1).unwrap());
-        let good = encode(&bytes).to_string();
-        let base64 = URL_SAFE_NO_PAD.encode(bytes);
-        let with_checksum = |body: String| format!("{body}_{}\n", checksum(body.as_bytes()));
-        let trailing_bits = format!("{}9", &base64[..42]);
-        let bad = [
-            String::new(),
-            "\n".into(),
-            good.trim_end().into(),
-            format!("{good}\n"),
-            good.replace('\n', "\r\n"),
-            format!(" {good}"),
-            good.to_uppercase(),
-            good.replace("sr1_", "sr2_"),
-            good.replace("sr1_", ""),
-            format!("{base64}\n"),
-            format!("{base64}=\n"),
-            hex(&bytes),
-            String::from_utf8(bytes.to_vec()).unwrap(),
-            with_checksum(format!("sr1_{trailing_bits}")),
-            with_checksum(format!("sr1_{}", URL_SAFE_NO_PAD.encode([0; 32]))),
-            with_checksum(format!("sr1_{}", URL_SAFE_NO_PAD.encode(&bytes[..31]))),
-            with_checksum(format!("sr1_{}", URL_SAFE_NO_PAD.encode([7; 33]))),
-            with_checksum(format!("sr2_{base64}")),
-        ];
-        for text in bad {
-            assert!(decode(text.as_bytes()).is_none(), "{text:?}");
-        }
-        for position in 0..good.len() {
-            let mut flipped = good.clone().into_bytes();
-            flipped[position] ^= 1;
-            assert!(decode(&flipped).is_none(), "{position}");
-        }
-        assert_eq!(decode(good.as_bytes()).unwrap().expose(), bytes);
     }
 
     #[test]
