@@ -31,6 +31,7 @@ pub mod reference;
 pub mod secret;
 pub mod server;
 pub mod service;
+pub mod team;
 
 #[cfg(test)]
 mod testing;
