@@ -23,6 +23,15 @@ impl Credential {
         self.fields.iter().find(|(name, _)| name == field).map(|(_, secret)| &**secret)
     }
 
+    /// The same credential with `secret` in `field`.
+    #[must_use]
+    pub fn with(&self, field: &str, secret: &Arc<Secret>) -> Self {
+        let fields = self.fields.iter().map(|(name, own)| {
+            (name.clone(), Arc::clone(if name == field { secret } else { own }))
+        });
+        Self { fields: fields.collect() }
+    }
+
     /// The names and secrets, in order.
     pub fn fields(&self) -> impl Iterator<Item = (&str, &Secret)> {
         self.fields.iter().map(|(name, secret)| (name.as_str(), &**secret))

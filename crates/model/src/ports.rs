@@ -1,5 +1,7 @@
 //! The seams: what one crate offers to the others without either knowing the other.
 
+use std::any::Any;
+use std::fmt;
 use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -197,6 +199,33 @@ pub enum Purpose<'a> {
 /// A number that changes whenever the answer for a reference may have changed. `None`: ask each time.
 pub type Stamp = Option<u64>;
 
+/// A turn, until it is dropped or the process ends, however it ends.
+pub struct Held(#[expect(dead_code, reason = "it is there to be dropped")] Box<dyn Any + Send>);
+
+impl Held {
+    /// The turn that `guard` keeps.
+    pub fn new(guard: impl Any + Send) -> Self {
+        Self(Box::new(guard))
+    }
+}
+
+impl fmt::Debug for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Held")
+    }
+}
+
+/// Whose turn it is to use up a secret that is good for one use.
+#[derive(Debug)]
+pub enum Turn {
+    /// Ours.
+    Ours(Held),
+    /// Another process's.
+    Others,
+    /// Nobody takes turns with it: it cannot be replaced, or there are no locks where it is kept.
+    Nobodys,
+}
+
 /// Resolves the references of one scheme.
 ///
 /// Batch is the only primitive: a provider that asks one at a time loops, a provider with a bulk
@@ -230,6 +259,13 @@ pub trait Provider: Send + Sync {
         Err(ResolveError::Denied { reference: reference.clone(), why })
     }
 
+    /// Whose turn it is to use up what is stored at `reference` and replace it: of all processes, one at
+    /// a time has it.
+    fn turn(&self, reference: &SecretRef) -> Turn {
+        let _ = reference;
+        Turn::Nobodys
+    }
+
     /// Resolves `refs`. The answer at index `i` belongs to `refs[i]`; one failure fails only its
     /// own entry. Every reference has our scheme.
     fn resolve<'a>(
@@ -260,6 +296,17 @@ pub trait Credentials: Send + Sync {
     ///
     /// Where that one came from, nothing can be written.
     fn replace(&self, keys: Keys<'_>, field: &str, secret: Secret) -> Result<(), ResolveError>;
+
+    /// Whose turn it is to use up the secret in `field` and [replace](Self::replace) it. Who gets the
+    /// turn [reads it again](Self::newest): another process may have replaced it.
+    fn turn(&self, keys: Keys<'_>, field: &str) -> Turn;
+
+    /// The secret in `field` as it is stored now, known to the redactor.
+    fn newest<'a>(
+        &'a self,
+        keys: Keys<'a>,
+        field: &'a str,
+    ) -> BoxFuture<'a, Result<Arc<Secret>, ResolveError>>;
 }
 
 /// The configured services, as of now.

@@ -2,6 +2,10 @@
 //!
 //! One call of a service asks at a time; the others wait for its answer, or go on with the token that
 //! is still good. What was minted is known to the redactor before it is used.
+//!
+//! A refresh token that servers replace is good for one use, and who shows an old one may lose them all
+//! (RFC 9700 §4.14.2). So of all processes one at a time uses it, with what the last one left; and who
+//! has begun waits for the answer, even where the caller does not any more.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,10 +13,11 @@ use std::time::Duration;
 
 use strongroom_model::code::{Code, Refusal};
 use strongroom_model::injection::{Credential, Target as _};
-use strongroom_model::ports::{Clock, Credentials};
+use strongroom_model::ports::{Clock, Credentials, Held as InTurn, Turn};
 use strongroom_model::principal::Name;
 use strongroom_model::secret::Secret;
 use strongroom_model::service::Service;
+use tokio::time::sleep;
 use zeroize::Zeroizing;
 
 use crate::connect::Dialler;
@@ -23,6 +28,8 @@ use crate::watch::{Pulse, Watch};
 
 /// A token is renewed when so much of its life is left, or a quarter of it where that is less.
 const AHEAD: Duration = Duration::from_mins(10);
+/// How often a process looks whether another one has done with the refresh token.
+const GLANCE: Duration = Duration::from_millis(10);
 /// An answer of a token endpoint is not longer.
 const ANSWER: usize = 64 << 10;
 
@@ -84,7 +91,11 @@ impl Tokens {
         if let Some((token, false)) = place.look(&asking) {
             return Ok(token);
         }
-        match (mint(&mut asking).await, old) {
+        let Some((credential, _shared)) = asking.board(old.is_none()).await? else {
+            // Another process renews it.
+            return Ok(old.expect("who has no token waits for the turn"));
+        };
+        match (mint(&mut asking, &credential).await, old) {
             (Ok(minted), _) => Ok(place.keep(&asking, minted)),
             // What is still good outlives a server that is away.
             (Err(_), Some(old)) => Ok(old),
@@ -97,6 +108,36 @@ impl Tokens {
         match places.get(name) {
             Some(place) => Arc::clone(place),
             None => Arc::clone(places.entry(name.clone()).or_default()),
+        }
+    }
+}
+
+impl Asking<'_, '_> {
+    /// The credential to ask with, and the turn among all processes where one is needed; `None` where it
+    /// is another one's and nobody is to `wait`.
+    async fn board(
+        &mut self,
+        wait: bool,
+    ) -> Result<Option<(Arc<Credential>, Option<InTurn>)>, Refusal> {
+        let keys = self.service.keys();
+        if self.credential.get(REFRESH_TOKEN).is_none() {
+            return Ok(Some((Arc::clone(self.credential), None)));
+        }
+        loop {
+            match self.credentials.turn(keys, REFRESH_TOKEN) {
+                Turn::Nobodys => return Ok(Some((Arc::clone(self.credential), None))),
+                Turn::Ours(held) => {
+                    let newest = self.credentials.newest(keys, REFRESH_TOKEN);
+                    let token = self.watch.run(newest).await?.map_err(|error| {
+                        let text = format!("the refresh token cannot be read: {error}");
+                        Refusal::new(Code::SecretUnavailable, text)
+                    })?;
+                    let credential = self.credential.with(REFRESH_TOKEN, &token);
+                    return Ok(Some((Arc::new(credential), Some(held))));
+                }
+                Turn::Others if wait => self.watch.run(sleep(GLANCE)).await?,
+                Turn::Others => return Ok(None),
+            }
         }
     }
 }
@@ -154,14 +195,24 @@ fn is_same(one: &Arc<Credential>, other: &Arc<Credential>) -> bool {
 }
 
 /// Asks the token endpoint of the service.
-async fn mint(asking: &mut Asking<'_, '_>) -> Result<Minted, Refusal> {
-    let Asking { service, exchange, credential, clock, .. } = *asking;
+async fn mint(
+    asking: &mut Asking<'_, '_>,
+    credential: &Arc<Credential>,
+) -> Result<Minted, Refusal> {
+    let Asking { service, exchange, clock, .. } = *asking;
     let endpoint = exchange
         .endpoint(&service.auth)
         .map_err(|_| Refusal::new(Code::SecretUnavailable, "there is no token endpoint"))?;
     let now = clock.now();
     let outgoing = exchange.ask(&service.auth, credential, &endpoint, now)?;
-    let answer = send(asking.dialler, service, &endpoint.origin, outgoing, asking.watch).await?;
+    let origin = &endpoint.origin;
+    let answer = if credential.get(REFRESH_TOKEN).is_some() {
+        let total = Duration::from_millis(service.limits.total_ms);
+        let mut watch = Watch::new(total, Box::pin(std::future::pending()));
+        send(asking.dialler, service, origin, outgoing, &mut watch).await?
+    } else {
+        send(asking.dialler, service, origin, outgoing, asking.watch).await?
+    };
     exchange.read(&answer, now).ok_or_else(|| {
         Refusal::new(Code::UpstreamError, "the token endpoint answered with something else")
     })

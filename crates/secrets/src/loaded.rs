@@ -16,7 +16,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use strongroom_model::injection::Credential;
-use strongroom_model::ports::{BoxFuture, Credentials, Purpose, ResolveError, Stamp};
+use strongroom_model::ports::{BoxFuture, Credentials, Purpose, ResolveError, Stamp, Turn};
 use strongroom_model::principal::Name;
 use strongroom_model::redact::{Labelled, Redactor};
 use strongroom_model::reference::SecretRef;
@@ -186,5 +186,30 @@ impl Credentials for Loaded {
         };
         self.resolver.permits(reference, Purpose::Service(keys.name))?;
         self.resolver.replace(reference, secret)
+    }
+
+    fn turn(&self, keys: Keys<'_>, field: &str) -> Turn {
+        match keys.auth.secrets.get(field) {
+            Some(reference) => self.resolver.turn(reference),
+            None => Turn::Nobodys,
+        }
+    }
+
+    fn newest<'a>(
+        &'a self,
+        keys: Keys<'a>,
+        field: &'a str,
+    ) -> BoxFuture<'a, Result<Arc<Secret>, ResolveError>> {
+        Box::pin(async move {
+            let Some(reference) = keys.auth.secrets.get(field) else {
+                return Err(ResolveError::unreachable("local", "there is no such field"));
+            };
+            self.resolver.permits(reference, Purpose::Service(keys.name))?;
+            let answer = self.resolver.resolve(std::slice::from_ref(reference)).await.pop();
+            let gone = || ResolveError::NotFound { reference: reference.clone() };
+            let secret = Arc::new(answer.ok_or_else(gone)??);
+            self.learn(keys.name, Arc::clone(&secret));
+            Ok(secret)
+        })
     }
 }

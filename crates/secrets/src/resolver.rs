@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::task::Poll;
 
-use strongroom_model::ports::{BoxFuture, Provider, Purpose, ResolveError, Stamp};
+use strongroom_model::ports::{BoxFuture, Provider, Purpose, ResolveError, Stamp, Turn};
 use strongroom_model::reference::SecretRef;
 use strongroom_model::secret::Secret;
 
@@ -75,6 +75,13 @@ impl Resolver {
             Some(provider) => provider.replace(reference, secret),
             None => Err(no_provider(reference.scheme())),
         }
+    }
+
+    /// Whose turn it is to use up what is stored at `reference`.
+    pub fn turn(&self, reference: &SecretRef) -> Turn {
+        self.providers
+            .get(reference.scheme())
+            .map_or(Turn::Nobodys, |provider| provider.turn(reference))
     }
 
     async fn ask(&self, scheme: &str, refs: Vec<SecretRef>) -> Answers {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use strongroom_model::ports::{BoxFuture, Provider, Purpose, ResolveError, Stamp};
+use strongroom_model::ports::{BoxFuture, Provider, Purpose, ResolveError, Stamp, Turn};
 use strongroom_model::reference::SecretRef;
 use strongroom_model::secret::Secret;
 
@@ -35,6 +35,10 @@ impl Provider for LocalProvider {
             return Err(ResolveError::NotFound { reference: reference.clone() });
         };
         self.0.put(reference.path(), &used_by, &secret).map_err(|error| of_vault(&error))
+    }
+
+    fn turn(&self, reference: &SecretRef) -> Turn {
+        self.0.turn(reference.path())
     }
 
     fn permits(&self, reference: &SecretRef, purpose: Purpose<'_>) -> Result<(), ResolveError> {

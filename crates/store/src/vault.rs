@@ -19,11 +19,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
-use strongroom_model::ports::Clock;
+use strongroom_model::ports::{Clock, Held, Turn};
 use strongroom_model::reference::SecretRef;
 use strongroom_model::secret::Secret;
 use strongroom_seal::envelope::FORMAT;
-use strongroom_seal::{Kek, Place, SecureDir, open, seal};
+use strongroom_seal::{Kek, Place, SecureDir, open, seal, sha256};
 use uuid::Uuid;
 
 use crate::approvals::ApprovalStore;
@@ -188,6 +188,22 @@ impl Vault {
     pub fn data_version(&self) -> Result<u64, VaultError> {
         let inner = self.inner();
         version(&inner.db, inner.changes).map_err(|error| error.at(&self.path))
+    }
+
+    /// Whose turn it is to use up what is stored under `name`: the lock of a file beside the vault, which
+    /// ends with the process that has it. Where a file system has no locks, nobody takes turns.
+    pub fn turn(&self, name: &str) -> Turn {
+        let dir = self.path.parent().map(SecureDir::open);
+        let Some(Ok(dir)) = dir else { return Turn::Nobodys };
+        let short = sha256(name.as_bytes())
+            .iter()
+            .take(8)
+            .fold(0, |short, byte| short << 8 | u64::from(*byte));
+        match dir.try_lock(&format!("turn-{short:016x}.lock")) {
+            Ok(Some(guard)) => Turn::Ours(Held::new(guard)),
+            Ok(None) => Turn::Others,
+            Err(_) => Turn::Nobodys,
+        }
     }
 
     /// The principals and their tokens.

@@ -18,7 +18,7 @@ use strongroom_model::injection::Credential;
 use strongroom_model::lock::Locks;
 use strongroom_model::policy::{Policy, Rule, Verdict};
 use strongroom_model::ports::{
-    BoxFuture, Clock, Credentials, Dns, KillSwitch, Registry, ResolveError,
+    BoxFuture, Clock, Credentials, Dns, KillSwitch, Registry, ResolveError, Turn,
 };
 use strongroom_model::principal::{Caller, Name, Principal, Source};
 use strongroom_model::redact::{Labelled, Redactor};
@@ -225,6 +225,21 @@ impl Credentials for StaticCredentials {
         let reference = keys.auth.secrets[field].clone();
         lock(&self.replaced).push((reference, secret));
         Ok(())
+    }
+
+    fn turn(&self, _: Keys<'_>, _: &str) -> Turn {
+        Turn::Nobodys
+    }
+
+    fn newest<'a>(
+        &'a self,
+        keys: Keys<'a>,
+        field: &'a str,
+    ) -> BoxFuture<'a, Result<Arc<Secret>, ResolveError>> {
+        let reference = &keys.auth.secrets[field];
+        let secret = self.secrets.get(reference).map(Arc::clone);
+        let secret = secret.ok_or_else(|| ResolveError::NotFound { reference: reference.clone() });
+        Box::pin(std::future::ready(secret))
     }
 }
 

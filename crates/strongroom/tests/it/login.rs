@@ -17,12 +17,12 @@ use strongroom_testkit::upstream::{Reply, Upstream};
 use crate::sandbox::Sandbox;
 use crate::serve::Serving;
 
-type Fields = HashMap<String, String>;
+pub(crate) type Fields = HashMap<String, String>;
 
 const REFRESH: &str = "stand-in-refresh-token-0123456789";
 const ACCESS: &str = "stand-in-access-token-0123456789";
 
-fn fields(query: &[u8]) -> Fields {
+pub(crate) fn fields(query: &[u8]) -> Fields {
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     pairs(query).into_iter().map(|(name, value)| (text(name), text(value))).collect()
 }
@@ -56,7 +56,7 @@ async fn server(challenge: Arc<Mutex<String>>) -> Upstream {
     .await
 }
 
-fn configured(upstream: &Upstream) -> Sandbox {
+pub(crate) fn configured(upstream: &Upstream) -> Sandbox {
     let sandbox = Sandbox::headless();
     let url = format!("http://{}", upstream.address());
     let host = upstream.address().to_string().replace(':', "-");
@@ -76,7 +76,7 @@ fn configured(upstream: &Upstream) -> Sandbox {
 }
 
 /// Starts `login`, and returns what the person would open.
-fn start(sandbox: &Sandbox) -> (Child, Fields, String) {
+pub(crate) fn start(sandbox: &Sandbox) -> (Child, Fields, String) {
     let mut child = sandbox.child(&["login", "calendar"]);
     let mut lines = BufReader::new(child.stderr().unwrap()).lines();
     let address = lines.find_map(|line| {
@@ -91,7 +91,7 @@ fn start(sandbox: &Sandbox) -> (Child, Fields, String) {
 }
 
 /// What a browser does that is sent back.
-fn browse(back: &str, query: &str) -> String {
+pub(crate) fn browse(back: &str, query: &str) -> String {
     let (host, path) = back.split_once('/').unwrap();
     #[expect(clippy::disallowed_methods, reason = "the browser, which is sent to this machine")]
     let mut stream = TcpStream::connect(host).unwrap();
@@ -101,7 +101,7 @@ fn browse(back: &str, query: &str) -> String {
     answer
 }
 
-fn ended(mut child: Child) -> i32 {
+pub(crate) fn ended(mut child: Child) -> i32 {
     child.wait_timeout(Duration::from_secs(30)).unwrap().unwrap().code().unwrap()
 }
 

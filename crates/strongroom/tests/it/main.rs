@@ -26,6 +26,7 @@ mod mcp_import;
 mod parallel;
 mod pins;
 mod provider;
+mod refresh;
 mod registry;
 mod run;
 mod sandbox;
