@@ -489,7 +489,10 @@ proptest! {
             || vec![out.get().clone()],
             |text| text.split("[REDACTED:").map(|part| part.as_bytes().to_vec()).collect(),
         ) {
-            for form in secrets.iter().flat_map(|secret| forms::of(secret)) {
+            // What has too few bytes without the line ends at its end is not looked for.
+            let looked_for =
+                |secret: &&Vec<u8>| !of_bytes(std::slice::from_ref(*secret)).is_empty();
+            for form in secrets.iter().filter(looked_for).flat_map(|secret| forms::of(secret)) {
                 prop_assert!(memchr::memmem::find(&stretch, &form).is_none());
             }
         }
