@@ -4,7 +4,8 @@
 //! the file must not go on to a terminal or a log. There is no default for what was misspelt.
 //!
 //! [`edit`] changes the file and keeps its comments; [`live`] is the catalogue that running brokers
-//! see, which takes up changes at the next call.
+//! see, which takes up changes at the next call; [`tenant`] reads the same fields of a service where a
+//! tenant sends them.
 
 pub mod audit;
 pub mod cache;
@@ -23,6 +24,7 @@ mod reader;
 mod rules;
 pub mod servers;
 mod service;
+pub mod tenant;
 
 use std::collections::BTreeMap;
 use std::io;
