@@ -12,6 +12,7 @@ pub mod args;
 pub mod askpass;
 pub mod autostart;
 pub mod backup;
+pub mod browser;
 pub mod clients;
 pub mod clock;
 pub mod commands;

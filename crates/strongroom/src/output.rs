@@ -107,6 +107,11 @@ impl Output {
         }
     }
 
+    /// Says what the person has to know to go on, on stderr, with `--json` too.
+    pub fn tell(&self, text: &str) {
+        talk(&format!("{text}\n"));
+    }
+
     /// Warns, on stderr.
     pub fn warn(&self, text: &str) {
         if self.quiet {

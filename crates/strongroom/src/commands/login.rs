@@ -25,10 +25,10 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::config::Config;
-use crate::environment::Host;
+use crate::environment::{Host, Terminals};
 use crate::failure::{Exit, Failure};
 use crate::output::{Output, Report, Style};
-use crate::{admin, app, home, stored};
+use crate::{admin, app, browser, home, stored};
 
 /// How long the person may take.
 const PATIENCE: Duration = Duration::from_mins(5);
@@ -43,13 +43,23 @@ const SLOW: Duration = Duration::from_secs(5);
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   strongroom login calendar
-  strongroom login calendar --port 8976")]
+  strongroom login calendar --port 8976
+  strongroom login calendar --no-browser")]
 pub struct Args {
     /// The service
     service: String,
     /// The port that the browser comes back to, where the server wants to know it beforehand
     #[arg(long, value_name = "PORT", default_value_t = 0)]
     port: u16,
+    /// Print the address, and open nothing
+    #[arg(long)]
+    no_browser: bool,
+}
+
+impl Args {
+    fn opens_browser(&self, terminals: Terminals) -> bool {
+        !self.no_browser && terminals.stderr
+    }
 }
 
 #[derive(Serialize)]
@@ -69,7 +79,7 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let minted = runtime.map_err(Failure::failed)?.block_on(async {
         let credential = client(host, &vault, &service).await?;
-        consent(args, output, &service, &credential).await
+        consent(args, host, output, &service, &credential).await
     })?;
     let Some(refresh) = minted.refresh else {
         return Err(Failure::failed("the server gave no refresh token, so nothing is kept")
@@ -128,6 +138,7 @@ async fn client(
 /// Sends the browser away and waits until it is back.
 async fn consent(
     args: &Args,
+    host: &Host,
     output: &Output,
     service: &Service,
     credential: &Credential,
@@ -142,7 +153,15 @@ async fn consent(
     let consent = Consent { redirect_uri: &redirect_uri, state: &state, challenge: &challenge };
     let url = consent_url(&service.auth, &consent)
         .ok_or_else(|| Failure::failed("the service has no `authorize_url`"))?;
-    output.say(&format!("Open this address and say yes:\n\n  {url}\n"));
+    output.tell(&format!("Open this address and say yes:\n\n  {url}\n"));
+    // Where nobody looks, no window opens.
+    if args.opens_browser(host.terminals) {
+        match browser::open(host, &url) {
+            Ok(true) => output.say("It was handed to your browser."),
+            Ok(false) => {}
+            Err(error) => output.warn(&format!("no browser was opened: {error}")),
+        }
+    }
     let code =
         tokio::time::timeout(PATIENCE, answer(&listener, &state)).await.map_err(|_| {
             Failure::new(Exit::Unavailable, "nobody said yes within five minutes")
@@ -239,5 +258,23 @@ fn drawn() -> Result<String, Failure> {
 impl Report for LoggedIn {
     fn text(&self, _: Style) -> String {
         format!("logged in to `{}`; its refresh token is at {}\n", self.service, self.refresh_token)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_browser_is_opened_at_a_terminal_where_it_is_wanted() {
+        let looked_at = Terminals { stderr: true, ..Terminals::default() };
+        for (no_browser, terminals, opens) in [
+            (false, looked_at, true),
+            (true, looked_at, false),
+            (false, Terminals { stderr: false, stdin: true, stdout: true }, false),
+        ] {
+            let args = Args { service: "calendar".into(), port: 0, no_browser };
+            assert_eq!(args.opens_browser(terminals), opens);
+        }
     }
 }

@@ -3,18 +3,22 @@
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
+use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
+use strongroom::clock::SystemClock;
+use strongroom::environment::{Host, Terminals};
+use strongroom::paths::{Environment, Os};
 use strongroom_process::Child;
 use strongroom_seal::sha256;
 use strongroom_seal::sign::escape::pairs;
 use strongroom_testkit::upstream::{Reply, Upstream};
 
-use crate::sandbox::Sandbox;
+use crate::sandbox::{PROGRAM, Sandbox};
 use crate::serve::Serving;
 
 pub(crate) type Fields = HashMap<String, String>;
@@ -144,4 +148,70 @@ async fn a_consent_that_is_not_given_or_not_ours_changes_nothing() {
     browse(&back, &format!("code=another&state={}", query["state"]));
     assert_eq!(ended(child), 1, "the server does not know the code");
     assert!(!sandbox.run("secrets list --json").stdout.contains("oauth/"));
+}
+
+/// A browser that notes where it is sent.
+fn stand_in_browser(sandbox: &Sandbox) {
+    sandbox.write(
+        "bin/xdg-open",
+        "#!/bin/sh\nprintf '%s' \"$*\" > \"$HOME/sent.tmp\"\nenv > \"$HOME/sent.env\"\n\
+         mv \"$HOME/sent.tmp\" \"$HOME/sent\"\n",
+    );
+    sandbox.chmod("bin/xdg-open", 0o700);
+}
+
+/// `login` as a person starts it, at a terminal and on a desktop.
+fn at_a_terminal(sandbox: &Sandbox, arguments: &[&str]) -> std::thread::JoinHandle<ExitCode> {
+    let path = format!("{}:/usr/bin:/bin", sandbox.path("bin").display());
+    let variables = [
+        ("HOME", sandbox.path("").display().to_string()),
+        ("PATH", path),
+        ("DISPLAY", ":99".to_owned()),
+        ("GITHUB_TOKEN", "canary".to_owned()),
+    ];
+    let host = Host {
+        arguments: ["strongroom"].iter().chain(arguments).map(Into::into).collect(),
+        environment: Environment::new(Os::CURRENT, variables),
+        program: PROGRAM.into(),
+        directory: sandbox.path(""),
+        terminals: Terminals { stdin: true, stdout: true, stderr: true },
+        clock: Arc::new(SystemClock::new()),
+    };
+    std::thread::spawn(move || strongroom::run(&host))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_a_terminal_the_stand_in_browser_is_sent_there_with_nothing_of_ours() {
+    let challenge = Arc::new(Mutex::new(String::new()));
+    let upstream = server(Arc::clone(&challenge)).await;
+    let sandbox = configured(&upstream);
+    stand_in_browser(&sandbox);
+    let login = at_a_terminal(&sandbox, &["login", "calendar"]);
+    let sent = sandbox.path("sent");
+    let began = std::time::Instant::now();
+    while !sent.exists() {
+        assert!(began.elapsed() < Duration::from_secs(20), "no browser was opened");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let address = sandbox.read("sent");
+    let query = fields(address.split_once('?').unwrap().1.as_bytes());
+    challenge.lock().unwrap().clone_from(&query["code_challenge"]);
+    let back = query["redirect_uri"].strip_prefix("http://").unwrap();
+    browse(back, &format!("code=the-code&state={}", query["state"]));
+    assert_eq!(login.join().unwrap(), ExitCode::SUCCESS);
+    let env = sandbox.read("sent.env");
+    assert!(env.contains("DISPLAY=:99") && !env.contains("canary"), "{env}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_browser_is_opened_where_nobody_looks() {
+    let upstream = server(Arc::default()).await;
+    let sandbox = configured(&upstream);
+    stand_in_browser(&sandbox);
+    let path = format!("{}:/usr/bin:/bin", sandbox.path("bin").display());
+    let sandbox = sandbox.with("PATH", path).with("DISPLAY", ":99");
+    let (child, query, back) = start(&sandbox);
+    browse(&back, &format!("error=access_denied&state={}", query["state"]));
+    assert_eq!(ended(child), 3);
+    assert!(!sandbox.path("sent.env").exists());
 }
