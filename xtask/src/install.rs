@@ -26,6 +26,7 @@ const PROGRAMS: &[(&str, &[&str], &str)] = &[
     ("pass", &["--version"], "pass"),
     ("gpg", &["--version"], "gnupg"),
     ("keepassxc-cli", &["--version"], "keepassxc"),
+    ("softhsm2-util", &["--version"], "softhsm2"),
 ];
 
 /// What only the benchmarks start, beside [`PROGRAMS`].

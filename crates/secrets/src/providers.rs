@@ -3,7 +3,7 @@
 //! `local://` is the vault's, which stands on this crate and not the other way round.
 
 mod age;
-mod aws;
+pub(crate) mod aws;
 mod azure;
 mod bw;
 mod cmd;
@@ -11,7 +11,7 @@ mod connect;
 mod doppler;
 mod env;
 mod file;
-mod gcp;
+pub(crate) mod gcp;
 mod infisical;
 mod keepass;
 pub mod keychain;
@@ -20,7 +20,7 @@ mod onepassword;
 mod pass;
 mod program;
 mod sops;
-mod vault;
+pub(crate) mod vault;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -82,6 +82,11 @@ impl Pass {
     pub(crate) fn remembered(token: Arc<Secret>) -> Self {
         Self { token, remembered: true }
     }
+
+    /// Whether it is of an earlier batch: where it is refused, a new one may not be.
+    pub(crate) fn is_remembered(&self) -> bool {
+        self.remembered
+    }
 }
 
 /// Answers `refs`, in order: one question for each distinct key, several at the same time.

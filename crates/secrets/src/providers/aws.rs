@@ -4,6 +4,7 @@
 //! Many references are one request: 20 secrets, or 10 parameters. A batch that is refused as a
 //! whole, because one of its names is, is asked again one by one.
 
+mod access;
 mod keys;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,21 +14,20 @@ use serde_json::json;
 use strongroom_model::ports::{BoxFuture, Provider, ResolveError};
 use strongroom_model::reference::SecretRef;
 use strongroom_model::secret::Secret;
-use strongroom_seal::sign::sigv4;
-use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
 use super::gcp::decoded;
 use super::usable;
 use crate::http::json::Hidden;
 use crate::http::several::several;
-use crate::http::{Answer, Base, Body, CA_FILE, Failure, Http, Request, Session};
+use crate::http::{Answer, Body, CA_FILE, Failure};
 use crate::settings::{Context, Field, Kind, SettingError, Settings};
 
-use keys::Keys;
+use access::code;
+pub(crate) use access::{Access, Signer, fault, why};
 
 /// What `[providers.aws-sm]` and `[providers.aws-ssm]` take.
-pub(super) const FIELDS: &[Field] = &[
+pub(crate) const FIELDS: &[Field] = &[
     Field {
         name: "secret_access_key",
         kind: Kind::Secret,
@@ -76,10 +76,7 @@ const ONE_SECRET: &str = "secretsmanager.GetSecretValue";
 /// Resolves references to one service of AWS.
 pub(super) struct Aws {
     service: &'static Service,
-    http: Http,
-    endpoint: Option<Base>,
-    keys: Keys,
-    context: Context,
+    access: Access,
 }
 
 /// A provider of `aws-sm`. It asks nothing yet.
@@ -97,13 +94,7 @@ fn new(
     settings: &Settings,
     context: &Context,
 ) -> Result<Aws, SettingError> {
-    Ok(Aws {
-        service,
-        http: Http::new(settings),
-        endpoint: Base::setting(settings, "endpoint")?,
-        keys: Keys::new(settings)?,
-        context: context.clone(),
-    })
+    Ok(Aws { service, access: Access::new(service.scheme, service.name, settings, context)? })
 }
 
 impl Provider for Aws {
@@ -136,14 +127,6 @@ impl Provider for Aws {
 #[derive(Default)]
 struct Found(BTreeMap<String, Result<Body, Failure>>);
 
-/// One that signs, for one batch.
-struct Signer {
-    session: Session,
-    base: Base,
-    region: String,
-    keys: keys::Pair,
-}
-
 impl Aws {
     /// What AWS calls it: a parameter with several segments begins with `/`.
     fn id(&self, reference: &SecretRef) -> String {
@@ -157,7 +140,7 @@ impl Aws {
             return BTreeMap::new();
         }
         let names: Vec<String> = names.into_iter().collect();
-        let signer = match self.signer().await {
+        let signer = match self.access.signer().await {
             Ok(signer) => signer,
             Err(failure) => {
                 return names.into_iter().map(|name| (name, Err(failure.clone()))).collect();
@@ -200,81 +183,7 @@ impl Aws {
             }
             _ => (self.service.operation, json!({ "Names": names, "WithDecryption": true })),
         };
-        signer.send(self.service, operation, &body.to_string(), self.now()).await
-    }
-
-    fn now(&self) -> OffsetDateTime {
-        OffsetDateTime::from(self.context.clock.now())
-    }
-
-    /// The address of the service in `region`, which becomes part of a host's name: nothing else
-    /// may be in it.
-    fn regional(&self, region: &str) -> Result<Base, Failure> {
-        let word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-        if !region.bytes().all(word) {
-            return Err(Failure::unset(self.service.scheme, "a region that there is", "region"));
-        }
-        let end = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
-        Base::known(&format!("https://{}.{region}.{end}", self.service.name))
-    }
-
-    async fn signer(&self) -> Result<Signer, Failure> {
-        let scheme = self.service.scheme;
-        let region = self.keys.region(&self.context);
-        let region = region.ok_or_else(|| Failure::unset(scheme, "the region", "region"))?;
-        let base = self.endpoint.clone().map_or_else(|| self.regional(&region), Ok)?;
-        let keys = self.keys.pair(scheme, &self.context).await?;
-        Ok(Signer { session: self.http.session()?, base, region, keys })
-    }
-}
-
-impl Signer {
-    async fn send(
-        &self,
-        service: &Service,
-        operation: &str,
-        body: &str,
-        now: OffsetDateTime,
-    ) -> Result<Answer, Failure> {
-        const KIND: &str = "application/x-amz-json-1.1";
-        let url = self.base.url();
-        let time = format!(
-            "{:04}{:02}{:02}T{:02}{:02}{:02}Z",
-            now.year(),
-            u8::from(now.month()),
-            now.day(),
-            now.hour(),
-            now.minute(),
-            now.second()
-        );
-        let mut headers = vec![
-            ("content-type", KIND),
-            ("host", self.base.authority()),
-            ("x-amz-date", &time),
-            ("x-amz-target", operation),
-        ];
-        if let Some(token) = &self.keys.session {
-            let token = std::str::from_utf8(token.expose()).map_err(|_| Failure::TokenRejected)?;
-            headers.push(("x-amz-security-token", token));
-        }
-        let request = sigv4::Request {
-            method: "POST",
-            path: url.path(),
-            query: "",
-            headers: &headers,
-            payload: &sigv4::hash(body.as_bytes()),
-        };
-        let scope = sigv4::Scope { region: &self.region, service: service.name, time: &time };
-        let signature = sigv4::authorization(&self.keys.id, &self.keys.secret, &scope, &request);
-        let body = Zeroizing::new(body.as_bytes().to_vec());
-        let mut sent = Request::post(url.clone(), KIND, body)
-            .header("x-amz-date", &time)
-            .header("x-amz-target", operation)
-            .header("authorization", &signature);
-        if let Some(token) = &self.keys.session {
-            sent = sent.token("x-amz-security-token", token);
-        }
-        self.session.send(sent).await
+        signer.send(operation, Zeroizing::new(body.to_string().into_bytes())).await
     }
 }
 
@@ -312,12 +221,6 @@ struct Value<'a> {
 struct Refused {
     secret_id: String,
     error_code: String,
-}
-
-#[derive(Deserialize)]
-struct Fault {
-    #[serde(rename = "__type", default)]
-    kind: String,
 }
 
 impl Found {
@@ -361,46 +264,5 @@ impl Value<'_> {
         }
         let binary = self.secret_binary.ok_or(Failure::Unusable("it is empty"))?;
         Ok(Body::new(decoded(&binary.secret()?)?))
-    }
-}
-
-fn why(answer: &Answer) -> Failure {
-    match answer.body.read::<Fault>() {
-        Ok(fault) if answer.status == 400 || !fault.kind.is_empty() => code(&fault.kind),
-        _ => answer.failure(),
-    }
-}
-
-/// What AWS means by an error's name, which may have a namespace before it.
-fn code(kind: &str) -> Failure {
-    match kind.rsplit(['#', '.']).next().unwrap_or_default() {
-        // The second one: it was deleted, and can be restored for a while.
-        "ResourceNotFoundException" | "InvalidRequestException" | "ParameterNotFound" => {
-            Failure::NotFound
-        }
-        "AccessDeniedException" | "AccessDenied" => {
-            Failure::Denied("the policy of our access key does not allow it")
-        }
-        "DecryptionFailure" | "InvalidKeyId" => {
-            Failure::Denied("our access key may not use the key that it is encrypted with")
-        }
-        "ValidationException" | "InvalidParameterException" => {
-            Failure::Unusable("AWS does not take its name")
-        }
-        "UnrecognizedClientException"
-        | "InvalidClientTokenId"
-        | "InvalidSignatureException"
-        | "SignatureDoesNotMatch"
-        | "ExpiredTokenException"
-        | "ExpiredToken"
-        | "RequestExpired"
-        | "IncompleteSignature"
-        | "MissingAuthenticationToken"
-        | "MissingAuthenticationTokenException" => Failure::TokenRejected,
-        "ThrottlingException"
-        | "Throttling"
-        | "TooManyRequestsException"
-        | "RequestLimitExceeded" => Failure::Limited,
-        _ => Failure::unreachable("it answers with an error that we do not know"),
     }
 }

@@ -167,7 +167,8 @@ fn payload(body: &Body) -> Result<Body, Failure> {
     Ok(Body::new(bytes))
 }
 
-pub(super) fn decoded(text: &Secret) -> Result<Zeroizing<Vec<u8>>, Failure> {
+/// The bytes of such base64.
+pub(crate) fn decoded(text: &Secret) -> Result<Zeroizing<Vec<u8>>, Failure> {
     STANDARD
         .decode(text.expose())
         .map(Zeroizing::new)

@@ -24,7 +24,7 @@ use crate::http::{
 use crate::settings::{Context, Field, Kind, SettingError, Settings};
 
 /// What `[providers.vault]` takes.
-pub(super) const FIELDS: &[Field] = &[
+pub(crate) const FIELDS: &[Field] = &[
     Field {
         name: "address",
         kind: Kind::Url,
@@ -49,7 +49,7 @@ const LONGEST: usize = 16 << 10;
 const SCHEME: &str = "vault";
 
 /// Resolves references to KV secrets.
-pub(super) struct Vault {
+pub(crate) struct Vault {
     context: Context,
     http: Http,
     address: Option<Base>,
@@ -81,7 +81,7 @@ pub(crate) enum Version {
 }
 
 /// A provider of what `settings` say. It asks nothing yet.
-pub(super) fn new(settings: &Settings, context: &Context) -> Result<Remote<Vault>, SettingError> {
+pub(crate) fn new(settings: &Settings, context: &Context) -> Result<Remote<Vault>, SettingError> {
     let error = |key, problem: &str, hint: &str| SettingError {
         key,
         problem: problem.to_owned(),
@@ -271,7 +271,7 @@ impl Vault {
     }
 
     /// What an answer without a secret says.
-    async fn why(
+    pub(crate) async fn why(
         &self,
         session: &Session,
         (pass, known): (&Pass, &OnceCell<bool>),
@@ -331,7 +331,8 @@ impl Vault {
         Ok(self.addressed(Request::get(url)).token("x-vault-token", &pass.token))
     }
 
-    fn addressed(&self, request: Request) -> Request {
+    /// With what every request to it carries.
+    pub(crate) fn addressed(&self, request: Request) -> Request {
         let namespace = self.namespace.clone();
         let request = request.header("x-vault-request", "true");
         match namespace.or_else(|| self.variable(&["VAULT_NAMESPACE", "BAO_NAMESPACE"])) {
@@ -341,7 +342,7 @@ impl Vault {
     }
 
     /// Where it is. Only what comes from the environment goes to an address from the environment.
-    fn base(&self) -> Result<Base, Failure> {
+    pub(crate) fn base(&self) -> Result<Base, Failure> {
         let unset = || Failure::unset(SCHEME, "where it listens", "address");
         match (&self.address, &self.way_in) {
             (Some(address), _) => Ok(address.clone()),

@@ -22,7 +22,7 @@ mod aws;
 mod clouds;
 mod connect;
 #[cfg(unix)]
-mod moto;
+pub(crate) mod moto;
 #[cfg(unix)]
 mod rusty_vault;
 mod vault;

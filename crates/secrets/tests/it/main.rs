@@ -11,6 +11,7 @@ mod flight;
 mod http;
 #[cfg(unix)]
 mod keepass;
+mod kek;
 #[cfg(target_os = "linux")]
 mod keychain;
 mod loaded;

@@ -13,17 +13,22 @@ use std::sync::mpsc;
 use serde_json::Value;
 
 /// moto's server, until this value goes.
-struct Moto {
+pub(crate) struct Moto {
     child: Child,
-    url: String,
-    /// The keys of its users.
-    users: Value,
+    pub(crate) url: String,
+    /// What the script that filled it says: the keys of its users, ...
+    pub(crate) users: Value,
     /// What it says: a line for each request.
     lines: mpsc::Receiver<String>,
 }
 
 impl Moto {
     fn start() -> Self {
+        Self::with("aws.py")
+    }
+
+    /// Starts it, and fills it by this script.
+    pub(crate) fn with(script: &str) -> Self {
         let mut server = Command::new(backend("python/bin/moto_server"));
         server.args(["-H", "127.0.0.1", "-p", "0"]).stdin(Stdio::null()).stdout(Stdio::null());
         let mut child = server.stderr(Stdio::piped()).spawn().unwrap();
@@ -33,7 +38,8 @@ impl Moto {
             |line: &String| line.find("http://127.0.0.1:").map(|at| line[at..].trim().to_owned());
         let url = lines.iter().find_map(|line| at(&line)).expect("moto's server does not start");
         let mut moto = Self { child, url, users: Value::Null, lines };
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/backends/aws.py");
+        let script =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/backends").join(script);
         let mut put = Command::new(backend("python/bin/python"));
         let put = put.arg(script).arg(&moto.url).stdin(Stdio::null()).output().unwrap();
         assert!(put.status.success(), "{}", String::from_utf8_lossy(&put.stderr));
