@@ -262,6 +262,11 @@ impl Hello {
         })
     }
 
+    /// What stands in its place where a client has not said it.
+    pub(crate) fn unsaid() -> Self {
+        Self { version: NEWEST_LEGACY, prompts: false, client: None }
+    }
+
     /// The answer to `initialize`.
     pub(crate) fn answer(&self, id: Id<'_>) -> Vec<u8> {
         write::result(id, 768, |out| {

@@ -3,9 +3,12 @@
 //! Every request passes one [guard] before its body is read: the name it asks for, where it comes
 //! from, who it is. There is no way around it and no page without it, loopback included.
 //!
+//! What was let in is answered at a [`Desk`], which another server can have too.
+//!
 //! Answers are plain JSON; a call that has to ask the client's user first becomes a stream of events. A
 //! client that hangs up ends its call.
 
+mod desk;
 mod exchange;
 mod guard;
 mod refusals;
@@ -25,11 +28,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::{sleep, timeout};
 
-use crate::session::Sessions;
 use crate::wire::Limits;
+pub use desk::{Desk, Visitor};
 use exchange::Exchange;
 use guard::Guard;
 use refusals::Refusals;
+pub use sent::Sent;
 
 /// What the endpoint accepts.
 #[derive(Clone, Debug)]
@@ -50,6 +54,8 @@ pub struct Options {
     pub session_idle: Duration,
     /// Sessions of one principal.
     pub sessions: usize,
+    /// Whether a client of the `initialize` era may list and call tools without having said hello.
+    pub without_hello: bool,
     /// How long requests may go on after the end was announced.
     pub grace: Duration,
 }
@@ -65,6 +71,7 @@ impl Default for Options {
             body_timeout: Duration::from_secs(30),
             session_idle: Duration::from_hours(1),
             sessions: 1000,
+            without_hello: false,
             grace: Duration::from_secs(5),
         }
     }
@@ -98,8 +105,7 @@ pub async fn serve(
         authenticator,
         guard: Guard::new(port, &options.hosts),
         refusals: Refusals::new(),
-        sessions: Sessions::new(options.session_idle, options.sessions),
-        limits: options.limits,
+        desk: Desk::new(&options),
         body_timeout: options.body_timeout,
     });
     let peers = Arc::new(Peers::default());

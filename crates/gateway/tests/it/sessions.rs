@@ -2,6 +2,8 @@
 
 use serde_json::json;
 
+use strongroom_gateway::http::Options;
+
 use crate::support::{Http, initialize, request};
 
 #[test]
@@ -70,6 +72,18 @@ fn a_request_outside_a_session_is_refused() {
         assert_eq!((got.status, got.json()["error"]["code"].clone()), (400, json!(-32600)));
     }
     server.session("sr_alice");
+}
+
+#[test]
+fn where_no_hello_is_needed_a_tool_is_called_without_one_and_nothing_else() {
+    let server = Http::with(Options { without_hello: true, ..Options::default() });
+    let call = request(7, "tools/call", &json!({"name": "whoami", "arguments": {}}));
+    let got = server.post(&[], &call);
+    assert_eq!(got.json()["result"]["structuredContent"]["principal"], "alice");
+    assert!(server.post(&[], &request(8, "tools/list", &json!({}))).json()["result"].is_object());
+    assert_eq!(server.post(&[], &request(9, "ping", &json!({}))).status, 400);
+    let unknown = format!("Mcp-Session-Id: {}", "0".repeat(32));
+    assert_eq!(server.post(&[unknown], &call).status, 404, "a session that is named must be there");
 }
 
 #[test]

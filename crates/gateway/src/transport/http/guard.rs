@@ -147,10 +147,12 @@ pub(super) fn route(parts: &Parts) -> Result<&Method, Refused> {
     if parts.uri.path() != "/mcp" {
         return Err(Refused { status: 404, code: "not_found", message: "there is only /mcp" });
     }
-    match parts.method {
-        Method::POST | Method::DELETE => Ok(&parts.method),
-        _ => Err(NOT_ALLOWED),
-    }
+    method(&parts.method).map(|()| &parts.method)
+}
+
+/// What can be done with it.
+pub(super) fn method(method: &Method) -> Result<(), Refused> {
+    if matches!(*method, Method::POST | Method::DELETE) { Ok(()) } else { Err(NOT_ALLOWED) }
 }
 
 /// The method is none of ours.

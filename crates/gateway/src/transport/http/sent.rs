@@ -8,11 +8,12 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::sync::mpsc;
 
-use super::exchange::Waiter;
+use super::desk::Waiter;
 use crate::prompt::Outbox;
 
 /// The body of a response.
-pub(super) enum Sent {
+#[derive(Debug)]
+pub enum Sent {
     /// All of it.
     Whole(Option<Bytes>),
     /// Server-sent events; dropped, it ends the call.
