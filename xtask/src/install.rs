@@ -27,6 +27,7 @@ const PROGRAMS: &[(&str, &[&str], &str)] = &[
     ("gpg", &["--version"], "gnupg"),
     ("keepassxc-cli", &["--version"], "keepassxc"),
     ("softhsm2-util", &["--version"], "softhsm2"),
+    ("sh", &["-c", "ls /usr/lib/postgresql/*/bin/postgres"], "postgresql"),
 ];
 
 /// What only the benchmarks start, beside [`PROGRAMS`].

@@ -8,9 +8,11 @@ pub mod approvals;
 pub mod audit;
 pub mod local;
 pub mod lock;
+pub mod team;
 pub mod vault;
 
 pub use approvals::{ApprovalStore, Settled};
 pub use local::LocalProvider;
 pub use lock::LockFile;
+pub use team::{DatabaseUrl, Team, TeamError, TenantStore};
 pub use vault::{EntryError, PrincipalInfo, Principals, SecretUse, Stored, Vault, VaultError};

@@ -7,6 +7,8 @@ pub mod canary;
 pub mod fakes;
 pub mod op;
 pub mod oracle;
+#[cfg(target_os = "linux")]
+pub mod postgres;
 pub mod provider;
 #[cfg(target_os = "linux")]
 pub mod secret_service;

@@ -10,4 +10,5 @@ mod home;
 mod local;
 mod principals;
 mod processes;
+mod team;
 mod vault;

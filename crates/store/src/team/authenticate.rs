@@ -1,0 +1,225 @@
+//! From what a caller shows to who it is (AU-01).
+//!
+//! The public id finds the key; what was shown is hashed and compared in constant time, whether or
+//! not there is such a key. Unknown, wrong, expired, disabled: `None`, after the same work.
+
+use std::time::SystemTime;
+
+use strongroom_model::secret::Secret;
+use strongroom_model::team::{
+    Actor, ApiKey, KernelKey, KeyId, KeyKind, OrganizationId, TenantCtx, TenantId,
+};
+use subtle::ConstantTimeEq as _;
+
+use super::database::{Announce, Row, Sight};
+use super::keys::{api_key, kernel_key};
+use super::{Team, TeamError};
+
+/// A kernel that signs its requests: whoever proves to have the signing key is let in.
+#[derive(Debug)]
+pub struct SignedKernel {
+    /// Its key.
+    pub key: KernelKey,
+    /// What it signs with: the secret part of the key's text.
+    pub signing_key: Secret,
+    /// The tenant that it acts for.
+    pub ctx: TenantCtx,
+}
+
+/// An API key as it is stored.
+#[derive(Clone, Debug)]
+pub(super) struct StoredApiKey {
+    key: ApiKey,
+    mac: Vec<u8>,
+    tenant_enabled: bool,
+}
+
+/// A kernel key as it is stored.
+#[derive(Clone, Debug)]
+pub(super) struct StoredKernelKey {
+    key: KernelKey,
+    mac: Vec<u8>,
+    signing_key: Option<Vec<u8>>,
+}
+
+/// What is known of a tenant that somebody wants to act for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct StoredTenant {
+    organization: OrganizationId,
+    enabled: bool,
+}
+
+const API_KEY: [&str; 2] = [
+    "SELECT k.id, k.tenant_id, k.name, k.scopes, k.created_at, k.expires_at, k.enabled, \
+     k.last_used_at, k.mac, t.enabled \
+     FROM api_keys k JOIN tenants t ON t.id = k.tenant_id WHERE k.id = $1",
+    "SELECT k.id, k.tenant_id, k.name, k.scopes, k.created_at, k.expires_at, k.enabled, \
+     k.last_used_at, k.mac, t.enabled \
+     FROM api_key_by_id($1) k JOIN tenants t ON t.id = k.tenant_id",
+];
+const KERNEL_KEY: &str = "SELECT id, organization_id, name, created_at, enabled, require_signature, last_used_at, \
+     mac, signing_key FROM kernel_keys WHERE id = $1";
+const TENANT: &str = "SELECT organization_id, enabled FROM tenants WHERE id = $1";
+
+/// Compared with where there is no key.
+const NO_MAC: [u8; 32] = [0; 32];
+
+impl Team {
+    /// The API key that `token` is the text of, and the tenant that its holder acts for.
+    pub async fn authenticate_api_key(
+        &self,
+        token: &Secret,
+    ) -> Result<Option<(ApiKey, TenantCtx)>, TeamError> {
+        let Some((id, mac)) = self.presented(KeyKind::Api, token) else { return Ok(None) };
+        let stored = self.stored_api_key(id).await?;
+        let same = is_same(stored.as_ref().map(|stored| stored.mac.as_slice()), &mac);
+        let now = self.now();
+        Ok(stored.filter(|stored| same && stored.lets_in(now)).map(|stored| {
+            let key = stored.key;
+            let ctx = TenantCtx { tenant: key.tenant, actor: Actor::ApiKey(key.id) };
+            (key, ctx)
+        }))
+    }
+
+    /// The kernel key that `token` is the text of, for a tenant of its organization. A tenant of
+    /// another one is like one that is not there: `None`, as for a key that is not one. A kernel that
+    /// has to sign is not let in by its secret.
+    pub async fn authenticate_kernel(
+        &self,
+        token: &Secret,
+        tenant: &TenantId,
+    ) -> Result<Option<(KernelKey, TenantCtx)>, TeamError> {
+        let Some(key) = self.authenticate_kernel_key(token).await? else { return Ok(None) };
+        Ok(self.acts_for(&key, tenant).await?.map(|ctx| (key, ctx)))
+    }
+
+    /// The kernel key that `token` is the text of, before it is known for which tenant it acts.
+    pub async fn authenticate_kernel_key(
+        &self,
+        token: &Secret,
+    ) -> Result<Option<KernelKey>, TeamError> {
+        let Some((id, mac)) = self.presented(KeyKind::Kernel, token) else { return Ok(None) };
+        let stored = self.stored_kernel_key(id).await?;
+        let same = is_same(stored.as_ref().map(|stored| stored.mac.as_slice()), &mac);
+        Ok(stored
+            .map(|stored| stored.key)
+            .filter(|key| same && key.enabled && !key.require_signature))
+    }
+
+    /// What the holder of `key` is for `tenant`: `None` where the tenant is not one of its
+    /// organization, or is disabled.
+    pub async fn acts_for(
+        &self,
+        key: &KernelKey,
+        tenant: &TenantId,
+    ) -> Result<Option<TenantCtx>, TeamError> {
+        let stored = self.stored_tenant(*tenant).await?;
+        let ours = stored.is_some_and(|it| it.enabled && it.organization == key.organization);
+        Ok(ours.then_some(TenantCtx { tenant: *tenant, actor: Actor::Kernel(key.id) }))
+    }
+
+    /// The kernel key `id` of one that signs its requests, for a tenant of its organization.
+    /// Whoever called must have made the signature before anything is done for it.
+    pub async fn signed_kernel(
+        &self,
+        id: &KeyId,
+        tenant: &TenantId,
+    ) -> Result<Option<SignedKernel>, TeamError> {
+        let Some(stored) = self.stored_kernel_key(*id).await? else { return Ok(None) };
+        let (Some(sealed), true) = (&stored.signing_key, stored.key.require_signature) else {
+            return Ok(None);
+        };
+        if !stored.key.enabled {
+            return Ok(None);
+        }
+        let signing_key = self.inner.secrets.open_signing(id.as_str(), sealed)?;
+        let ctx = self.acts_for(&stored.key, tenant).await?;
+        Ok(ctx.map(|ctx| SignedKernel { key: stored.key, signing_key, ctx }))
+    }
+
+    /// Marks a signature as used, by whichever node sees it first; says whether it was new. Those
+    /// that have expired are forgotten.
+    pub async fn use_signature(
+        &self,
+        signature: [u8; 32],
+        expires: SystemTime,
+    ) -> Result<bool, TeamError> {
+        let now = self.now();
+        self.db()
+            .write(Sight::Installation, Announce::Nothing, move |tx| {
+                Box::pin(async move {
+                    let sql = "DELETE FROM kernel_signatures WHERE expires_at < $1";
+                    tx.execute(sql, vec![now.into()]).await?;
+                    let sql = "INSERT INTO kernel_signatures (signature, expires_at) \
+                               VALUES ($1, $2) ON CONFLICT DO NOTHING";
+                    let values = vec![signature.to_vec().into(), expires.into()];
+                    Ok(tx.execute(sql, values).await? == 1)
+                })
+            })
+            .await
+    }
+
+    /// The id in what was shown, and what its hash is; `None` where it has not the form of a key.
+    fn presented(&self, kind: KeyKind, token: &Secret) -> Option<(KeyId, [u8; 32])> {
+        let token = kind.parse(token.expose())?;
+        Some((token.id, self.caller_mac(kind, token.id, token.secret)))
+    }
+
+    async fn stored_api_key(&self, id: KeyId) -> Result<Option<StoredApiKey>, TeamError> {
+        self.db()
+            .read(Sight::Installation, move |tx| {
+                Box::pin(async move {
+                    let sql = tx.either(API_KEY[0], API_KEY[1]);
+                    let row = tx.first(sql, vec![id.into()]).await?;
+                    row.as_ref().map(stored_api_key).transpose()
+                })
+            })
+            .await
+    }
+
+    async fn stored_kernel_key(&self, id: KeyId) -> Result<Option<StoredKernelKey>, TeamError> {
+        self.db()
+            .read(Sight::Installation, move |tx| {
+                Box::pin(async move {
+                    let row = tx.first(KERNEL_KEY, vec![id.into()]).await?;
+                    row.as_ref().map(stored_kernel_key).transpose()
+                })
+            })
+            .await
+    }
+
+    async fn stored_tenant(&self, id: TenantId) -> Result<Option<StoredTenant>, TeamError> {
+        self.db()
+            .read(Sight::Installation, move |tx| {
+                Box::pin(async move {
+                    let row = tx.first(TENANT, vec![id.into()]).await?;
+                    row.as_ref().map(stored_tenant).transpose()
+                })
+            })
+            .await
+    }
+}
+
+impl StoredApiKey {
+    fn lets_in(&self, now: SystemTime) -> bool {
+        let lasts = self.key.expires.is_none_or(|expires| now < expires);
+        self.key.enabled && self.tenant_enabled && lasts
+    }
+}
+
+fn is_same(stored: Option<&[u8]>, presented: &[u8; 32]) -> bool {
+    let same = stored.unwrap_or(&NO_MAC).ct_eq(presented);
+    bool::from(same) && stored.is_some()
+}
+
+fn stored_api_key(row: &Row) -> Result<StoredApiKey, TeamError> {
+    Ok(StoredApiKey { key: api_key(row)?, mac: row.get(8)?, tenant_enabled: row.get(9)? })
+}
+
+fn stored_kernel_key(row: &Row) -> Result<StoredKernelKey, TeamError> {
+    Ok(StoredKernelKey { key: kernel_key(row)?, mac: row.get(7)?, signing_key: row.get(8)? })
+}
+
+fn stored_tenant(row: &Row) -> Result<StoredTenant, TeamError> {
+    Ok(StoredTenant { organization: row.get(0)?, enabled: row.get(1)? })
+}

@@ -1,0 +1,212 @@
+//! Postgres: a pool, and transactions that see one tenant.
+
+use std::time::Duration;
+
+use sqlx_core::pool::PoolOptions;
+use sqlx_core::query::{Query, query as statement};
+use sqlx_core::sql_str::AssertSqlSafe;
+use sqlx_postgres::{PgArguments, PgConnectOptions, PgPool};
+use strongroom_model::ports::BoxFuture;
+
+use super::value::moment;
+use super::{Announce, Row, Sight, Tx, Value};
+use crate::team::TeamError;
+
+/// A database on a server.
+pub(crate) struct Postgres {
+    pool: PgPool,
+}
+
+/// A transaction on it.
+pub(crate) type Transaction = sqlx_core::transaction::Transaction<'static, sqlx_postgres::Postgres>;
+
+/// The schema that has all tables.
+pub(crate) const SCHEMA: &str = "strongroom";
+
+/// What is told on this channel: the tenant that changed, `all`, or `alive`.
+pub(crate) const CHANNEL: &str = "strongroom_changes";
+
+/// How long a connection is waited for.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// How long a transaction may take before the database counts as one that does not answer.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+impl Postgres {
+    /// A pool for `options`. Nothing is connected before it is needed.
+    pub(crate) fn open(options: &PgConnectOptions, most: u32) -> Self {
+        let pool = PoolOptions::new()
+            .max_connections(most)
+            .acquire_timeout(PATIENCE)
+            .test_before_acquire(false)
+            .connect_lazy_with(with_schema(options));
+        Self { pool }
+    }
+
+    pub(crate) fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    pub(super) async fn read<T>(
+        &self,
+        sight: Sight,
+        act: impl for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T, TeamError>>,
+    ) -> Result<T, TeamError> {
+        self.run(sight, Announce::Nothing, true, act).await
+    }
+
+    pub(super) async fn write<T>(
+        &self,
+        sight: Sight,
+        announce: Announce,
+        act: impl for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T, TeamError>>,
+    ) -> Result<T, TeamError> {
+        self.run(sight, announce, false, act).await
+    }
+
+    async fn run<T>(
+        &self,
+        sight: Sight,
+        announce: Announce,
+        read_only: bool,
+        act: impl for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T, TeamError>>,
+    ) -> Result<T, TeamError> {
+        let all = async {
+            let mut tx = Tx::Postgres(Box::new(self.begin(sight, read_only).await?));
+            let done = act(&mut tx).await?;
+            let told = match announce {
+                Announce::Nothing => None,
+                Announce::Tenant(tenant) => Some(tenant.to_string()),
+                Announce::All => Some("all".to_owned()),
+            };
+            if let Some(told) = told {
+                tx.query("SELECT pg_notify($1, $2)", vec![CHANNEL.into(), told.into()]).await?;
+            }
+            let Tx::Postgres(transaction) = tx else { return Ok(done) };
+            transaction.commit().await.map_err(of_sqlx)?;
+            Ok(done)
+        };
+        let late = |_| TeamError::unreachable("it took too long to answer");
+        tokio::time::timeout(DEADLINE, all).await.map_err(late)?
+    }
+
+    /// Begins a transaction that sees what it is to see, in one round trip.
+    ///
+    /// Invariant: the one text that is put together here is made of constants and of an id, which
+    /// has nothing in it but hexadecimal digits and hyphens.
+    async fn begin(&self, sight: Sight, read_only: bool) -> Result<Transaction, TeamError> {
+        let mode = if read_only { "BEGIN READ ONLY" } else { "BEGIN" };
+        let tenant = match sight {
+            Sight::Installation => String::new(),
+            Sight::Tenant(tenant) => tenant.to_string(),
+        };
+        let begin = || format!("{mode}; SET LOCAL app.tenant_id = '{tenant}'");
+        let mut begun = self.pool.begin_with(AssertSqlSafe(begin())).await;
+        // A connection of the pool may have died while nobody looked: others may be as dead.
+        for _ in 0..self.pool.options().get_max_connections() {
+            match begun {
+                Err(error) if is_cut_off(&error) => {
+                    begun = self.pool.begin_with(AssertSqlSafe(begin())).await;
+                }
+                _ => break,
+            }
+        }
+        begun.map_err(of_sqlx)
+    }
+
+    pub(super) async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+/// The same server; names are looked for in our schema.
+pub(crate) fn with_schema(options: &PgConnectOptions) -> PgConnectOptions {
+    options
+        .clone()
+        .options([("search_path", SCHEMA), ("statement_timeout", "9s")])
+        .application_name("strongroom")
+        .statement_cache_capacity(256)
+}
+
+/// A pool of one connection, for whoever owns the tables.
+pub(crate) fn single(options: &PgConnectOptions) -> PgPool {
+    PoolOptions::<sqlx_postgres::Postgres>::new()
+        .max_connections(1)
+        .acquire_timeout(PATIENCE)
+        .connect_lazy_with(options.clone())
+}
+
+pub(super) async fn execute(
+    transaction: &mut Transaction,
+    sql: &'static str,
+    values: Vec<Value>,
+) -> Result<u64, TeamError> {
+    let done = bound(sql, values).execute(&mut **transaction).await.map_err(of_sqlx)?;
+    Ok(done.rows_affected())
+}
+
+pub(super) async fn query(
+    transaction: &mut Transaction,
+    sql: &'static str,
+    values: Vec<Value>,
+) -> Result<Vec<Row>, TeamError> {
+    let rows = bound(sql, values).fetch_all(&mut **transaction).await.map_err(of_sqlx)?;
+    Ok(rows.into_iter().map(Row::Postgres).collect())
+}
+
+fn bound(
+    sql: &'static str,
+    values: Vec<Value>,
+) -> Query<'static, sqlx_postgres::Postgres, PgArguments> {
+    values.into_iter().fold(statement(sql), |query, value| match value {
+        Value::Uuid(id) => query.bind(id),
+        Value::Text(text) => query.bind(text),
+        Value::Int(number) => query.bind(number),
+        Value::Bool(is) => query.bind(is),
+        Value::Bytes(bytes) => query.bind(bytes),
+        Value::Time(micros) => query.bind(micros.map(moment)),
+        Value::Texts(texts) => query.bind(texts),
+        Value::Uuids(ids) => query.bind(ids),
+        Value::Ints(numbers) => query.bind(numbers),
+        Value::Times(all) => query.bind(all.into_iter().map(moment).collect::<Vec<_>>()),
+    })
+}
+
+/// What the server did not answer, or could not just now, may be answered later.
+pub(crate) fn of_sqlx(error: sqlx_core::Error) -> TeamError {
+    use sqlx_core::Error;
+    let Error::Database(said) = &error else {
+        return match error {
+            Error::Io(_)
+            | Error::Tls(_)
+            | Error::Protocol(_)
+            | Error::PoolTimedOut
+            | Error::PoolClosed
+            | Error::WorkerCrashed
+            | Error::BeginFailed => TeamError::unreachable(error),
+            other => TeamError::database(other),
+        };
+    };
+    match said.code().as_deref() {
+        Some("23505") => TeamError::conflict(said.constraint().unwrap_or_default()),
+        Some("23503") => TeamError::NotFound,
+        // Classes of PostgreSQL: connections, resources, an operator's act, a system's error; and
+        // serialization, deadlock, a statement that took too long, a server that only reads.
+        Some(code)
+            if ["08", "53", "57", "58"].iter().any(|class| code.starts_with(class))
+                || matches!(code, "40001" | "40P01" | "25006" | "55P03") =>
+        {
+            TeamError::unreachable(error)
+        }
+        _ => TeamError::database(error),
+    }
+}
+
+/// Whether the connection is gone: nothing was done over it.
+fn is_cut_off(error: &sqlx_core::Error) -> bool {
+    match error {
+        sqlx_core::Error::Io(_) | sqlx_core::Error::Protocol(_) => true,
+        sqlx_core::Error::Database(said) => said.code().is_some_and(|code| code.starts_with("57P")),
+        _ => false,
+    }
+}

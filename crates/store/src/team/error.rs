@@ -1,0 +1,137 @@
+//! Why something could not be done on the store of a team.
+
+use std::error::Error;
+use std::sync::Arc;
+
+use strongroom_model::team::FieldError;
+use strongroom_seal::{FileError, KekError, RandomError, SealError};
+
+/// Why something could not be done. No variant holds what a row says.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TeamError {
+    /// The database, or whoever keeps the KEK, does not answer. Nothing is allowed meanwhile; whether a
+    /// write that was under way is done is not known.
+    #[error("the database cannot be reached")]
+    Unreachable {
+        /// What was met.
+        source: Arc<dyn Error + Send + Sync>,
+    },
+    /// Something else of the same tenant has this already.
+    #[error("`{field}` is taken")]
+    Conflict {
+        /// What.
+        field: &'static str,
+    },
+    /// Not there, or not the tenant's: nobody is told which.
+    #[error("there is no such thing")]
+    NotFound,
+    /// A field may not stand as it is.
+    #[error(transparent)]
+    Invalid(#[from] FieldError),
+    /// Not a cursor that was given out to this tenant.
+    #[error("this cursor was not given out here")]
+    Cursor,
+    /// What is stored does not verify.
+    #[error("what is stored does not verify: {what}")]
+    Integrity {
+        /// What it is.
+        what: &'static str,
+    },
+    /// The KEK cannot be used, or is another than that of the database.
+    #[error("the database's key cannot be opened")]
+    Kek(#[source] KekError),
+    /// The schema is not that of this version.
+    #[error("the database has schema {found}, and this version of Strongroom needs {known}")]
+    Schema {
+        /// The schema of the database; 0 where there is none.
+        found: i64,
+        /// The schema of this version.
+        known: i64,
+    },
+    /// The text names no database.
+    #[error("a database is `sqlite:PATH` or `postgres://USER@HOST/NAME`: {why}")]
+    Url {
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// The file may not be used.
+    #[error("the database's file cannot be used")]
+    File(#[source] Arc<FileError>),
+    /// There is no randomness, or nothing can be sealed.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// The database refused a statement.
+    #[error("the database refused a statement")]
+    Database {
+        /// What it said.
+        source: Arc<dyn Error + Send + Sync>,
+    },
+}
+
+impl TeamError {
+    /// Whether trying again later may help.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Unreachable { .. })
+    }
+
+    /// What to do next.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Schema { found, known } if found < known => {
+                Some("run `strongroom migrate` as the owner of the database".to_owned())
+            }
+            Self::Schema { .. } => Some("install the newer version of Strongroom".to_owned()),
+            Self::Kek(error) => error.hint(),
+            Self::File(error) => error.hint(),
+            Self::Unreachable { .. } => {
+                Some("see that the database runs and can be reached from here".to_owned())
+            }
+            _ => None,
+        }
+    }
+
+    pub(crate) fn unreachable(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::Unreachable { source: Arc::from(source.into()) }
+    }
+
+    pub(crate) fn database(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::Database { source: Arc::from(source.into()) }
+    }
+
+    pub(crate) fn damaged(what: &'static str) -> Self {
+        Self::Integrity { what }
+    }
+
+    /// What a broken UNIQUE means, by the names of the columns that the database gives.
+    pub(super) fn conflict(columns: &str) -> Self {
+        const FIELDS: [(&str, &str); 5] = [
+            ("advertised_prefix", "tool_prefix"),
+            ("server_id", "server_id"),
+            ("credential_type", "credential_type"),
+            ("part", "part"),
+            ("name", "name"),
+        ];
+        let known = FIELDS.iter().find(|(column, _)| columns.contains(column));
+        Self::Conflict { field: known.map_or("id", |(_, field)| field) }
+    }
+}
+
+/// A KEK that does not answer is like a database that does not.
+impl From<KekError> for TeamError {
+    fn from(error: KekError) -> Self {
+        if error.is_transient() { Self::unreachable(error) } else { Self::Kek(error) }
+    }
+}
+
+impl From<RandomError> for TeamError {
+    fn from(error: RandomError) -> Self {
+        Self::Seal(error.into())
+    }
+}
+
+impl From<FileError> for TeamError {
+    fn from(error: FileError) -> Self {
+        Self::File(Arc::new(error))
+    }
+}

@@ -1,0 +1,241 @@
+//! The servers that a tenant registered.
+
+use std::time::SystemTime;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use strongroom_model::team::{
+    McpServer, NewServer, ServerChange, ServerId, ServerSpec, TenantId, advertised,
+};
+use subtle::ConstantTimeEq as _;
+
+use super::database::{Row, Tx, Value, micros};
+use super::{TeamError, TenantStore, new_id};
+
+/// Which servers are wanted.
+#[derive(Clone, Debug, Default)]
+pub struct Page {
+    /// Only those that are enabled.
+    pub enabled_only: bool,
+    /// At most so many; all where it is `None`.
+    pub limit: Option<u32>,
+    /// Where the page before ended.
+    pub cursor: Option<String>,
+}
+
+/// Servers of a tenant, the oldest first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Servers {
+    /// Those of this page.
+    pub servers: Vec<McpServer>,
+    /// How many there are on all pages.
+    pub total: u64,
+    /// What the next page goes on from; `None` where this is the last.
+    pub next_cursor: Option<String>,
+}
+
+/// The columns, in the order in which [`server`] reads them.
+const ALL: &str = "SELECT id, server_id, name, command, args, url, headers, secrets, tool_prefix, enabled, \
+     created_at, updated_at, config_rev FROM tenant_mcp_servers WHERE tenant_id = $1 \
+     ORDER BY created_at, id";
+const ONE: &str = "SELECT id, server_id, name, command, args, url, headers, secrets, tool_prefix, enabled, \
+     created_at, updated_at, config_rev FROM tenant_mcp_servers \
+     WHERE tenant_id = $1 AND server_id = $2";
+const ONE_LOCKED: &str = "SELECT id, server_id, name, command, args, url, headers, secrets, tool_prefix, enabled, \
+     created_at, updated_at, config_rev FROM tenant_mcp_servers \
+     WHERE tenant_id = $1 AND server_id = $2 FOR UPDATE";
+
+impl TenantStore<'_> {
+    /// Registers a server. Its name and, in the form in which clients see it, its prefix are unique
+    /// in the tenant.
+    pub async fn register_server(&self, new: NewServer) -> Result<McpServer, TeamError> {
+        let server = of_spec(new.spec(), new_id(ServerId::from_random)?, self.team.now());
+        let (row, tenant) = (server.clone(), self.tenant());
+        self.write(move |tx| {
+            Box::pin(async move {
+                tx.execute(
+                    "INSERT INTO tenant_mcp_servers (tenant_id, id, server_id, name, command, \
+                     args, url, headers, secrets, tool_prefix, advertised_prefix, enabled, \
+                     created_at, updated_at, config_rev) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, \
+                     $9, $10, $11, $12, $13, $14, $15)",
+                    values(tenant, &row),
+                )
+                .await
+            })
+        })
+        .await?;
+        Ok(server)
+    }
+
+    /// The servers, page by page.
+    pub async fn servers(&self, page: &Page) -> Result<Servers, TeamError> {
+        let after = page.cursor.as_deref().map(|cursor| self.read_cursor(cursor)).transpose()?;
+        let all = self.all_servers().await?;
+        let shown = |server: &&McpServer| server.enabled || !page.enabled_only;
+        let total = all.iter().filter(shown).count() as u64;
+        let behind = |server: &&McpServer| after.is_none_or(|after| after < position(server));
+        let mut rest = all.iter().filter(shown).filter(behind);
+        let most = page.limit.map_or(usize::MAX, |limit| limit.max(1) as usize);
+        let servers: Vec<McpServer> = rest.by_ref().take(most).cloned().collect();
+        let more = rest.next().is_some();
+        let next_cursor = servers.last().filter(|_| more).map(|last| self.cursor(last));
+        Ok(Servers { servers, total, next_cursor })
+    }
+
+    /// One server, by the tenant's name for it.
+    pub async fn server(&self, server_id: &str) -> Result<Option<McpServer>, TeamError> {
+        let all = self.all_servers().await?;
+        Ok(all.iter().find(|server| server.server_id == server_id).cloned())
+    }
+
+    /// Changes a server, and gives it as it is now.
+    pub async fn update_server(
+        &self,
+        server_id: &str,
+        change: ServerChange,
+    ) -> Result<McpServer, TeamError> {
+        let (tenant, server_id, now) = (self.tenant(), server_id.to_owned(), self.team.now());
+        self.write(move |tx| {
+            Box::pin(async move {
+                let old = find(tx, tenant, &server_id).await?;
+                let server = McpServer {
+                    created_at: old.created_at,
+                    config_rev: old.config_rev + 1,
+                    ..of_spec(change.apply(&old)?.spec(), old.id, now.max(old.updated_at))
+                };
+                tx.execute(
+                    "UPDATE tenant_mcp_servers SET server_id = $3, name = $4, command = $5, \
+                     args = $6, url = $7, headers = $8, secrets = $9, tool_prefix = $10, \
+                     advertised_prefix = $11, enabled = $12, created_at = $13, updated_at = $14, \
+                     config_rev = $15 WHERE tenant_id = $1 AND id = $2",
+                    values(tenant, &server),
+                )
+                .await?;
+                Ok(server)
+            })
+        })
+        .await
+    }
+
+    /// Deletes a server; says whether the tenant had it.
+    pub async fn delete_server(&self, server_id: &str) -> Result<bool, TeamError> {
+        let (tenant, server_id) = (self.tenant(), server_id.to_owned());
+        self.write(move |tx| {
+            Box::pin(async move {
+                let sql = "DELETE FROM tenant_mcp_servers WHERE tenant_id = $1 AND server_id = $2";
+                Ok(tx.execute(sql, vec![tenant.into(), server_id.into()]).await? == 1)
+            })
+        })
+        .await
+    }
+
+    async fn all_servers(&self) -> Result<Vec<McpServer>, TeamError> {
+        let tenant = self.tenant();
+        self.read(move |tx| {
+            Box::pin(async move {
+                let rows = tx.query(ALL, vec![tenant.into()]).await?;
+                rows.iter().map(server).collect()
+            })
+        })
+        .await
+    }
+
+    /// Where a page ended, signed for this tenant (TN-07).
+    fn cursor(&self, last: &McpServer) -> String {
+        let (at, id) = position(last);
+        let mut bytes = self.cursor_tag(at, &id).to_vec();
+        bytes.extend_from_slice(&at.to_be_bytes());
+        bytes.extend_from_slice(&id);
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    fn read_cursor(&self, cursor: &str) -> Result<(i64, [u8; 16]), TeamError> {
+        let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| TeamError::Cursor)?;
+        let bytes: [u8; 40] = bytes.try_into().map_err(|_| TeamError::Cursor)?;
+        let (tag, rest) = bytes.split_at(16);
+        let (at, id) = rest.split_at(8);
+        let at = i64::from_be_bytes(at.try_into().map_err(|_| TeamError::Cursor)?);
+        let id: [u8; 16] = id.try_into().map_err(|_| TeamError::Cursor)?;
+        let ours = bool::from(self.cursor_tag(at, &id).ct_eq(tag));
+        if ours { Ok((at, id)) } else { Err(TeamError::Cursor) }
+    }
+
+    fn cursor_tag(&self, at: i64, id: &[u8; 16]) -> [u8; 16] {
+        let tenant = self.tenant();
+        let parts = [b"servers".as_slice(), tenant.as_str().as_bytes(), &at.to_be_bytes(), id];
+        let tag = self.team.inner.secrets.cursors.tag(&parts);
+        std::array::from_fn(|place| tag[place])
+    }
+}
+
+async fn find(tx: &mut Tx, tenant: TenantId, server_id: &str) -> Result<McpServer, TeamError> {
+    // On SQLite nobody else writes meanwhile.
+    let sql = tx.either(ONE, ONE_LOCKED);
+    let row = tx.first(sql, vec![tenant.into(), server_id.into()]).await?;
+    server(&row.ok_or(TeamError::NotFound)?)
+}
+
+/// In which order servers are listed.
+fn position(server: &McpServer) -> (i64, [u8; 16]) {
+    (micros(server.created_at), server.id.bytes())
+}
+
+fn of_spec(spec: &ServerSpec, id: ServerId, now: SystemTime) -> McpServer {
+    let ServerSpec { server_id, name, command, args, url, headers, secrets, tool_prefix, enabled } =
+        spec.clone();
+    McpServer {
+        id,
+        server_id,
+        name,
+        command,
+        args,
+        url,
+        headers,
+        secrets,
+        tool_prefix,
+        enabled,
+        created_at: now,
+        updated_at: now,
+        config_rev: 1,
+    }
+}
+
+fn values(tenant: TenantId, server: &McpServer) -> Vec<Value> {
+    let json = |value: Result<String, _>| value.expect("maps of texts are JSON");
+    vec![
+        tenant.into(),
+        server.id.into(),
+        server.server_id.clone().into(),
+        server.name.clone().into(),
+        server.command.clone().into(),
+        server.args.clone().into(),
+        server.url.clone().into(),
+        json(serde_json::to_string(&server.headers)).into(),
+        json(serde_json::to_string(&server.secrets)).into(),
+        server.tool_prefix.clone().into(),
+        advertised(&server.tool_prefix).into(),
+        server.enabled.into(),
+        server.created_at.into(),
+        server.updated_at.into(),
+        i64::try_from(server.config_rev).unwrap_or(i64::MAX).into(),
+    ]
+}
+
+fn server(row: &Row) -> Result<McpServer, TeamError> {
+    let damaged = |_| TeamError::damaged("a server's headers or secrets");
+    Ok(McpServer {
+        id: row.get(0)?,
+        server_id: row.get(1)?,
+        name: row.get(2)?,
+        command: row.get(3)?,
+        args: row.get(4)?,
+        url: row.get(5)?,
+        headers: serde_json::from_str(&row.get::<String>(6)?).map_err(damaged)?,
+        secrets: serde_json::from_str(&row.get::<String>(7)?).map_err(damaged)?,
+        tool_prefix: row.get(8)?,
+        enabled: row.get(9)?,
+        created_at: row.get(10)?,
+        updated_at: row.get(11)?,
+        config_rev: u64::try_from(row.get::<i64>(12)?).unwrap_or_default(),
+    })
+}

@@ -1,0 +1,30 @@
+//! The store of a team, by one suite on both databases.
+
+mod base;
+mod catalogue;
+mod keys;
+mod servers;
+mod tenants;
+
+/// Runs each of these functions on an empty SQLite database and on an empty Postgres.
+macro_rules! on_both {
+    ($($name:ident,)*) => {
+        mod on_sqlite {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $name() {
+                let base = crate::team::base::Base::sqlite().await;
+                super::$name(&base).await;
+            })*
+        }
+
+        #[cfg(target_os = "linux")]
+        mod on_postgres {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $name() {
+                let base = crate::team::base::Base::postgres().await;
+                super::$name(&base).await;
+            })*
+        }
+    };
+}
+use on_both;
