@@ -24,6 +24,7 @@ mod reader;
 mod rules;
 pub mod servers;
 mod service;
+pub mod team;
 pub mod tenant;
 
 use std::collections::BTreeMap;
@@ -68,6 +69,7 @@ const ROOT_KEYS: &[&str] = &[
     "providers",
     "services",
     "servers",
+    "team",
     "catalog",
     "enable",
     "disable",
@@ -98,6 +100,8 @@ pub struct Config {
     pub commands: BTreeMap<Name, Arc<Command>>,
     /// What single principals may do less than others.
     pub principals: BTreeMap<Name, Allowance>,
+    /// The team that is served here.
+    pub team: team::Team,
     /// The MCP servers that the file has itself.
     pub servers: Declared,
     /// The registry files that it names: absolute paths, or such as begin with `~`.
@@ -211,6 +215,7 @@ impl Config {
             services,
             commands,
             principals: principals::read(&root)?,
+            team: team::read(&root)?,
             servers: servers::declared(&root, file, text)?,
             catalog_files: servers::catalog_files(&root)?,
             switches: servers::switches(&root)?,

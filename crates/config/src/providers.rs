@@ -109,7 +109,11 @@ fn common(section: &Section<'_>) -> Result<Settings, ConfigError> {
     Ok(Settings { timeout: duration(section, "timeout", LONGEST)?, ..Settings::default() })
 }
 
-fn settings(fields: &'static [Field], section: &Section<'_>) -> Result<Settings, ConfigError> {
+/// The settings that `fields` tell of.
+pub(super) fn settings<'a>(
+    fields: impl IntoIterator<Item = &'a Field>,
+    section: &Section<'_>,
+) -> Result<Settings, ConfigError> {
     let mut settings = common(section)?;
     for Field { name, kind, .. } in fields {
         let Some(value) = section.value(name) else { continue };
