@@ -18,7 +18,7 @@ use crate::canonical::Method;
 use crate::ports::Prompt;
 use crate::principal::Name;
 
-pub use question::{Access, Digest, Matter, Question};
+pub use question::{Access, Digest, Excerpt, Matter, Question};
 pub use session::SessionGrants;
 
 /// How long a question stays open, and for how long after it was given a yes can be used.

@@ -44,6 +44,30 @@ pub fn escape_line(text: &str, cap: usize) -> (String, bool) {
     (line, false)
 }
 
+/// The lines of `text` as safe lines, at most `cap` characters in all, and how many bytes of `text` are
+/// in them. A line end counts as a character.
+///
+/// Work and memory follow `cap`, not the text.
+pub fn escape_lines(text: &str, cap: usize) -> (Vec<String>, usize) {
+    let mut lines = vec![String::new()];
+    let mut left = cap;
+    let mut taken = 0;
+    for c in text.chars() {
+        let hazard = is_hazard(c) && c != '\n';
+        let length = if hazard { c.escape_unicode().len() } else { 1 };
+        let Some(rest) = left.checked_sub(length) else { break };
+        left = rest;
+        taken += c.len_utf8();
+        let line = lines.last_mut().expect("there is always one");
+        match c {
+            '\n' => lines.push(String::new()),
+            _ if hazard => line.extend(c.escape_unicode()),
+            _ => line.push(c),
+        }
+    }
+    (lines, taken)
+}
+
 /// Whether a character does something else than being seen.
 fn is_hazard(c: char) -> bool {
     match c {

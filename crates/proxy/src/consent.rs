@@ -175,6 +175,8 @@ impl Consent<'_> {
         }
         matter.what = self.clean(&matter.what);
         matter.content_type = matter.content_type.map(|text| self.clean(&text));
+        // All of it, before it is cut: half a secret is not known for one.
+        matter.text = matter.text.map(|text| self.clean(&text));
         let reason = asked.reason.map(|text| self.clean(text));
         Question::new(matter, asked.caller, rule, terms, reason.as_deref())
     }

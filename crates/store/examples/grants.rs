@@ -88,6 +88,7 @@ fn grant(store: &ApprovalStore, number: usize) {
         bytes: 0,
         unseen: false,
         content_type: None,
+        text: None,
     };
     let caller = caller(scope.principal.as_str());
     let question = Question::new(matter, &caller, &scope.rule, &Terms::default(), None);

@@ -220,8 +220,7 @@ impl Approvals for ApprovalStore {
             let Some(row) = rows::by_id(transaction, id)?.filter(|row| row.is_genuine(key)) else {
                 return Ok(false);
             };
-            let to = Row { state: State::Withdrawn.as_str().into(), changed: now, ..row };
-            rows::replace(transaction, key, &to, State::Open)
+            rows::replace(transaction, key, &row.closed(State::Withdrawn, now)?, State::Open)
         });
         done.map_err(unkept)
     }
@@ -318,12 +317,10 @@ fn settle(
     let answer = answer.within(entry.question.ttl());
     let state = if answer == Answer::Deny { State::Denied } else { State::Approved };
     let row = Row {
-        state: state.as_str().into(),
         answer: Some(rows::answer_text(answer)),
         method: Some(by.as_str().into()),
-        changed: at,
         expires: at + duration_ms(PATIENCE),
-        ..row
+        ..row.closed(state, at)?
     };
     if !rows::replace(transaction, key, &row, State::Open)? {
         return Ok(Settled::NotOpen(State::Used));
@@ -389,7 +386,7 @@ fn lapse(
             transaction.execute("DELETE FROM approvals WHERE id = ?1", [&row.id])?;
             continue;
         }
-        let row = Row { state: State::Expired.as_str().into(), changed: at, ..row };
+        let row = row.closed(State::Expired, at)?;
         if rows::replace(transaction, key, &row, State::Open)? {
             closed.extend(row.entry(at));
         }

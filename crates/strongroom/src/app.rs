@@ -1,15 +1,17 @@
 //! Everything plugged together: the one function that knows all the parts.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use strongroom_model::audit::{AuditSink, Draft};
-use strongroom_model::ports::{Authenticator, Calls, Clock, Provider, ResolveError};
-use strongroom_model::principal::{Principal, Source};
+use strongroom_model::code::{Code, Refusal};
+use strongroom_model::ports::{Authenticator, Calls, Clock, KillSwitch, Provider, ResolveError};
+use strongroom_model::principal::{Name, Principal, Source};
 use strongroom_model::reference::SecretRef;
 use strongroom_model::secret::Secret;
 use strongroom_proxy::{Broker, Exchange, Ground, Parts, SystemDns};
 use strongroom_secrets::{Loaded, Resolver};
-use strongroom_store::{LocalProvider, LockFile, Vault};
+use strongroom_store::{LocalProvider, LockFile, Vault, VaultError};
 use tracing::error;
 
 use crate::announce;
@@ -52,7 +54,11 @@ pub fn build(host: &Host, home: &Home) -> Result<App, Failure> {
         registry,
         credentials: Arc::new(Loaded::new(resolver)),
         audit: Arc::clone(&audit),
-        switch: Arc::new(LockFile::new(&home.state)),
+        switch: Arc::new(Stop {
+            locks: LockFile::new(&home.state),
+            vault: Arc::clone(&vault),
+            disabled: Mutex::default(),
+        }),
         clock,
         approvals: Arc::new(vault.approvals()?.telling(announce::on(host))),
         approval_wait: config.approval_wait,
@@ -89,6 +95,48 @@ pub fn resolver_with(host: &Host, local: Option<Box<dyn Provider>>) -> Arc<Resol
 pub fn resolve(resolver: &Resolver, references: &[SecretRef]) -> Vec<Result<Secret, ResolveError>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_or_else(|_| Vec::new(), |runtime| runtime.block_on(resolver.resolve(references)))
+}
+
+/// The locks, and the principals that are refused: a connection, or a call that waited for a person, may
+/// have been theirs before they were.
+struct Stop {
+    locks: LockFile,
+    vault: Arc<Vault>,
+    /// As of this version of the vault.
+    disabled: Mutex<Option<(u64, BTreeSet<Name>)>>,
+}
+
+impl Stop {
+    fn is_disabled(&self, principal: &Name) -> Result<bool, VaultError> {
+        let version = self.vault.data_version()?;
+        let mut disabled = self.disabled.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((of, names)) = &*disabled
+            && *of == version
+        {
+            return Ok(names.contains(principal));
+        }
+        let infos = self.vault.principals().list()?.into_iter();
+        let names: BTreeSet<Name> =
+            infos.filter(|info| info.disabled.is_some()).map(|info| info.name).collect();
+        let is_disabled = names.contains(principal);
+        *disabled = Some((version, names));
+        Ok(is_disabled)
+    }
+}
+
+impl KillSwitch for Stop {
+    fn check(&self, principal: &Name, service: &Name) -> Result<(), Refusal> {
+        self.locks.check(principal, service)?;
+        match self.is_disabled(principal) {
+            Ok(false) => Ok(()),
+            Ok(true) => Err(Refusal::new(Code::Unauthenticated, "this principal is disabled")),
+            Err(error) => {
+                error!("who is disabled cannot be looked up: {error}");
+                let text = "who may call cannot be looked up now";
+                Err(Refusal::new(Code::SecretUnavailable, text))
+            }
+        }
+    }
 }
 
 /// The tokens in the vault.

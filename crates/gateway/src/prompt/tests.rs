@@ -20,6 +20,7 @@ fn question(principal: &str, body: &str) -> Question {
         place: "https://a.example".into(),
         bytes: body.len() as u64,
         content_type: None,
+        text: None,
         unseen: false,
     };
     Question::new(matter, &caller, "POST /**", &Terms::default(), None)

@@ -130,6 +130,7 @@ fn question(caller: &Caller, what: &str) -> Question {
         place: "https://api.test".into(),
         bytes: 0,
         content_type: None,
+        text: None,
         unseen: false,
     };
     Question::new(matter, caller, "POST /**", &Terms::default(), None)

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{Class, Scope};
 use crate::canonical::CanonicalRequest;
 use crate::command::{Command, Invocation};
-use crate::display::escape_line;
+use crate::display::{escape_line, escape_lines};
 use crate::policy::{AskMethod, Terms};
 use crate::principal::{Caller, Name};
 use crate::service::Service;
@@ -20,6 +20,10 @@ const REASON: usize = 500;
 const WHAT: usize = 64 << 10;
 /// Characters of it in a prompt of the agent's client.
 const WHAT_SHORT: usize = 1_000;
+/// Characters of a body that is text, as it is kept.
+const BODY: usize = 4 << 10;
+/// Characters of it in a prompt of the agent's client.
+const BODY_SHORT: usize = 1_000;
 /// Characters of a label.
 const LABEL: usize = 128;
 
@@ -65,6 +69,8 @@ pub struct Matter {
     pub bytes: u64,
     /// What the body says it is.
     pub content_type: Option<String>,
+    /// The body or stdin, where it is text.
+    pub text: Option<String>,
     /// Whether the body is sent without being looked at, so that no answer can be bound to it.
     pub unseen: bool,
 }
@@ -95,6 +101,7 @@ impl Matter {
             place,
             bytes: request.body_bytes(),
             content_type: content_type.map(|(_, value)| value.clone()),
+            text: text_of(request.body()),
             unseen: request.unseen().is_some(),
         }
     }
@@ -117,8 +124,43 @@ impl Matter {
             place: program.path.display().to_string(),
             bytes: invocation.stdin().len() as u64,
             content_type: None,
+            text: text_of(invocation.stdin()),
             unseen: false,
         }
+    }
+}
+
+/// A body that a person can read: UTF-8, whatever it says it is.
+fn text_of(body: &[u8]) -> Option<String> {
+    str::from_utf8(body).ok().filter(|text| !text.is_empty()).map(str::to_owned)
+}
+
+/// The beginning of a body, in lines that are safe to be shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Excerpt {
+    /// The lines.
+    pub lines: Vec<String>,
+    /// Bytes of the body that are not in them.
+    pub missing: u64,
+}
+
+impl Excerpt {
+    fn of(text: &str) -> Self {
+        let (lines, taken) = escape_lines(text, BODY);
+        Self { lines, missing: (text.len() - taken) as u64 }
+    }
+
+    /// Its lines, marked as what they are; `whole` as in [`Question::lines`].
+    fn marked(&self, whole: bool) -> Vec<String> {
+        let joined = self.lines.join("\n");
+        let (shown, taken) = escape_lines(&joined, if whole { usize::MAX } else { BODY_SHORT });
+        let mut lines: Vec<String> = shown.iter().map(|line| format!("| {line}")).collect();
+        if taken < joined.len() {
+            lines.push("... (cut: `strongroom approvals show` has more)".to_owned());
+        } else if self.missing > 0 {
+            lines.push(format!("... (cut: {} more bytes)", self.missing));
+        }
+        lines
     }
 }
 
@@ -162,6 +204,9 @@ pub struct Question {
     pub bytes: u64,
     /// What the body says it is.
     pub content_type: Option<String>,
+    /// The beginning of the body, where that is text, for as long as nobody has answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<Excerpt>,
     /// The agent's reason.
     pub reason: Option<String>,
     /// Whether the agent's own client may not answer it.
@@ -203,6 +248,7 @@ impl Question {
             place: escape_line(&matter.place, WHAT).0,
             bytes: matter.bytes,
             content_type: matter.content_type.map(|text| escape_line(&text, LABEL).0),
+            body: matter.text.map(|text| Excerpt::of(&text)),
             reason: words(reason),
             outside: terms.method == AskMethod::Dialog,
             ttl_s: terms.ttl.map(|ttl| ttl.as_secs()),
@@ -238,6 +284,7 @@ impl Question {
             place: String::new(),
             bytes: 0,
             content_type: None,
+            body: None,
             reason: words(access.reason.as_deref()),
             outside: true,
             ttl_s: terms.ttl.map(|ttl| ttl.as_secs()),
@@ -284,6 +331,7 @@ impl Question {
             lines.push(format!("{who} wants to use `{}`", self.service));
             lines.push(what);
             lines.push(self.at());
+            lines.extend(self.body.iter().flat_map(|body| body.marked(whole)));
         }
         if let Some(rule) = &self.rule {
             lines.push(format!("asked for by the rule `{rule}`"));

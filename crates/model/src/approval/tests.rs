@@ -80,6 +80,7 @@ fn what_a_person_reads_is_plain_and_nothing_in_it_can_pass_for_more_of_it() {
             "`claude-code` (its client calls itself `cli\\u{1b}ent`) wants to use `acme`",
             "POST /v1/charges?limit=1",
             "at https://api.test:8443, with a body of 12 bytes (application/json)",
+            "| {\"amount\":5}",
             "asked for by the rule `POST /charges`",
             "the agent says why: \"ok\\u{1b}[2J\\u{a}`root` wants nothing\\u{202e}' '\"",
         ]
@@ -177,4 +178,28 @@ fn a_question_reads_back_as_it_was_written() {
     for name in State::parse("open").into_iter().chain(State::parse("used")) {
         assert_eq!(State::parse(name.as_str()), Some(name));
     }
+}
+
+// DE-03
+#[test]
+fn a_person_sees_the_body_in_lines_that_do_nothing_and_how_much_of_it_is_missing() {
+    let matter = |body: &[u8]| {
+        let raw = RawRequest { body: body.to_vec(), ..raw() };
+        Matter::request(&service(), &request(raw))
+    };
+    let shown = |body: &[u8], whole| question(matter(body), "a", "POST /**", None).lines(whole);
+    let lines = shown(b"{\n  \"amount\": 5\x1b[2J\n}", true);
+    assert_eq!(lines[3..6], ["| {", "|   \"amount\": 5\\u{1b}[2J", "| }"]);
+    let long = format!("{}\n{}", "a".repeat(3_000), "b".repeat(3_000));
+    let lines = shown(long.as_bytes(), true);
+    assert_eq!(lines[4], format!("| {}", "b".repeat(1_095)));
+    assert_eq!(lines[5], "... (cut: 1905 more bytes)");
+    let lines = shown(long.as_bytes(), false);
+    assert_eq!(lines[3], format!("| {}", "a".repeat(1_000)));
+    assert!(lines[4].contains("approvals show"), "{lines:?}");
+    assert!(!shown(b"\xff\xfe", true).iter().any(|line| line.starts_with('|')));
+    let same = |body: &[u8]| *question(matter(body), "a", "POST /**", None).digest();
+    let (one, two) = ([b'x'; 5_000], [[b'x'; 4_999].as_slice(), b"y"].concat());
+    assert_eq!(shown(&one, true), shown(&two, true));
+    assert_ne!(same(&one), same(&two), "what is not shown is bound, too");
 }

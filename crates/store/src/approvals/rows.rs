@@ -40,7 +40,7 @@ impl Row {
     /// The question, as it stands at `now`; `None` where the row says what cannot be. A clock that went
     /// back behind the row makes it expired.
     pub(super) fn entry(&self, now: i64) -> Option<Entry> {
-        let question: Question = serde_json::from_str(&self.question).ok()?;
+        let mut question: Question = serde_json::from_str(&self.question).ok()?;
         if question.digest().bytes()[..] != self.digest[..] {
             return None;
         }
@@ -50,6 +50,9 @@ impl Row {
             State::Open | State::Approved | State::Denied if !good => State::Expired,
             state => state,
         };
+        if state != State::Open {
+            question.body = None;
+        }
         Some(Entry {
             id: self.id.clone(),
             question,
@@ -58,6 +61,15 @@ impl Row {
             expires: from_ms(self.expires),
             by: self.method.as_deref().and_then(by),
         })
+    }
+
+    /// The same, closed at `now` as `state`. What was to be sent is shown to nobody any more, and goes.
+    pub(super) fn closed(self, state: State, now: i64) -> Result<Self, VaultError> {
+        let damaged = |_| VaultError::damaged("a question cannot be read");
+        let mut question: Question = serde_json::from_str(&self.question).map_err(damaged)?;
+        question.body = None;
+        let question = serde_json::to_string(&question).map_err(damaged)?;
+        Ok(Self { question, state: state.as_str().into(), changed: now, ..self })
     }
 
     fn tag_with(&self, key: &MacKey) -> [u8; 32] {
@@ -130,7 +142,7 @@ pub(super) fn replace(
     let changed = db
         .prepare_cached(
             "UPDATE approvals SET state = ?2, answer = ?3, method = ?4, changed = ?5, \
-             expires = ?6, tag = ?7 WHERE id = ?1 AND state = ?8",
+             expires = ?6, tag = ?7, question = ?9 WHERE id = ?1 AND state = ?8",
         )?
         .execute(params![
             row.id,
@@ -140,7 +152,8 @@ pub(super) fn replace(
             row.changed,
             row.expires,
             row.tag_with(key),
-            from.as_str()
+            from.as_str(),
+            row.question
         ])?;
     Ok(changed == 1)
 }

@@ -27,7 +27,11 @@ fn question(body: &str) -> Question {
 }
 
 fn question_under(body: &str, who: &str, terms: &Terms) -> Question {
-    let matter = Matter {
+    Question::new(matter(body), &caller(who), "POST /**", terms, Some("why"))
+}
+
+fn matter(body: &str) -> Matter {
+    Matter {
         service: name("stripe"),
         revision: u64::MAX - 1,
         digest: Digest::of([body.as_bytes()]),
@@ -36,9 +40,9 @@ fn question_under(body: &str, who: &str, terms: &Terms) -> Question {
         place: "https://api.stripe.com".into(),
         bytes: body.len() as u64,
         content_type: None,
+        text: None,
         unseen: false,
-    };
-    Question::new(matter, &caller(who), "POST /**", terms, Some("why"))
+    }
 }
 
 fn store(home: &Home) -> ApprovalStore {
@@ -353,4 +357,39 @@ fn who_wants_to_know_is_told_of_each_question_once() {
         asked(&store, &question("x"));
     }
     assert_eq!(*told.lock().unwrap(), ["POST /v1/charges"]);
+}
+
+#[test]
+fn a_body_is_there_while_the_question_is_open_and_gone_from_the_file_afterwards() {
+    let (home, vault) = Home::with_vault();
+    let store = store(&home);
+    let with_text = |digest: &str| {
+        let matter = Matter { text: Some(format!("canary-{digest}")), ..matter(digest) };
+        Question::new(matter, &caller("claude"), "POST /**", &Terms::default(), None)
+    };
+    let body = |id: &str| store.find(id).unwrap().unwrap().question.body;
+    let settle = |id: &str, answer| drop(store.settle(id, answer, By::Cli).unwrap());
+    for end in ["approved", "denied", "withdrawn", "expired"] {
+        let question = with_text(end);
+        let id = asked(&store, &question);
+        assert_eq!(body(&id).unwrap().lines, [format!("canary-{end}")]);
+        match end {
+            "approved" => settle(&id, Answer::Once),
+            "denied" => settle(&id, Answer::Deny),
+            "withdrawn" => assert!(store.withdraw(&id).unwrap()),
+            _ => {
+                pass(&home, PATIENCE);
+                assert_eq!(body(&id), None, "it is over, whether or not that was noted");
+                assert_eq!(store.lapse().unwrap().len(), 1);
+            }
+        }
+        assert_eq!(body(&id), None, "{end}");
+        assert_eq!(store.find(&id).unwrap().unwrap().question.digest(), question.digest());
+    }
+    drop(store);
+    drop(vault);
+    for file in std::fs::read_dir(home.path()).unwrap() {
+        let bytes = std::fs::read(file.unwrap().path()).unwrap();
+        assert!(!bytes.windows(7).any(|part| part == b"canary-"));
+    }
 }

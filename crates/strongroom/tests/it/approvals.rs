@@ -104,26 +104,6 @@ async fn a_change_of_the_service_voids_what_was_asked_and_granted_before() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_call_may_wait_for_the_person_where_the_configuration_lets_it() {
-    let (sandbox, _upstream) = asking("a wait").await;
-    let text = sandbox.read(FILE);
-    sandbox.write(FILE, &format!("approval_wait = \"2m\"\n{text}"));
-    let mut serving = Serving::start(&sandbox, &["serve"]);
-    let answer = std::thread::scope(|scope| {
-        let waiting = scope.spawn(|| post(&mut serving, "x"));
-        let asked = loop {
-            let listed = sandbox.run("approvals --json").ok().json();
-            if let Some(asked) = listed[0]["id"].as_str() {
-                break asked.to_owned();
-            }
-        };
-        sandbox.run(&format!("approvals approve {asked}")).ok();
-        waiting.join().unwrap()
-    });
-    assert_eq!(answer["status"], 200, "{answer}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn what_an_agent_wrote_does_nothing_to_the_terminal_and_is_marked_as_its_words() {
     let (sandbox, _upstream) = asking("escapes").await;
     let mut serving = Serving::start(&sandbox, &["serve"]);
@@ -210,4 +190,65 @@ async fn an_approval_is_not_the_agents_to_give_over_mcp() {
     });
     assert!(serving.client.call("execute", &call).is_err());
     assert_eq!(upstream.requests(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_sees_the_body_that_will_be_sent_with_a_marker_for_every_secret() {
+    let name = "a body";
+    let (sandbox, upstream) = asking(name).await;
+    let mut serving = Serving::start(&sandbox, &["serve"]);
+    let body = format!("{{\n  \"amount\": 5,\n  \"note\": \"{}\u{1b}[2J\"\n}}", canary::of(name));
+    let asked = id(&post(&mut serving, &body));
+    let shown = sandbox.run(&format!("approvals show {asked}")).ok().stdout;
+    for line in ["| {\n", "|   \"amount\": 5,\n", "[REDACTED:echo]\\u{1b}[2J\"\n"] {
+        assert!(shown.contains(line), "{line}: {shown}");
+    }
+    assert!(!shown.contains(&canary::of(name)), "{shown}");
+    let json = sandbox.run(&format!("approvals show {asked} --json")).ok().json();
+    assert_eq!(json["body"]["lines"][1], "  \"amount\": 5,");
+    assert_eq!(json["body"]["missing"], 0);
+
+    sandbox.run(&format!("approvals approve {asked}")).ok();
+    let shown = sandbox.run(&format!("approvals show {asked}")).ok().stdout;
+    assert!(!shown.contains("amount"), "{shown}");
+    assert_eq!(post(&mut serving, &body)["status"], 200);
+    assert_eq!(&*upstream.seen()[0].body, body.as_bytes());
+    assert!(!sandbox.run("logs --json").ok().stdout.contains("amount"));
+}
+
+/// What the agent gets whose call waits, where `meanwhile` happens before the yes.
+async fn approved_after(meanwhile: Option<&str>) -> (Value, usize) {
+    let (sandbox, upstream) = asking("meanwhile").await;
+    let text = sandbox.read(FILE);
+    sandbox.write(FILE, &format!("approval_wait = \"2m\"\n{text}"));
+    sandbox.run("principal create claude").ok();
+    let mut serving = Serving::start(&sandbox, &["serve", "--as", "claude"]);
+    let answer = std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| post(&mut serving, "x"));
+        let asked = loop {
+            let listed = sandbox.run("approvals --json").ok().json();
+            if let Some(id) = listed[0]["id"].as_str() {
+                break id.to_owned();
+            }
+        };
+        if let Some(command) = meanwhile {
+            sandbox.run(command).ok();
+        }
+        sandbox.run(&format!("approvals approve {asked}")).ok();
+        waiting.join().unwrap()
+    });
+    (answer, upstream.requests())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_may_wait_for_the_person_where_the_configuration_lets_it() {
+    let (answer, sent) = approved_after(None).await;
+    assert_eq!((answer["status"].as_u64(), sent), (Some(200), 1), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_disabled_while_a_person_thought_is_refused_after_a_yes() {
+    let (answer, sent) = approved_after(Some("principal disable claude")).await;
+    assert_eq!(answer["error"]["code"], "unauthenticated", "{answer}");
+    assert_eq!(sent, 0);
 }

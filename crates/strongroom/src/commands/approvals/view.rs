@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use serde::Serialize;
-use strongroom_model::approval::{Answer, Entry, Grant, State};
+use strongroom_model::approval::{Answer, Entry, Excerpt, Grant, State};
 use strongroom_model::display::escape_line;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -36,6 +36,9 @@ pub(super) struct View {
     bytes: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     content_type: Option<String>,
+    /// The beginning of the body, where it is text, while the question is open.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body: Option<Excerpt>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     /// Whether the agent's own client may not answer it.
@@ -70,6 +73,7 @@ impl View {
             place: question.place.clone(),
             bytes: question.bytes,
             content_type: question.content_type.clone(),
+            body: question.body.clone(),
             reason: question.reason.clone(),
             outside: question.outside,
             ttl_s: question.ttl_s,
@@ -122,6 +126,9 @@ impl Report for View {
             text.push_str("  ");
             text.push_str(line);
             text.push('\n');
+        }
+        if self.bytes > 0 && self.body.is_none() && self.state == State::Open.as_str() {
+            text.push_str("  what is sent is no text, and is not shown\n");
         }
         if self.outside && !self.access {
             text.push_str("  the rule wants a person outside the agent's client\n");
