@@ -15,6 +15,7 @@ use strongroom_model::secret::Secret;
 use crate::app::{resolve, resolver};
 use crate::environment::Host;
 use crate::failure::Failure;
+use crate::hidden::{self, Unseen};
 use crate::output::Output;
 
 /// The largest key.
@@ -220,7 +221,7 @@ pub fn secret(host: &Host, stdin: bool, prompt: &str) -> Result<Secret, Failure>
         strip_line_end(&mut bytes);
         bytes
     } else if host.terminals.stdin {
-        let typed = rpassword::prompt_password(format!("Secret ({prompt}; not shown): "));
+        let typed = hidden::ask(&format!("Secret ({prompt}; not shown): "));
         typed.or_else(none_typed)?.into_bytes()
     } else {
         return Err(Failure::usage("there is no terminal to ask for the secret at")
@@ -342,11 +343,12 @@ fn ask(host: &Host, prompt: &str, fields: &[String]) -> Result<Vec<Vec<u8>>, Fai
         return Err(Failure::usage("a key of several lines cannot be typed")
             .hint("give its file, as in `strongroom ... --key-stdin < FILE`"));
     }
+    let _unseen = Unseen::begin();
     let mut values = Vec::new();
     for field in fields {
         let which = if fields.len() > 1 { format!(", `{field}`") } else { String::new() };
-        let text = rpassword::prompt_password(format!("Key ({prompt}{which}; not shown): "))
-            .or_else(none_typed)?;
+        let text =
+            hidden::ask(&format!("Key ({prompt}{which}; not shown): ")).or_else(none_typed)?;
         values.push(text.into_bytes());
     }
     Ok(values)

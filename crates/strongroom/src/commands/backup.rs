@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::confirm::{self, NotConfirmed};
 use crate::environment::Host;
 use crate::failure::{Exit, Failure};
+use crate::hidden::{self, Unseen};
 use crate::output::{Output, Report, Style};
 use crate::servers::trust::Record;
 use crate::{admin, backup, home};
@@ -152,8 +153,9 @@ impl Args {
         let text = if self.passphrase_stdin {
             passphrase_of_stdin()?
         } else if host.terminals.stdin {
+            let _unseen = Unseen::begin();
             let ask = |prompt: &str| {
-                rpassword::prompt_password(prompt)
+                hidden::ask(prompt)
                     .map(|text| Secret::new(text.into_bytes()))
                     .map_err(Failure::failed)
             };

@@ -24,7 +24,7 @@ use crate::environment::Host;
 use crate::failure::Failure;
 use crate::output::{Output, Report, Style};
 use crate::servers::trust::Record;
-use crate::{admin, home};
+use crate::{admin, hidden, home};
 
 /// Bring back the secrets and the configuration of a backup
 ///
@@ -151,7 +151,7 @@ impl Args {
         let text = if self.passphrase_stdin {
             passphrase_of_stdin()?
         } else if host.terminals.stdin {
-            let typed = rpassword::prompt_password("Passphrase (not shown): ");
+            let typed = hidden::ask("Passphrase (not shown): ");
             Secret::new(typed.map_err(Failure::failed)?.into_bytes())
         } else {
             return Err(Failure::usage("nothing says what opens the backup").hint(

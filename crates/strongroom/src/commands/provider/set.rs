@@ -22,7 +22,7 @@ use crate::environment::Host;
 use crate::failure::{Exit, Failure};
 use crate::near;
 use crate::output::{Output, Report, Style};
-use crate::{admin, confirm, home, providers};
+use crate::{admin, confirm, hidden, home, providers};
 
 /// Give a provider its token, or say where its things are
 ///
@@ -233,7 +233,7 @@ impl Args {
             return Err(Failure::usage("there is no terminal to ask for the token at")
                 .hint("give it by `--token-stdin` or `--token-from REFERENCE`"));
         }
-        let typed = rpassword::prompt_password(format!("{key} of {} (not shown): ", self.name));
+        let typed = hidden::ask(&format!("{key} of {} (not shown): ", self.name));
         checked(typed.map_err(Failure::failed)?.into_bytes()).map(Some)
     }
 }
