@@ -58,6 +58,10 @@ impl ProgramFlags {
             if let Some(env) = env.as_table_like_mut() {
                 env.insert(name, value(text));
             }
+            // A blank that stood before the brace would stand before the next comma.
+            if let Some(env) = env.as_inline_table_mut() {
+                env.fmt();
+            }
         }
         if let Some(host) = &self.askpass {
             let mut askpass = InlineTable::new();

@@ -144,6 +144,15 @@ fn a_host_that_is_allowed_to_curl_is_the_only_one_and_no_file_is_touched() {
 }
 
 #[test]
+fn what_a_template_has_in_the_environment_stays_beside_what_is_added() {
+    let mut table = find("gh").unwrap().table;
+    let env = vec![("GH_HOST".to_owned(), "git.example.com".to_owned())];
+    ProgramFlags { env, ..ProgramFlags::default() }.apply(&mut table, None, Path::new("/"));
+    let line = r#"env = { GH_TOKEN = "{{token}}", GH_HOST = "git.example.com" }"#;
+    assert!(table.to_string().lines().any(|one| one == line), "{table}");
+}
+
+#[test]
 fn a_program_is_found_as_the_person_would_find_it() {
     let folder = tempfile::tempdir().unwrap();
     let host = |path: &str| {
