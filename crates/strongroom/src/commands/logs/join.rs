@@ -165,6 +165,8 @@ impl Entry {
         let approved = self.text_of("approval").map(|method| format!("approved by {method}"));
         let why = self.text_of("code").map(|code| match code.as_str() {
             "policy_denied" => "policy violation".to_owned(),
+            // Nobody may have answered yet; whether somebody said no stands in a line of its own.
+            "approval_denied" => "not approved".to_owned(),
             other => other.replace('_', " "),
         });
         let end = match self.text_of("kind").as_deref() {
@@ -301,14 +303,17 @@ mod tests {
 
     #[test]
     fn a_refusal_says_why() {
-        let refusal = entry(json!({
-            "time": "2026-03-15T10:23:45Z", "kind": "refusal", "principal": "claude",
-            "service": "stripe", "method": "POST", "path": "/v1/charges", "code": "policy_denied"
-        }));
-        assert_eq!(
-            refusal.text(Style::PLAIN),
-            "2026-03-15T10:23:45Z | agent:claude | stripe | POST /v1/charges | BLOCKED | policy violation\n"
-        );
+        let told = |code: &str| {
+            let refusal = entry(json!({
+                "time": "2026-03-15T10:23:45Z", "kind": "refusal", "principal": "claude",
+                "service": "stripe", "method": "POST", "path": "/v1/charges", "code": code
+            }));
+            refusal.text(Style::PLAIN)
+        };
+        let line = "2026-03-15T10:23:45Z | agent:claude | stripe | POST /v1/charges | BLOCKED | ";
+        assert_eq!(told("policy_denied"), format!("{line}policy violation\n"));
+        assert_eq!(told("approval_denied"), format!("{line}not approved\n"));
+        assert_eq!(told("rate_limited"), format!("{line}rate limited\n"));
     }
 
     #[test]
