@@ -41,8 +41,9 @@ pub(super) const LIMITS_KEYS: &[&str] =
 /// The keys of its `askpass`.
 pub(super) const ASKPASS_KEYS: &[&str] = &["host", "username", "password", "insecure_transport"];
 
-/// What stands as the auth type of a program.
+/// What stands as the auth type of a program, and of one that is given nothing.
 const SCHEME: &str = "secrets";
+const NO_SCHEME: &str = "none";
 
 /// Reads one program.
 pub(super) fn read(name: Name, section: &Section<'_>) -> Result<Command, ConfigError> {
@@ -58,7 +59,11 @@ pub(super) fn read(name: Name, section: &Section<'_>) -> Result<Command, ConfigE
         stdin: section.flag("stdin")?.unwrap_or(true),
         limits: limits_of(section)?,
         principals: service::principals(section)?,
-        auth: Auth { scheme: SCHEME.to_owned(), secrets, ..Auth::default() },
+        auth: Auth {
+            scheme: if secrets.is_empty() { NO_SCHEME } else { SCHEME }.to_owned(),
+            secrets,
+            ..Auth::default()
+        },
         program,
         name,
         revision: 0,
