@@ -10,7 +10,10 @@ use crate::shell::{Shell, run};
 /// A program that a test starts, the arguments that prove it works, and its Debian package.
 const PROGRAMS: &[(&str, &[&str], &str)] = &[
     ("git", &["--version"], "git"),
+    ("gh", &["--version"], "gh"),
+    ("curl", &["--version"], "curl"),
     ("nginx", &["-v"], "nginx"),
+    ("/usr/bin/python3", &["-m", "radicale", "--version"], "python3-radicale"),
     ("openssl", &["version"], "openssl"),
     ("strace", &["--version"], "strace"),
     ("systemd-analyze", &["--version"], "systemd"),

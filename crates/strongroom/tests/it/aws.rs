@@ -15,15 +15,15 @@ use crate::sandbox::Sandbox;
 use crate::serve::Serving;
 
 /// moto's server, until this value goes.
-struct Moto {
+pub(crate) struct Moto {
     child: Child,
-    url: String,
+    pub(crate) url: String,
     /// What `put` printed.
-    keys: Value,
+    pub(crate) keys: Value,
 }
 
 impl Moto {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let mut server = Command::new(installed("moto_server"));
         server.args(["-H", "127.0.0.1", "-p", "0"]).stdin(Stdio::null()).stdout(Stdio::null());
         let mut child = server.stderr(Stdio::piped()).spawn().unwrap();
@@ -39,7 +39,7 @@ impl Moto {
     }
 
     /// What AWS's own library finds there.
-    fn found(&self) -> Value {
+    pub(crate) fn found(&self) -> Value {
         Self::script(&["read", &self.url, &self.keys.to_string()])
     }
 

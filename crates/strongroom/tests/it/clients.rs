@@ -5,6 +5,8 @@
 #![expect(clippy::disallowed_methods, reason = "the binary and its clients are started here")]
 
 #[cfg(target_os = "linux")]
+mod day;
+#[cfg(target_os = "linux")]
 mod launched;
 mod mtls;
 mod nginx;

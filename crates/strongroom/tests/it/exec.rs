@@ -19,8 +19,8 @@ use crate::serve::Serving;
 /// A server of git repositories over HTTPS, by git's own `http-backend`, for one user.
 const GIT_SERVER: &str = r#"
 import base64, http.server, os, ssl, subprocess, sys
-root, cert, key, user = sys.argv[1:5]
-wanted = 'Basic ' + base64.b64encode(user.encode()).decode()
+root, cert, key = sys.argv[1:4]
+wanted = 'Basic ' + base64.b64encode(os.environ['LOGIN'].encode()).decode()
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = 'HTTP/1.1'
@@ -81,24 +81,26 @@ server.serve_forever()
 "#;
 
 /// A running server of repositories.
-struct GitServer {
+pub(crate) struct GitServer {
     child: Child,
-    root: PathBuf,
-    port: String,
+    pub(crate) root: PathBuf,
+    pub(crate) port: String,
 }
 
 impl GitServer {
-    /// One with an empty repository `site.git`, below `folder` of the sandbox.
-    fn start(sandbox: &Sandbox, folder: &str, cert: &Path, key: &Path) -> Self {
-        let root = sandbox.path(folder);
+    /// One with an empty repository `site.git` in `root`, for the user `me` with this password.
+    pub(crate) fn start(root: PathBuf, cert: &Path, key: &Path, password: &str) -> Self {
         fs::create_dir_all(&root).unwrap();
         git(&root, &["init", "-q", "--bare", "-b", "main", "site.git"]);
         git(&root.join("site.git"), &["config", "http.receivepack", "true"]);
         let text = |path: &Path| path.to_str().unwrap().to_owned();
-        let words = ["-c", GIT_SERVER, &text(&root), &text(cert), &text(key), &format!("me:{K1}")];
+        let words = ["-c", GIT_SERVER, &text(&root), &text(cert), &text(key)];
         let start = Start {
             args: words.iter().map(Into::into).collect(),
-            env: vec![("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into())],
+            env: vec![
+                ("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into()),
+                ("LOGIN".into(), format!("me:{password}").into()),
+            ],
             stdout: Stream::Pipe,
             stderr: Stream::Inherit,
             ..Start::new("/usr/bin/python3")
@@ -109,7 +111,7 @@ impl GitServer {
         Self { child, root, port: port.trim().to_owned() }
     }
 
-    fn url(&self, host: &str) -> String {
+    pub(crate) fn url(&self, host: &str) -> String {
         format!("https://{host}:{}/site.git", self.port)
     }
 
@@ -121,14 +123,16 @@ impl GitServer {
         seen.dedup();
         seen
     }
+}
 
-    fn stop(mut self) {
-        self.child.end(Duration::ZERO).unwrap();
+impl Drop for GitServer {
+    fn drop(&mut self) {
+        drop(self.child.end(Duration::ZERO));
     }
 }
 
 /// Runs git as the person would, and gives what it prints.
-fn git(folder: &Path, words: &[&str]) -> String {
+pub(crate) fn git(folder: &Path, words: &[&str]) -> String {
     let start = Start {
         args: words.iter().map(Into::into).collect(),
         env: [
@@ -185,8 +189,8 @@ fn git_pushes_and_clones_with_a_password_that_only_its_host_is_given() {
     let authority = sandbox.write("ca.pem", ca.pem());
     let cert = sandbox.write("cert.pem", &identity.pem.0);
     let key = sandbox.write("key.pem", &identity.pem.1);
-    let server = GitServer::start(&sandbox, "ours", &cert, &key);
-    let evil = GitServer::start(&sandbox, "evil", &cert, &key);
+    let server = GitServer::start(sandbox.path("ours"), &cert, &key, K1);
+    let evil = GitServer::start(sandbox.path("evil"), &cert, &key, K1);
 
     let work = sandbox.path("work");
     fs::create_dir(&work).unwrap();
@@ -262,8 +266,6 @@ fn git_pushes_and_clones_with_a_password_that_only_its_host_is_given() {
     let logs = sandbox.run("logs --json").ok();
     assert!(logs.stdout.contains("git push origin main"), "{logs:?}");
     Oracle::of_canaries().assert_clean("the logs", logs.stdout);
-    server.stop();
-    evil.stop();
 }
 
 /// A service of `/bin/sh` whose password is for `localhost:1`.

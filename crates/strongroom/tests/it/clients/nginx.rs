@@ -19,6 +19,8 @@ pub(super) struct Nginx {
     folder: PathBuf,
     /// Where it listens, on 127.0.0.1.
     pub(super) port: u16,
+    /// The same, where it has several sites.
+    pub(super) ports: Vec<u16>,
 }
 
 /// A request as nginx read it from the wire.
@@ -71,24 +73,40 @@ impl Nginx {
     }
 
     fn with(folder: &Path, lines: &str) -> Self {
+        Self::with_sites(folder, 1, |ports| configuration(folder, ports[0], lines))
+    }
+
+    /// nginx with so many sites, and a configuration that is told their ports. In its folder are
+    /// `server.pem` and `server.key`, for 127.0.0.1 and localhost.
+    pub(super) fn with_sites(
+        folder: &Path,
+        sites: usize,
+        configuration: impl FnOnce(&[u16]) -> String,
+    ) -> Self {
         fs::create_dir_all(folder.join("temp")).unwrap();
         certificates(folder);
-        // The socket is ours and nginx inherits it (as at an upgrade of its own), so that no other
-        // process can take the port, and a client that comes before nginx is ready waits.
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        rustix::io::fcntl_setfd(&listener, FdFlags::empty()).unwrap();
-        fs::write(folder.join("nginx.conf"), configuration(folder, port, lines)).unwrap();
+        // The sockets are ours and nginx inherits them (as at an upgrade of its own), so that no other
+        // process can take a port, and a client that comes before nginx is ready waits.
+        let listeners: Vec<TcpListener> =
+            (0..sites).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+        let ports: Vec<u16> =
+            listeners.iter().map(|one| one.local_addr().unwrap().port()).collect();
+        for listener in &listeners {
+            rustix::io::fcntl_setfd(listener, FdFlags::empty()).unwrap();
+        }
+        let inherited: Vec<String> =
+            listeners.iter().map(|one| format!("{};", one.as_raw_fd())).collect();
+        fs::write(folder.join("nginx.conf"), configuration(&ports)).unwrap();
         let child = Command::new("nginx")
             .arg("-p")
             .arg(folder)
             .arg("-c")
             .arg(folder.join("nginx.conf"))
-            .env("NGINX", format!("{};", listener.as_raw_fd()))
+            .env("NGINX", inherited.concat())
             .stderr(fs::File::create(folder.join("stderr")).unwrap())
             .spawn()
             .expect("nginx is not installed: run `cargo xtask test`");
-        Self { child, folder: folder.to_owned(), port }
+        Self { child, folder: folder.to_owned(), port: ports[0], ports }
     }
 
     /// The certificate of the authority that signed the server's.
