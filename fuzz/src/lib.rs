@@ -28,6 +28,8 @@ pub fn service(flags: u8) -> Service {
         http2: true,
         limits: Limits::default(),
         redact_fields: Vec::new(),
+        seal_fields: Vec::new(),
+        unseal_fields: Vec::new(),
         test_path: None,
         principals: None,
         revision: 1,

@@ -24,6 +24,8 @@ pub(super) const KEYS: &[&str] = &[
     "i_understand",
     "request_headers",
     "redact_fields",
+    "seal_fields",
+    "unseal_fields",
     "allow_ips",
     "insecure_transport",
     "ca_file",
@@ -85,7 +87,9 @@ pub(super) fn read(
         policy: rules::read(section)?,
         grammar: grammar(section)?,
         request_headers: request_headers(section, &slots)?,
-        redact_fields: redact_fields(section)?,
+        redact_fields: fields(section, "redact_fields")?,
+        seal_fields: seal_fields(section)?,
+        unseal_fields: unseal_fields(section)?,
         allow_ips,
         ca_pem: ca_pem(section, read_file)?,
         http2: http2(section)?,
@@ -169,15 +173,38 @@ fn request_headers(section: &Section<'_>, slots: &Slots) -> Result<Vec<String>, 
     Ok(names)
 }
 
-fn redact_fields(section: &Section<'_>) -> Result<Vec<String>, ConfigError> {
+/// Names of members, of parameters or of headers.
+fn fields(section: &Section<'_>, key: &'static str) -> Result<Vec<String>, ConfigError> {
     let mut names = Vec::new();
-    for text in section.texts("redact_fields")? {
+    for text in section.texts(key)? {
         if text.text().is_empty() || text.text().len() > 128 {
-            return Err(text.problem("`redact_fields` has a name that is empty or too long"));
+            return Err(text.problem(format!("`{key}` has a name that is empty or too long")));
         }
         names.push(text.text().to_owned());
     }
     Ok(names)
+}
+
+fn seal_fields(section: &Section<'_>) -> Result<Vec<String>, ConfigError> {
+    let redacted = fields(section, "redact_fields")?;
+    for text in section.texts("seal_fields")? {
+        if redacted.iter().any(|name| name.eq_ignore_ascii_case(text.text())) {
+            return Err(text
+                .problem("`seal_fields` has a name that stands in `redact_fields` too")
+                .hint("a value is redacted, or kept with a handle given for it"));
+        }
+    }
+    fields(section, "seal_fields")
+}
+
+fn unseal_fields(section: &Section<'_>) -> Result<Vec<String>, ConfigError> {
+    let names = fields(section, "unseal_fields")?;
+    if names.is_empty() || !section.texts("seal_fields")?.is_empty() {
+        return Ok(names);
+    }
+    Err(section
+        .problem("`unseal_fields` without `seal_fields`: there are no handles to swap")
+        .hint("write `seal_fields = [\"access_token\"]`"))
 }
 
 fn ca_pem(section: &Section<'_>, read: ReadFile<'_>) -> Result<Option<Vec<u8>>, ConfigError> {

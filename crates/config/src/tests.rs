@@ -312,6 +312,8 @@ fn no_message_repeats_what_stands_in_the_file() {
         "policies",
         "request_headers",
         "redact_fields",
+        "seal_fields",
+        "unseal_fields",
         "allow_ips",
         "ca_file",
         "encoded_slash",

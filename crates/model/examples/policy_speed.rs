@@ -101,6 +101,8 @@ fn service() -> Service {
         http2: true,
         limits: Limits::default(),
         redact_fields: Vec::new(),
+        seal_fields: Vec::new(),
+        unseal_fields: Vec::new(),
         test_path: None,
         principals: None,
         revision: 1,

@@ -81,6 +81,12 @@ pub struct Draft {
     /// How many markers the redactor put.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub redactions: Option<u64>,
+    /// How many handles of the request stood for a credential that the service had minted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub handles: Option<u64>,
+    /// How many credentials in the answer were kept here, and handles given for them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sealed: Option<u64>,
     /// An administrative act, `service.add`, `principal.create`, ...; or what a `torn` record closes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub act: Option<String>,
@@ -196,6 +202,8 @@ pub struct Asked<'a> {
     pub reason: Option<&'a str>,
     /// Bytes of the body.
     pub request_bytes: u64,
+    /// Handles in it that are swapped for what they stand for.
+    pub handles: u64,
 }
 
 /// What is known of a call when it is over.
@@ -209,6 +217,8 @@ pub struct Facts {
     pub response_bytes: u64,
     /// Markers.
     pub redactions: u64,
+    /// Credentials that were kept, with handles given for them.
+    pub sealed: u64,
 }
 
 /// Writes the records of calls, in their order.
@@ -346,6 +356,7 @@ impl<'a> Journal<'a> {
             duration_ms: Some(facts.duration_ms),
             response_bytes: Some(facts.response_bytes),
             redactions: Some(facts.redactions),
+            sealed: (facts.sealed > 0).then_some(facts.sealed),
             reason: None,
             ..asked.draft()
         })?;
@@ -370,7 +381,7 @@ impl<'a> Trail<'a> {
     /// Records that the call goes on to `method path`, which `rule` allows. To be called before
     /// anything is sent there.
     pub async fn redirect(&self, method: &str, path: &str, rule: &str) -> Result<(), AuditError> {
-        let asked = Asked { method, path, request_bytes: 0, ..self.asked.clone() };
+        let asked = Asked { method, path, request_bytes: 0, handles: 0, ..self.asked.clone() };
         self.journal.redirect(self.recorded, &asked, rule)?;
         self.journal.settled().await
     }
@@ -386,6 +397,7 @@ impl Asked<'_> {
             path: Some(self.path.to_owned()),
             reason: self.reason.map(str::to_owned),
             request_bytes: Some(self.request_bytes),
+            handles: (self.handles > 0).then_some(self.handles),
             ..Draft::default()
         }
     }

@@ -125,6 +125,8 @@ pub struct Answer {
     pub truncated: Option<Truncated>,
     /// How many markers stand in headers and body.
     pub redactions: u64,
+    /// How many credentials in the body were kept, and handles given for them.
+    pub sealed: u64,
     /// Milliseconds.
     pub duration_ms: u64,
     /// Request headers that were left out because no list allows them.
@@ -185,6 +187,8 @@ pub struct ServiceView {
     pub response_bytes: usize,
     /// Request headers the agent may set, beyond the usual ones.
     pub request_headers: Vec<String>,
+    /// Names of the places where a handle is swapped for the credential that it stands for.
+    pub handle_fields: Vec<String>,
 }
 
 /// What the policy says, and what the request was understood as.

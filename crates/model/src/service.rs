@@ -165,6 +165,11 @@ pub struct Service {
     /// Members of a JSON answer whose values are redacted although nobody has seen them before: what
     /// an endpoint that mints credentials answers (RR-12).
     pub redact_fields: Vec<String>,
+    /// Members of a JSON answer whose values are kept here: the agent gets a handle for each.
+    pub seal_fields: Vec<String>,
+    /// Fields of a request, query parameters and headers where a handle is swapped back, beside those
+    /// with a name of [`seal_fields`](Self::seal_fields).
+    pub unseal_fields: Vec<String>,
     /// Address ranges that would be refused but for this service (SS-10).
     pub allow_ips: Vec<Cidr>,
     /// PEM of the certificate authorities to trust instead of the built-in ones.
@@ -180,6 +185,14 @@ pub struct Service {
     /// Changes whenever the configuration of this service does. Connections are pooled under it
     /// (SS-06).
     pub revision: u64,
+}
+
+impl Service {
+    /// Whether a handle that is the value of `name` is swapped back.
+    pub fn unseals(&self, name: &str) -> bool {
+        let mut names = self.seal_fields.iter().chain(&self.unseal_fields);
+        names.any(|known| known.eq_ignore_ascii_case(name))
+    }
 }
 
 impl Target for Service {

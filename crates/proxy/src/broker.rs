@@ -25,6 +25,7 @@ use crate::consent::{Consent, Judged};
 use crate::exchange::Exchange;
 use crate::exec::{self, Ground, Programs};
 use crate::executor::{Executor, Send};
+use crate::handles::{self, Own, Whose};
 use crate::receive::Wish;
 use crate::watch::Watch;
 use crate::{access, body, connect, upload};
@@ -117,6 +118,7 @@ impl Broker {
                     path: without_query(&call.path),
                     reason: call.reason.as_deref(),
                     request_bytes: call.body.len() as u64,
+                    handles: 0,
                 };
                 return pipeline.refuse(&asked, refusal);
             }
@@ -140,8 +142,10 @@ impl Broker {
             upload = taken;
             self.judge(caller, &catalog, service, call, unseen, began)
         });
+        let mut handles = 0;
         let (judged, place) = match judged {
-            Ok((judged, place)) => {
+            Ok((judged, place, held)) => {
+                handles = held;
                 let request = judged.request();
                 request.method().as_str().clone_into(&mut method);
                 request.path().clone_into(&mut path);
@@ -160,6 +164,7 @@ impl Broker {
             path: &path,
             reason: reason.as_deref(),
             request_bytes,
+            handles,
         };
         let judged = match judged {
             Ok(judged) => {
@@ -183,6 +188,8 @@ impl Broker {
             follow,
             upload,
             wish: Wish { principal: &caller.principal.name, exchange, save, max_events },
+            held: handles,
+            own: Own::default(),
         };
         let span = info_span!(
             "call",
@@ -202,7 +209,8 @@ impl Broker {
 
     /// Whether the call may be made, now: its form, the policy, the destination as far as it is
     /// known without asking anybody, the limits. Only what is allowed or asked for counts towards them.
-    /// A refusal comes with the canonical path, where there is one.
+    /// Says, too, how many handles are in it. A refusal comes with the canonical path, where there is
+    /// one.
     fn judge(
         &self,
         caller: &Caller,
@@ -211,9 +219,10 @@ impl Broker {
         call: Execute,
         unseen: Option<u64>,
         now: Duration,
-    ) -> Result<(Judged<CanonicalRequest>, Place), (Refusal, Option<String>)> {
+    ) -> Result<(Judged<CanonicalRequest>, Place, u64), (Refusal, Option<String>)> {
         let bare = |refusal| (refusal, None);
         let reason = call.reason.clone();
+        let held_by = handles::in_headers(&call.headers);
         let request =
             raw(service, call, unseen).and_then(|raw| canonicalize(service, raw)).map_err(bare)?;
         let judgement = match service.policy.judge(request) {
@@ -236,13 +245,20 @@ impl Broker {
             rule: judged.rule(),
             terms: judged.terms(),
         };
+        let whose = Whose { principal: &caller.principal.name, service };
+        let checked = handles::none_dropped(&held_by, judged.request())
+            .and_then(|()| self.executor.handles.check(whose, judged.request(), now));
         let reasoned = judged.terms().check_reason(reason.as_deref());
+        let held = match checked {
+            Ok(held) => held,
+            Err(refusal) => return Err((refusal, Some(judged.request().path().to_owned()))),
+        };
         let admitted = reasoned
             .map_err(|refusal| refusal.by_rule(judged.rule()))
             .and_then(|()| connect::literal(service, &service.origin))
             .and_then(|_| self.admission.enter(&wanted, now));
         match admitted {
-            Ok(place) => Ok((judged, place)),
+            Ok(place) => Ok((judged, place, held)),
             Err(refusal) => Err((refusal, Some(judged.request().path().to_owned()))),
         }
     }
@@ -389,6 +405,7 @@ impl Calls for Broker {
                 path: without_query(&request.what),
                 reason: request.reason.as_deref(),
                 request_bytes: 0,
+                handles: 0,
             };
             match journal.refusal(&asked, &refusal) {
                 Ok(id) => (refusal, Some(id.0)),
@@ -446,6 +463,7 @@ fn view(service: &Service) -> ServiceView {
         calls_per_minute: service.limits.calls_per_minute,
         response_bytes: service.limits.response_bytes,
         request_headers: service.request_headers.clone(),
+        handle_fields: service.seal_fields.iter().chain(&service.unseal_fields).cloned().collect(),
     }
 }
 

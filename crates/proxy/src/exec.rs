@@ -28,6 +28,7 @@ use tracing::{Instrument as _, field, info_span};
 use crate::admission::{Place, Wanted};
 use crate::broker::Broker;
 use crate::consent::Judged;
+use crate::handles;
 use pinned::Pins;
 use run::Run;
 
@@ -105,6 +106,7 @@ impl Broker {
             path: &path,
             reason: call.reason.as_deref(),
             request_bytes,
+            handles: 0,
         };
         let (command, judged, place) = match judged {
             Ok(judged) => judged,
@@ -147,6 +149,8 @@ impl Broker {
     ) -> Result<(Judged<Invocation>, Place), Refusal> {
         let invocation = Invocation::read(command, words, stdin)?;
         let judged = Judged::of(command.policy.judge(invocation)).map_err(|denied| denied.0)?;
+        let invocation = judged.request();
+        handles::in_command(invocation.args(), invocation.stdin())?;
         let reasoned = judged.terms().check_reason(reason);
         reasoned.map_err(|refusal| refusal.by_rule(judged.rule()))?;
         let wanted = Wanted {
@@ -220,6 +224,7 @@ pub(crate) fn view(command: &Command) -> ServiceView {
         calls_per_minute: command.limits.calls_per_minute,
         response_bytes: command.limits.response_bytes,
         request_headers: Vec::new(),
+        handle_fields: Vec::new(),
     }
 }
 

@@ -18,9 +18,10 @@ use strongroom_model::service::{Origin, Service};
 use strongroom_seal::random;
 
 use crate::connect::Dialler;
+use crate::handles::{self, Handles, Own, Swaps, Whose};
 use crate::inject::{self, Exchange, Identity, Mark, Moment, Scheme};
 use crate::link::{Inbound, Link, SendError};
-use crate::outgoing::message;
+use crate::outgoing::{Wording, message};
 use crate::payload::{FileBody, Payload};
 use crate::pool::Pool;
 use crate::receive::Wish;
@@ -37,11 +38,18 @@ pub(crate) struct Executor {
     /// The connections that there are.
     pub(crate) pool: Pool,
     tokens: Tokens,
+    /// What was minted for agents.
+    pub(crate) handles: Handles,
 }
 
 impl Executor {
     pub(crate) fn new(dns: Arc<dyn Dns>) -> Self {
-        Self { dialler: Dialler::new(dns), pool: Pool::default(), tokens: Tokens::default() }
+        Self {
+            dialler: Dialler::new(dns),
+            pool: Pool::default(),
+            tokens: Tokens::default(),
+            handles: Handles::default(),
+        }
     }
 
     /// A live connection of `service` that was made with the identity `mark`. Those made with another
@@ -94,6 +102,10 @@ pub(crate) struct Send<'a> {
     pub(crate) upload: Option<Upload>,
     /// What becomes of the answer's body.
     pub(crate) wish: Wish<'a>,
+    /// Handles in the request that the agent made; there are none in one that an upstream leads to.
+    pub(crate) held: u64,
+    /// What the call is authenticated with, once that is known.
+    pub(crate) own: Own,
 }
 
 impl Act<CanonicalRequest> for Send<'_> {
@@ -116,7 +128,7 @@ impl Act<CanonicalRequest> for Send<'_> {
     }
 }
 
-impl Send<'_> {
+impl<'a> Send<'a> {
     async fn answer(
         &mut self,
         permit: Permit<CanonicalRequest>,
@@ -124,6 +136,7 @@ impl Send<'_> {
         trail: Trail<'_>,
         facts: &mut Facts,
     ) -> Result<Answer, Refusal> {
+        self.own.credential = Some(Arc::clone(bound.shared()));
         let mut permit = permit;
         let mut dropped = None;
         let mut hops = 0;
@@ -172,6 +185,9 @@ impl Send<'_> {
             _ => return Err(redirect_denied("the upstream redirected to more than one place")),
         };
         let next = request.redirected(self.service, method, location)?;
+        if handles::in_redirect(&next) {
+            return Err(redirect_denied("the upstream redirected to a place with a handle in it"));
+        }
         self.service.policy.decide(next).map_err(|denied| {
             let refusal =
                 redirect_denied("the upstream redirected to what the policy does not allow");
@@ -186,17 +202,24 @@ impl Send<'_> {
         request: &mut CanonicalRequest,
         bound: &Bound,
     ) -> Result<(Link, Response<Inbound>, bool), Refusal> {
+        let (whose, now) = (self.whose(), self.clock.monotonic());
+        let swaps = match std::mem::take(&mut self.held) {
+            0 => Swaps::default(),
+            _ => self.executor.handles.swap(whose, request, self.credentials, now)?,
+        };
         let body = Bytes::from(request.take_body());
+        let body = swaps.body.clone().unwrap_or(body);
+        let wording = Wording { request, swaps: &swaps };
         let streamed = self.upload.is_some();
         let Some(exchange) = inject::scheme(&self.service.auth.scheme).and_then(Scheme::exchange)
         else {
             let moment = self.moment(None)?;
-            let message = message(self.service, request, body, bound, &moment, streamed)?;
+            let message = message(self.service, wording, body, bound, &moment, streamed)?;
             return self.send(message, bound).await;
         };
         let token = self.token(exchange, bound, None).await?;
         let moment = self.moment(Some(&token))?;
-        let first = message(self.service, request, body.clone(), bound, &moment, streamed)?;
+        let first = message(self.service, wording, body.clone(), bound, &moment, streamed)?;
         let sent = self.send(first, bound).await?;
         // What comes from a file is sent once.
         if sent.1.status() != StatusCode::UNAUTHORIZED || streamed {
@@ -204,7 +227,7 @@ impl Send<'_> {
         }
         let Ok(token) = self.token(exchange, bound, Some(&token)).await else { return Ok(sent) };
         let moment = self.moment(Some(&token))?;
-        self.send(message(self.service, request, body, bound, &moment, false)?, bound).await
+        self.send(message(self.service, wording, body, bound, &moment, false)?, bound).await
     }
 
     /// An access token; another one than `refused`.
@@ -223,7 +246,9 @@ impl Send<'_> {
             clock: self.clock,
             watch: &mut self.watch,
         };
-        self.executor.tokens.get(asking, refused).await
+        let token = self.executor.tokens.get(asking, refused).await?;
+        self.own.token = Some(Arc::clone(&token));
+        Ok(token)
     }
 
     /// Sends `message`. Says too whether a range was asked for.
@@ -274,6 +299,11 @@ impl Send<'_> {
                 }
             }
         }
+    }
+
+    /// Whose handles these are.
+    pub(crate) fn whose(&self) -> Whose<'a> {
+        Whose { principal: self.wish.principal, service: self.service }
     }
 
     fn moment<'t>(&self, token: Option<&'t Arc<Secret>>) -> Result<Moment<'t>, Refusal> {

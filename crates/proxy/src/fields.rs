@@ -1,9 +1,16 @@
 //! Members of a JSON answer that hold secrets nobody has seen before: what an endpoint that mints
 //! credentials answers (RR-12).
 //!
-//! A service lists their names. Their values go before the redactor looks for what is known. The body
-//! is not parsed as a whole: an answer that is cut off, a list of JSON lines and a stream of events
-//! are read as far as they go, and every other byte of the body stays as it was.
+//! A service lists their names. Their values go before the redactor looks for what is known: they are
+//! redacted, or kept with a handle given for each ([`Sealing`]). The body is not parsed as a whole: an
+//! answer that is cut off, a list of JSON lines and a stream of events are read as far as they go, and
+//! every other byte of the body stays as it was.
+
+use std::ops::Range;
+
+use zeroize::Zeroize as _;
+
+use crate::handles::Sealer;
 
 /// Puts `marker` in the place of the strings that stand at `names`, however deep, and says how many
 /// there were. Of a list that stands there every string goes; an object is looked into.
@@ -14,7 +21,7 @@ pub(crate) fn redact(mut body: Vec<u8>, names: &[String], marker: &str) -> (Vec<
     if names.is_empty() {
         return (body, 0);
     }
-    let mut pass = Pass { names, marker, lists: 0, is_value: false, count: 0 };
+    let mut pass = Pass { scan: Scan::new(names), marker, count: 0 };
     let (_, written) = pass.sweep(&mut body, true);
     body.truncate(written);
     (body, pass.count)
@@ -32,7 +39,7 @@ const LONGEST: usize = 1 << 20;
 impl<'a> Stream<'a> {
     /// A pass over one body; `None` where there is nothing to look for.
     pub(crate) fn new(names: &'a [String], marker: &'a str) -> Option<Self> {
-        let pass = Pass { names, marker, lists: 0, is_value: false, count: 0 };
+        let pass = Pass { scan: Scan::new(names), marker, count: 0 };
         (!names.is_empty()).then_some(Self { pass, held: Vec::new() })
     }
 
@@ -54,22 +61,128 @@ impl<'a> Stream<'a> {
     }
 }
 
-/// What is known between two bytes of a body.
-struct Pass<'a> {
-    names: &'a [String],
+/// A pass over one body that keeps the strings at the names, and puts handles in their places. What
+/// cannot be kept is redacted.
+pub(crate) struct Sealing<'a> {
+    scan: Scan<'a>,
     marker: &'a str,
-    /// How deep we are in lists at one of the names.
-    lists: usize,
-    is_value: bool,
+    sealer: Sealer<'a>,
+    held: Vec<u8>,
+    sealed: u64,
+    redacted: u64,
+}
+
+impl<'a> Sealing<'a> {
+    /// `None` where there is nothing to look for.
+    pub(crate) fn new(names: &'a [String], marker: &'a str, sealer: Sealer<'a>) -> Option<Self> {
+        let scan = Scan::new(names);
+        let held = Vec::new();
+        (!names.is_empty()).then_some(Self { scan, marker, sealer, held, sealed: 0, redacted: 0 })
+    }
+
+    /// Takes a piece and gives what is decided; `None` where a string is too long to be decided.
+    pub(crate) fn push(&mut self, piece: &[u8]) -> Option<Vec<u8>> {
+        self.held.extend_from_slice(piece);
+        let decided = self.sweep(false);
+        (self.held.len() <= LONGEST).then_some(decided)
+    }
+
+    /// Ends the body: gives the rest of it, how many strings were kept, and how many redacted.
+    pub(crate) fn finish(mut self) -> (Vec<u8>, u64, u64) {
+        let rest = self.sweep(true);
+        (rest, self.sealed, self.redacted)
+    }
+
+    /// A whole body.
+    pub(crate) fn whole(mut self, body: Vec<u8>) -> (Vec<u8>, u64, u64) {
+        self.held = body;
+        self.finish()
+    }
+
+    fn sweep(&mut self, last: bool) -> Vec<u8> {
+        let mut body = std::mem::take(&mut self.held);
+        let mut out = Vec::with_capacity(body.len());
+        let mut at = 0;
+        loop {
+            let found = self.scan.next(&body, at, last);
+            let until = found.as_ref().map_or_else(|end| *end, |place| place.start);
+            out.extend_from_slice(&body[at..until]);
+            at = until;
+            let Ok(place) = found else { break };
+            at = place.end;
+            match self.sealer.seal(&body[place.clone()]) {
+                Some(handle) => {
+                    out.extend_from_slice(format!("\"{handle}\"").as_bytes());
+                    self.sealed += 1;
+                }
+                None => {
+                    out.extend_from_slice(&marked(place.len(), self.marker));
+                    self.redacted += 1;
+                }
+            }
+        }
+        self.held = body.split_off(at);
+        body.zeroize();
+        out
+    }
+}
+
+/// Redacts in the place.
+struct Pass<'a> {
+    scan: Scan<'a>,
+    marker: &'a str,
     count: u64,
 }
 
 impl Pass<'_> {
-    /// Redacts `body` in its place. What was read stands in front of the second of the places that
-    /// are returned, and is what stood in front of the first: where more is to come, a string whose
-    /// end, or whose being a name, is not known yet stands behind it.
+    /// Redacts `body` in its place. What was read stands in front of the first of the places that
+    /// are returned, and what became of it in front of the second: where more is to come, a string
+    /// whose end, or whose being a name, is not known yet stands behind it.
     fn sweep(&mut self, body: &mut [u8], last: bool) -> (usize, usize) {
         let (mut at, mut written) = (0, 0);
+        loop {
+            let found = self.scan.next(body, at, last);
+            let until = found.as_ref().map_or_else(|end| *end, |place| place.start);
+            body.copy_within(at..until, written);
+            written += until - at;
+            let Ok(place) = found else { return (until, written) };
+            // What is behind it in the buffer was read before.
+            let text = marked(place.len(), self.marker);
+            body[written..written + text.len()].copy_from_slice(&text);
+            written += text.len();
+            at = place.end;
+            self.count += 1;
+        }
+    }
+}
+
+/// The marker in the place of a string of `length` bytes, its quotes included; never longer.
+fn marked(length: usize, marker: &str) -> Vec<u8> {
+    let inner = length.saturating_sub(2);
+    let text =
+        if marker.len() <= inner { marker.as_bytes() } else { &[b'*'; 128][..inner.min(128)] };
+    let mut whole = [b"\"", text, b"\""].concat();
+    // A string without an end may have no room for both quotes.
+    whole.truncate(length);
+    whole
+}
+
+/// Where the strings at the names stand: what is known between two bytes of a body.
+struct Scan<'a> {
+    names: &'a [String],
+    /// How deep we are in lists at one of the names.
+    lists: usize,
+    is_value: bool,
+}
+
+impl<'a> Scan<'a> {
+    fn new(names: &'a [String]) -> Self {
+        Self { names, lists: 0, is_value: false }
+    }
+
+    /// The next such string in `body`, quotes included, from `at` on; or the place up to which there
+    /// is none. Where more is to come, what stands behind that place is not decided yet.
+    fn next(&mut self, body: &[u8], mut at: usize, last: bool) -> Result<Range<usize>, usize> {
         while let Some(&byte) = body.get(at) {
             let end = if byte == b'"' { string_end(body, at) } else { at + 1 };
             let behind = if byte == b'"' { skip_blank(body, end) } else { end };
@@ -79,11 +192,8 @@ impl Pass<'_> {
             let is_name = byte == b'"' && body.get(behind) == Some(&b':');
             match byte {
                 b'"' if !is_name && (self.is_value || self.lists > 0) => {
-                    written = put(body, written, end - at, self.marker);
-                    at = end;
-                    self.count += 1;
                     self.is_value = false;
-                    continue;
+                    return Ok(at..end);
                 }
                 b'"' => self.is_value = is_name && is_one_of(&body[at..end], self.names),
                 b'[' if self.is_value || self.lists > 0 => {
@@ -94,29 +204,14 @@ impl Pass<'_> {
                 b':' | b' ' | b'\t' | b'\r' | b'\n' => {}
                 _ => self.is_value = false,
             }
-            body.copy_within(at..end, written);
-            written += end - at;
             at = end;
         }
-        (at, written)
+        Err(at)
     }
 }
 
-/// Writes the marker in the place of a string of `length` bytes, its quotes included, and says where
-/// it ends. What is behind it in the buffer was read before.
-fn put(body: &mut [u8], from: usize, length: usize, marker: &str) -> usize {
-    let inner = length.saturating_sub(2);
-    let text =
-        if marker.len() <= inner { marker.as_bytes() } else { &[b'*'; 128][..inner.min(128)] };
-    let whole = [b"\"", text, b"\""].concat();
-    // A string without an end may have no room for both quotes.
-    let fits = &whole[..whole.len().min(length)];
-    body[from..from + fits.len()].copy_from_slice(fits);
-    from + fits.len()
-}
-
-/// Behind the string that begins at `start`; the end of the body where it has no end.
-fn string_end(body: &[u8], start: usize) -> usize {
+/// Behind the JSON string that begins at `start`; the end of the body where it has no end.
+pub(crate) fn string_end(body: &[u8], start: usize) -> usize {
     let mut at = start + 1;
     while let Some(&byte) = body.get(at) {
         match byte {
@@ -128,7 +223,8 @@ fn string_end(body: &[u8], start: usize) -> usize {
     body.len()
 }
 
-fn skip_blank(body: &[u8], from: usize) -> usize {
+/// Behind the white space that begins at `from`.
+pub(crate) fn skip_blank(body: &[u8], from: usize) -> usize {
     let blank = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
     let rest = body.get(from..).unwrap_or_default();
     from + rest.iter().take_while(|byte| blank(byte)).count()

@@ -201,8 +201,8 @@ pub struct Outgoing {
 
 impl Outgoing {
     /// The request `method target` (origin form) with `headers`, `host` among them, and `body`.
-    pub fn new(method: Method, target: &str, headers: HeaderMap, body: Bytes) -> Self {
-        let target = Zeroizing::new(target.as_bytes().to_vec());
+    pub fn new(method: Method, target: impl AsRef<[u8]>, headers: HeaderMap, body: Bytes) -> Self {
+        let target = Zeroizing::new(target.as_ref().to_vec());
         Self { method, target, headers, body, streamed: false }
     }
 

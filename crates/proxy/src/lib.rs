@@ -24,6 +24,7 @@ mod events;
 mod exchange;
 mod executor;
 mod fields;
+mod handles;
 mod link;
 mod outgoing;
 mod payload;

@@ -11,6 +11,7 @@ use strongroom_model::code::{Code, Refusal};
 use strongroom_model::injection::Bound;
 use strongroom_model::service::Service;
 
+use crate::handles::Swaps;
 use crate::inject::{self, Moment, Outgoing};
 use crate::payload::Payload;
 
@@ -33,21 +34,31 @@ const FRAMING: [HeaderName; 9] = [
     HeaderName::from_static("keep-alive"),
 ];
 
-/// Writes `request` with its credential; a body that is `streamed` is not in it yet. Its target goes out byte for byte.
+/// What an agent asked for, and what goes out in the place of its handles.
+#[derive(Clone, Copy)]
+pub(crate) struct Wording<'a> {
+    pub(crate) request: &'a CanonicalRequest,
+    pub(crate) swaps: &'a Swaps,
+}
+
+/// Writes the request with its credential; a body that is `streamed` is not in it yet. Its target goes
+/// out byte for byte, but for its handles.
 ///
 /// Later lines win over earlier ones; the credential has the last word (HI-01).
 pub(crate) fn message(
     service: &Service,
-    request: &CanonicalRequest,
+    wording: Wording<'_>,
     body: Bytes,
     bound: &Bound,
     moment: &Moment<'_>,
     streamed: bool,
 ) -> Result<Request<Payload>, Refusal> {
+    let Wording { request, swaps } = wording;
     let mut headers = HeaderMap::with_capacity(8 + request.headers().len());
     headers.insert(USER_AGENT, AGENT);
-    for (name, value) in request.headers() {
+    for (at, (name, value)) in request.headers().iter().enumerate() {
         let (name, value) = header(name, value)?;
+        let value = swaps.header(at).cloned().unwrap_or(value);
         if name == USER_AGENT {
             headers.insert(name, value);
         } else {
@@ -70,7 +81,7 @@ pub(crate) fn message(
     let (_, host) = header("host", &bound.origin().authority())?;
     headers.insert(HOST, host);
 
-    let mut outgoing = Outgoing::new(method, request.target(), headers, body);
+    let mut outgoing = Outgoing::new(method, swaps.target(request.target()), headers, body);
     if streamed {
         outgoing = outgoing.streamed();
     }

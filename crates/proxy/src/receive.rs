@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
+use http::response::Parts;
 use http::{HeaderMap, Response, StatusCode};
 use strongroom_model::audit::Facts;
 use strongroom_model::call::{Answer, Truncated};
@@ -15,8 +16,10 @@ use crate::decode::{Coded, Sink, Stop};
 use crate::events::{Events, redact_across};
 use crate::exchange::{Exchange, Unfinished, ending};
 use crate::executor::Send;
+use crate::fields::Sealing;
+use crate::handles::Sealer;
 use crate::link::{Inbound, Link};
-use crate::save::Save;
+use crate::save::{Markers, Save};
 use crate::watch::{Pulse, Stopped};
 use crate::{fields, response};
 
@@ -49,7 +52,7 @@ impl Sink for Whole {
     }
 }
 
-impl Send<'_> {
+impl<'a> Send<'a> {
     /// Reads the answer to its end, or to where it is left.
     pub(crate) async fn finish(
         &mut self,
@@ -71,11 +74,11 @@ impl Send<'_> {
         }
         let saves = self.wish.save && head.status.is_success();
         let answer = if is_event_stream(&head.headers) {
-            self.events(&mut link, &head.headers, body, saves, facts).await
+            self.events(&mut link, &head, body, saves, facts).await
         } else if saves {
-            self.saved(&mut link, &head.headers, body, facts).await
+            self.saved(&mut link, &head, body, facts).await
         } else {
-            self.whole(&mut link, &head.headers, body, facts).await
+            self.whole(&mut link, &head, body, facts).await
         };
         match &answer {
             Ok(answer) if answer.truncated.is_none() => {
@@ -96,6 +99,7 @@ impl Send<'_> {
         answer.redactions += in_headers;
         answer.dropped_headers = dropped_headers;
         facts.redactions = answer.redactions;
+        facts.sealed = answer.sealed;
         Ok(answer)
     }
 
@@ -103,18 +107,19 @@ impl Send<'_> {
     async fn whole(
         &mut self,
         link: &mut Link,
-        headers: &HeaderMap,
+        head: &Parts,
         body: Inbound,
         facts: &mut Facts,
     ) -> Result<Answer, Refusal> {
         let cap = self.service.limits.response_bytes;
         let pulse = Pulse::new();
-        let body = Coded::new(link, headers, body, cap as u64, pulse.clone())?.fitting()?;
+        let body = Coded::new(link, &head.headers, body, cap as u64, pulse.clone())?.fitting()?;
         let mut whole = Whole { out: Vec::with_capacity(body.expected()), cap };
         self.read(&pulse, body, &mut whole).await??;
         facts.response_bytes = whole.out.len() as u64;
-        let (body, redactions) = self.redacted(whole.out)?;
-        Ok(Answer { body, redactions, ..Answer::default() })
+        let (body, sealed, unsealed) = self.sealed(head, whole.out);
+        let (body, redactions) = self.redacted(body)?;
+        Ok(Answer { body, redactions: redactions + unsealed, sealed, ..Answer::default() })
     }
 
     /// The answer of an event stream: whole events up to its end or to where it was left. One that
@@ -122,7 +127,7 @@ impl Send<'_> {
     async fn events(
         &mut self,
         link: &mut Link,
-        headers: &HeaderMap,
+        head: &Parts,
         body: Inbound,
         saves: bool,
         facts: &mut Facts,
@@ -131,7 +136,7 @@ impl Send<'_> {
         let most = self.wish.max_events.map_or(limits.events, |most| most.min(limits.events));
         let pulse = Pulse::new();
         let cap = limits.response_bytes;
-        let body = Coded::new(link, headers, body, cap as u64, pulse.clone())?;
+        let body = Coded::new(link, &head.headers, body, cap as u64, pulse.clone())?;
         let mut events = Events::new(most, cap);
         let truncated = match self.read(&pulse, body, &mut events).await {
             Ok(Ok(())) => None,
@@ -143,41 +148,53 @@ impl Send<'_> {
         };
         let body = if truncated.is_some() { events.into_whole() } else { events.into_bytes() };
         facts.response_bytes = body.len() as u64;
+        let (body, sealed, unsealed) = self.sealed(head, body);
         let redactor = self.credentials.redactor();
         let (body, across) = redact_across(body, &redactor);
+        let across = across + unsealed;
         if saves {
-            let (file, room) = self.begin(headers)?;
+            let (file, room) = self.begin(&head.headers)?;
             let marker = self.marker();
             let names = &self.service.redact_fields;
             let mut save = Save::new(self.credentials, names, &marker, file, room);
             save.take(&body).await?;
-            let (file, redactions) = save.finish().await?;
-            let redactions = redactions + across;
-            return Ok(Answer { file: Some(file), truncated, redactions, ..Answer::default() });
+            let (file, markers) = save.finish().await?;
+            let redactions = markers.redacted + across;
+            return Ok(Answer {
+                file: Some(file),
+                truncated,
+                redactions,
+                sealed,
+                ..Answer::default()
+            });
         }
         let (body, redactions) = self.redacted(body)?;
-        Ok(Answer { body, truncated, redactions: redactions + across, ..Answer::default() })
+        let redactions = redactions + across;
+        Ok(Answer { body, truncated, redactions, sealed, ..Answer::default() })
     }
 
     /// An answer that goes into a file.
     async fn saved(
         &mut self,
         link: &mut Link,
-        headers: &HeaderMap,
+        head: &Parts,
         body: Inbound,
         facts: &mut Facts,
     ) -> Result<Answer, Refusal> {
-        let (file, room) = self.begin(headers)?;
+        let (file, room) = self.begin(&head.headers)?;
         let cap = self.service.limits.file_bytes.min(room);
         let pulse = Pulse::new();
-        let body = Coded::new(link, headers, body, cap, pulse.clone())?.fitting()?;
+        let body = Coded::new(link, &head.headers, body, cap, pulse.clone())?.fitting()?;
         let marker = self.marker();
         let service = self.service;
+        let sealing = self.sealing(head, &marker);
         let mut save = Save::new(self.credentials, &service.redact_fields, &marker, file, cap);
+        save.seal(sealing);
         self.read(&pulse, body, &mut save).await??;
         facts.response_bytes = save.read();
-        let (saved, redactions) = self.watch.run(save.finish()).await??;
-        Ok(Answer { file: Some(saved), redactions, ..Answer::default() })
+        let (saved, markers) = self.watch.run(save.finish()).await??;
+        let Markers { redacted: redactions, sealed } = markers;
+        Ok(Answer { file: Some(saved), redactions, sealed, ..Answer::default() })
     }
 
     /// Hands `body` to `sink`, for as long as it moves and there is time.
@@ -200,6 +217,25 @@ impl Send<'_> {
 
     fn marker(&self) -> String {
         format!("[REDACTED:{}]", self.service.name)
+    }
+
+    /// A pass that keeps what the answer of this head mints.
+    fn sealing<'m>(&self, head: &Parts, marker: &'m str) -> Option<Sealing<'m>>
+    where
+        'a: 'm,
+    {
+        let (handles, now) = (&self.executor.handles, self.clock.monotonic());
+        let (own, good) = (self.own.clone(), head.status.is_success());
+        let sealer = Sealer::new(handles, self.whose(), self.credentials, own, now, good);
+        Sealing::new(&self.service.seal_fields, marker, sealer)
+    }
+
+    /// `body` with handles in the place of what it mints: how many, and how many markers.
+    fn sealed(&self, head: &Parts, body: Vec<u8>) -> (Vec<u8>, u64, u64) {
+        match self.sealing(head, &self.marker()) {
+            Some(sealing) => sealing.whole(body),
+            None => (body, 0, 0),
+        }
     }
 
     fn redacted(&self, body: Vec<u8>) -> Result<(Clean<Bytes>, u64), Refusal> {

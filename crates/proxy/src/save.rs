@@ -19,9 +19,19 @@ const BLOCK: usize = 256 << 10;
 /// Redactors that one body goes through at the most.
 const STAGES: usize = 16;
 
+/// What was found in a body.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Markers {
+    /// Markers in it.
+    pub(crate) redacted: u64,
+    /// Handles in it.
+    pub(crate) sealed: u64,
+}
+
 /// Redacts and writes.
 pub(crate) struct Save<'a> {
     credentials: &'a dyn Credentials,
+    sealing: Option<fields::Sealing<'a>>,
     fields: Option<fields::Stream<'a>>,
     /// The secrets that were loaded when the body began, and one more for each time that others were
     /// loaded since: an upstream that has just been sent a new one may echo it here.
@@ -50,6 +60,7 @@ impl<'a> Save<'a> {
         let newest = credentials.redactor();
         Self {
             credentials,
+            sealing: None,
             fields: fields::Stream::new(names, marker),
             stages: vec![Arc::clone(&newest).into_stream()],
             newest,
@@ -62,24 +73,34 @@ impl<'a> Save<'a> {
         }
     }
 
+    /// Keeps what the body mints.
+    pub(crate) fn seal(&mut self, sealing: Option<fields::Sealing<'a>>) {
+        self.sealing = sealing;
+    }
+
     /// Bytes of the body so far.
     pub(crate) fn read(&self) -> u64 {
         self.read
     }
 
-    /// Writes the rest and gives the file its name; says how many markers are in it, too.
-    pub(crate) async fn finish(mut self) -> Result<(Saved, u64), Stop> {
-        let mut markers = 0;
+    /// Writes the rest and gives the file its name; says what is in it, too.
+    pub(crate) async fn finish(mut self) -> Result<(Saved, Markers), Stop> {
+        let mut markers = Markers::default();
+        if let Some(sealing) = self.sealing.take() {
+            let (rest, sealed, redacted) = sealing.finish();
+            markers = Markers { redacted, sealed };
+            self.pass(&rest)?;
+        }
         if let Some(fields) = self.fields.take() {
             let (rest, count) = fields.finish();
-            markers += count;
+            markers.redacted += count;
             self.redact(&rest);
         }
         let mut rest = Clean::<Vec<u8>>::default();
         for mut stage in std::mem::take(&mut self.stages) {
             let mut out = Clean::default();
             stage.push(rest.get(), &mut out);
-            markers += stage.finish(&mut out);
+            markers.redacted += stage.finish(&mut out);
             rest = out;
         }
         self.block.append(&mut rest);
@@ -88,6 +109,25 @@ impl<'a> Save<'a> {
         let file = self.file.ok_or(Stop::Unkept)?;
         let path = file.finish().map_err(|_| Stop::Unkept)?;
         Ok((Saved { path: shown(&path), bytes: self.bytes, sha256 }, markers))
+    }
+
+    /// Takes a piece that holds nothing newly minted any more, through everything else.
+    fn pass(&mut self, piece: &[u8]) -> Result<(), Stop> {
+        let newest = self.credentials.redactor();
+        if !Arc::ptr_eq(&newest, &self.newest) {
+            if self.stages.len() >= STAGES {
+                return Err(Stop::Broken);
+            }
+            self.newest = Arc::clone(&newest);
+            self.stages.push(newest.into_stream());
+        }
+        if let Some(fields) = &mut self.fields {
+            let decided = fields.push(piece).ok_or(Stop::Broken)?;
+            self.redact(&decided);
+        } else {
+            self.redact(piece);
+        }
+        Ok(())
     }
 
     fn redact(&mut self, piece: &[u8]) {
@@ -123,19 +163,12 @@ impl Sink for Save<'_> {
         if self.read > self.cap {
             return Err(Stop::TooLarge);
         }
-        let newest = self.credentials.redactor();
-        if !Arc::ptr_eq(&newest, &self.newest) {
-            if self.stages.len() >= STAGES {
-                return Err(Stop::Broken);
+        match &mut self.sealing {
+            Some(sealing) => {
+                let decided = sealing.push(piece).ok_or(Stop::Broken)?;
+                self.pass(&decided)?;
             }
-            self.newest = Arc::clone(&newest);
-            self.stages.push(newest.into_stream());
-        }
-        if let Some(fields) = &mut self.fields {
-            let decided = fields.push(piece).ok_or(Stop::Broken)?;
-            self.redact(&decided);
-        } else {
-            self.redact(piece);
+            None => self.pass(piece)?,
         }
         if self.block.get().len() >= BLOCK { self.flush().await } else { Ok(()) }
     }

@@ -26,6 +26,10 @@ pub struct ServiceView {
     request_headers: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     redact_fields: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    seal_fields: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unseal_fields: Vec<String>,
     allow: Vec<String>,
     ask: Vec<String>,
     deny: Vec<String>,
@@ -64,6 +68,8 @@ impl ServiceView {
             headers: service.fixed_headers.iter().cloned().collect(),
             request_headers: service.request_headers.clone(),
             redact_fields: service.redact_fields.clone(),
+            seal_fields: service.seal_fields.clone(),
+            unseal_fields: service.unseal_fields.clone(),
             allow: rules(Verdict::Allow),
             ask: rules(Verdict::Ask),
             deny: rules(Verdict::Deny),
@@ -101,8 +107,14 @@ impl ServiceView {
             };
             lines.push((label, format!("{meaning} ({key})")));
         }
-        if !self.redact_fields.is_empty() {
-            lines.push(("redacts", format!("fields {}", self.redact_fields.join(", "))));
+        for (label, names) in [
+            ("redacts", &self.redact_fields),
+            ("seals", &self.seal_fields),
+            ("unseals", &self.unseal_fields),
+        ] {
+            if !names.is_empty() {
+                lines.push((label, format!("fields {}", names.join(", "))));
+            }
         }
         for (key, limit) in &self.limits {
             lines.push((

@@ -40,6 +40,7 @@ pub fn of(old: &Service, new: &Service) -> Vec<String> {
     if old.grammar != new.grammar {
         wider.push("reads paths in another way".to_owned());
     }
+    minted(old, new, &mut wider);
     match (&old.principals, &new.principals) {
         (Some(_), None) => wider.push("serves every principal".to_owned()),
         (Some(old), Some(new)) => {
@@ -57,6 +58,28 @@ pub fn of(old: &Service, new: &Service) -> Vec<String> {
         wider.push(format!("uses the stored secret `{reference}`"));
     }
     wider
+}
+
+/// What is shown, or can be used, of the credentials that the API makes.
+fn minted(old: &Service, new: &Service, wider: &mut Vec<String>) {
+    let has = |names: &[String], name: &str| names.iter().any(|own| own.eq_ignore_ascii_case(name));
+    let shown = |name: &str| !has(&new.redact_fields, name) && !has(&new.seal_fields, name);
+    for name in old.redact_fields.iter().filter(|name| shown(name)) {
+        wider.push(format!("no longer redacts `{name}` in answers"));
+    }
+    for name in old.seal_fields.iter().filter(|name| shown(name)) {
+        wider.push(format!("no longer seals `{name}` in answers"));
+    }
+    for name in new.seal_fields.iter().filter(|name| has(&old.redact_fields, name)) {
+        wider.push(format!("gives handles for `{name}` in answers, which was redacted"));
+    }
+    // Where nothing was sealed, agents had the credentials themselves.
+    if !old.seal_fields.is_empty() {
+        let places = new.seal_fields.iter().chain(&new.unseal_fields);
+        for name in places.filter(|name| !old.unseals(name)) {
+            wider.push(format!("swaps handles in `{name}`"));
+        }
+    }
 }
 
 /// An allow rule that is new, a deny or ask rule that is gone.
@@ -154,6 +177,37 @@ mod tests {
         assert_eq!(of(&signs("a"), &signs("b")), ["signs requests in another way"]);
         let some = service(&format!("{OLD}\nprincipals = [\"a\"]"));
         assert_eq!(of(&some, &service(OLD)), ["serves every principal"]);
+    }
+
+    #[test]
+    fn what_is_shown_or_usable_of_minted_credentials_is_named() {
+        let with = |lines: &str| service(&format!("{OLD}\n{lines}"));
+        let none: [&str; 0] = [];
+        for (from, to, expected) in [
+            ("redact_fields = [\"a\"]", "", &["no longer redacts `a` in answers"][..]),
+            ("seal_fields = [\"a\"]", "", &["no longer seals `a` in answers"]),
+            (
+                "redact_fields = [\"a\"]",
+                "seal_fields = [\"A\"]",
+                &["gives handles for `A` in answers, which was redacted"],
+            ),
+            (
+                "seal_fields = [\"a\"]",
+                "seal_fields = [\"a\"]\nunseal_fields = [\"text\"]",
+                &["swaps handles in `text`"],
+            ),
+            (
+                "seal_fields = [\"a\"]",
+                "seal_fields = [\"a\", \"text\"]",
+                &["swaps handles in `text`"],
+            ),
+            ("", "redact_fields = [\"a\"]", &none),
+            ("", "seal_fields = [\"a\"]\nunseal_fields = [\"b\"]", &none),
+            ("seal_fields = [\"a\"]", "redact_fields = [\"A\"]", &none),
+            ("seal_fields = [\"a\"]\nunseal_fields = [\"b\"]", "seal_fields = [\"a\"]", &none),
+        ] {
+            assert_eq!(of(&with(from), &with(to)), expected, "{from} to {to}");
+        }
     }
 
     #[test]

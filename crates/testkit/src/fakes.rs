@@ -144,7 +144,8 @@ impl Registry for StaticRegistry {
 #[derive(Debug)]
 pub struct StaticCredentials {
     secrets: BTreeMap<SecretRef, Arc<Secret>>,
-    redactor: Arc<Redactor>,
+    known: Mutex<Vec<Labelled>>,
+    redactor: Mutex<Arc<Redactor>>,
     fails: Mutex<Option<ResolveError>>,
     learned: Mutex<Vec<Labelled>>,
     replaced: Mutex<Vec<(SecretRef, Secret)>>,
@@ -167,9 +168,10 @@ impl StaticCredentials {
                 secret: Arc::clone(secret),
             })
             .collect();
-        let redactor = Arc::new(Redactor::new(&labelled));
+        let redactor = Mutex::new(Arc::new(Redactor::new(&labelled)));
         Self {
             secrets,
+            known: Mutex::new(labelled),
             redactor,
             fails: Mutex::default(),
             learned: Mutex::default(),
@@ -214,11 +216,15 @@ impl Credentials for StaticCredentials {
     }
 
     fn redactor(&self) -> Arc<Redactor> {
-        Arc::clone(&self.redactor)
+        Arc::clone(&lock(&self.redactor))
     }
 
     fn learn(&self, service: &Name, secret: Arc<Secret>) {
-        lock(&self.learned).push(Labelled { label: service.to_string(), secret });
+        let minted = Labelled { label: service.to_string(), secret };
+        lock(&self.learned).push(minted.clone());
+        let mut known = lock(&self.known);
+        known.push(minted);
+        *lock(&self.redactor) = Arc::new(Redactor::new(&known));
     }
 
     fn replace(&self, keys: Keys<'_>, field: &str, secret: Secret) -> Result<(), ResolveError> {
@@ -330,6 +336,8 @@ pub fn service(name: &str, address: SocketAddr, auth: Auth, slots: Slots, rules:
         http2: true,
         limits: Limits::default(),
         redact_fields: Vec::new(),
+        seal_fields: Vec::new(),
+        unseal_fields: Vec::new(),
         test_path: None,
         principals: None,
         revision: 1,

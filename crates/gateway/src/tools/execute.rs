@@ -13,7 +13,7 @@ use strongroom_model::json;
 pub(super) const DEFINITION: &str = r#"{
   "name": "execute",
   "title": "Call an API",
-  "description": "Makes one HTTP request to a service from `list_services` and returns its answer. The credential is added for you: send no Authorization header and no key. `status` is the API's own, so read it: 404 and 422 are answers. A request that the rules do not allow comes back as an error with a code (`policy_denied`, `not_found`, `rate_limited`, ...) and `retry`: `never` means do not repeat it, `after` means wait first, `ask` means that a person must approve it: tell the user, then make the very same call again. Secrets in the answer are replaced by [REDACTED:name]. Examples: {\"service\": \"github\", \"method\": \"GET\", \"path\": \"/repos/acme/app/issues\", \"query\": {\"state\": \"open\", \"per_page\": 5}} and {\"service\": \"linear\", \"method\": \"POST\", \"path\": \"/graphql\", \"body\": {\"query\": \"{ viewer { id } }\"}, \"reason\": \"find my user id\"}",
+  "description": "Makes one HTTP request to a service from `list_services` and returns its answer. The credential is added for you: send no Authorization header and no key. `status` is the API's own, so read it: 404 and 422 are answers. A request that the rules do not allow comes back as an error with a code (`policy_denied`, `not_found`, `rate_limited`, ...) and `retry`: `never` means do not repeat it, `after` means wait first, `ask` means that a person must approve it: tell the user, then make the very same call again. Secrets in the answer are replaced by [REDACTED:name]; `srh_...` in it is a handle for a new credential: send it back as it is, as a whole value, in one of the service's `handle_fields`. Examples: {\"service\": \"github\", \"method\": \"GET\", \"path\": \"/repos/acme/app/issues\", \"query\": {\"state\": \"open\", \"per_page\": 5}} and {\"service\": \"linear\", \"method\": \"POST\", \"path\": \"/graphql\", \"body\": {\"query\": \"{ viewer { id } }\"}, \"reason\": \"find my user id\"}",
   "inputSchema": {
     "type": "object",
     "properties": {
@@ -46,6 +46,7 @@ pub(super) const DEFINITION: &str = r#"{
       "sha256": { "type": "string" },
       "truncated": { "type": "string", "enum": ["events", "idle", "total"], "description": "The event stream went on, and was left: after enough events, because nothing came for a while, or because the call had no time left." },
       "redactions": { "type": "integer" },
+      "sealed": { "type": "integer", "description": "Handles in the answer, where there are any." },
       "duration_ms": { "type": "integer" },
       "audit_id": { "type": "string" },
       "dropped_headers": { "type": "array", "items": { "type": "string" } },
@@ -194,7 +195,11 @@ pub(super) fn output(finished: Finished) -> Output {
         if binary {
             result.string("body_encoding", "base64");
         }
-        result.number("redactions", answer.redactions).number("duration_ms", answer.duration_ms);
+        result.number("redactions", answer.redactions);
+        if answer.sealed > 0 {
+            result.number("sealed", answer.sealed);
+        }
+        result.number("duration_ms", answer.duration_ms);
         result.optional("audit_id", audit_id);
         if !answer.dropped_headers.is_empty() {
             let dropped = answer.dropped_headers.iter().map(String::as_str);

@@ -32,6 +32,7 @@ pub(super) const DEFINITION: &str = r#"{
             "ask": { "type": "array", "items": { "type": "string" } },
             "deny": { "type": "array", "items": { "type": "string" } },
             "request_headers": { "type": "array", "items": { "type": "string" }, "description": "Request headers that you may set beyond accept*, content-type, if-* and idempotency-key." },
+            "handle_fields": { "type": "array", "items": { "type": "string" }, "description": "Fields, query parameters and headers of a request in which a handle (`srh_...`) from an answer stands for its credential, as the whole value." },
             "limits": { "type": "object", "properties": { "calls_per_minute": { "type": "integer" }, "response_bytes": { "type": "integer" } } }
           }
         }
@@ -70,6 +71,9 @@ fn service(out: &mut Vec<u8>, view: &ServiceView) {
     service.strings("deny", rules(Verdict::Deny));
     if view.program.is_none() {
         service.strings("request_headers", view.request_headers.iter().map(String::as_str));
+        if !view.handle_fields.is_empty() {
+            service.strings("handle_fields", view.handle_fields.iter().map(String::as_str));
+        }
     }
     let mut limits = Object::open(service.name("limits"));
     limits.number("calls_per_minute", view.calls_per_minute.into());

@@ -114,6 +114,7 @@ impl Fake {
             ],
             body: redactor.clean(body).0.into(),
             redactions: 0,
+            sealed: 0,
             duration_ms: 7,
             ..Answer::default()
         }
@@ -195,6 +196,7 @@ impl Calls for Fake {
             calls_per_minute: 600,
             response_bytes: 10 << 20,
             request_headers: vec!["x-foo".into()],
+            handle_fields: Vec::new(),
         };
         let program = ServiceView {
             name: "git".into(),

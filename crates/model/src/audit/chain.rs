@@ -181,6 +181,8 @@ impl Line {
             request_bytes,
             response_bytes,
             redactions,
+            handles,
+            sealed,
             act,
             subject,
             server,
@@ -207,6 +209,8 @@ impl Line {
         self.number("request_bytes", *request_bytes);
         self.number("response_bytes", *response_bytes);
         self.number("redactions", *redactions);
+        self.number("handles", *handles);
+        self.number("sealed", *sealed);
         self.text("act", act.as_deref());
         self.text("subject", subject.as_deref());
         self.text("server", server.as_deref());
@@ -368,6 +372,8 @@ mod tests {
             request_bytes: Some(u64::MAX),
             response_bytes: Some(10),
             redactions: Some(3),
+            handles: Some(1),
+            sealed: Some(2),
             act: Some("service.add".into()),
             subject: Some("acme".into()),
             server: Some("files".into()),

@@ -57,6 +57,8 @@ fn inject_into(
         http2: true,
         limits: Limits::default(),
         redact_fields: Vec::new(),
+        seal_fields: Vec::new(),
+        unseal_fields: Vec::new(),
         test_path: None,
         principals: None,
         revision: 1,
@@ -73,6 +75,7 @@ fn inject_into(
         path: "/",
         reason: None,
         request_bytes: 0,
+        handles: 0,
     };
     let recorded = Journal::new(&Accepting).intent(&asked, "GET /**", None).unwrap();
     let fields = secrets

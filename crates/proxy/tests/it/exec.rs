@@ -203,6 +203,22 @@ async fn a_program_gets_what_was_written_down_for_it_and_nothing_of_ours() {
 }
 
 #[tokio::test]
+async fn a_handle_means_nothing_to_a_program_and_is_refused() {
+    let rig = Rig::new(shell());
+    let handle = format!("srh_{}", "0123456789abcdef".repeat(2));
+    let refused = rig.refused(&["sh", "-c", &format!("echo {handle}")]).await;
+    assert_eq!(refused.code, Code::PolicyDenied);
+    let words = ["sh", "-c", "cat"];
+    let given = rig.call(&words, handle.clone().into(), Box::pin(pending())).await;
+    assert_eq!(given.result.unwrap_err().code, Code::PolicyDenied);
+    let refusals = rig.audit.records().iter().filter(|record| record.kind == Kind::Refusal).count();
+    assert_eq!(refusals, 2);
+
+    let given = rig.call(&words, handle[..35].into(), Box::pin(pending())).await;
+    assert_eq!(text(&given.result.unwrap()), &handle[..35]);
+}
+
+#[tokio::test]
 async fn how_a_program_ended_is_an_answer() {
     let rig = Rig::new(shell());
     let ran = rig.script("echo out; echo err >&2; exit 7").await;

@@ -10,6 +10,7 @@ mod consent;
 #[cfg(target_os = "linux")]
 mod exec;
 mod h2;
+mod handles;
 mod hi;
 mod mtls;
 mod pb;

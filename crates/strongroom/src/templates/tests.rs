@@ -297,6 +297,82 @@ fn each_request_gets_the_verdict_that_its_api_needs() {
     assert_eq!(wrong, Vec::<String>::new());
 }
 
+/// What the documentation of each API says makes or shows a credential. `supabase`, `aws-s3` and
+/// `google-analytics` have it elsewhere, on hosts that the key never goes to.
+#[rustfmt::skip]
+const MINTS: &[(&str, &[&str])] = &[
+    ("airtable", &["POST /bases/b/webhooks", "POST /oauth2/v1/token"]),
+    ("anthropic", &["GET /v1/organizations/api_keys", "POST /v1/organizations/api_keys/k"]),
+    ("aws-ses", &["POST /", "POST /v2/email/identities", "PUT /v2/email/identities/i/dkim/signing"]),
+    ("bybit", &["POST /v5/user/create-sub-api", "POST /v5/user/update-api", "GET /v5/user/query-api"]),
+    ("cal", &["POST /api-keys/refresh", "POST /oauth/c/exchange", "POST /oauth-clients/c/users/u/force-refresh"]),
+    (
+        "cloudflare",
+        &[
+            "POST /user/tokens",
+            "PUT /user/tokens/t/value",
+            "POST /accounts/a/tokens",
+            "PUT /accounts/a/tokens/t/value",
+            "GET /user/api_token",
+            "GET /user/service_keys/origintunnel",
+            "POST /certificates",
+            "POST /accounts/a/access/service_tokens",
+            "GET /accounts/a/cfd_tunnel/t/token",
+            "GET /accounts/a/warp_connector/t/token",
+            "GET /accounts/a/pages/projects/p/upload-token",
+            "GET /accounts/a/workers/subdomain/edge-preview",
+            "POST /accounts/a/r2/temp-access-credentials",
+            "POST /accounts/a/stream/keys",
+        ],
+    ),
+    ("coinbase", &["POST /oauth/token", "GET /oauth/authorize"]),
+    ("datadog", &["POST /api/v1/api_key", "POST /api/v2/api_keys", "GET /api/v2/api_keys/k", "POST /api/v2/service_accounts/s/application_keys", "POST /api/v2/current_user/application_keys"]),
+    ("discord", &["POST /oauth2/token", "POST /channels/1/webhooks", "GET /channels/1/webhooks", "POST /interactions/1/t/callback"]),
+    ("github", &["POST /app/installations/1/access_tokens", "POST /applications/c/token", "POST /authorizations", "POST /repos/a/b/actions/runners/registration-token", "POST /repos/a/b/actions/runners/generate-jitconfig", "POST /orgs/o/actions/runners/remove-token", "POST /app-manifests/c/conversions", "POST /repos/a/b/keys"]),
+    ("github-app", &["POST /app/installations/1/access_tokens", "POST /applications/c/token/scoped", "POST /orgs/o/actions/runners/generate-jitconfig"]),
+    ("gitlab", &["POST /users/1/personal_access_tokens", "POST /personal_access_tokens/1/rotate", "POST /users/1/impersonation_tokens", "POST /projects/1/access_tokens", "POST /groups/1/access_tokens/2/rotate", "POST /projects/1/deploy_tokens", "POST /projects/1/triggers", "POST /user/runners", "POST /runners/reset_registration_token", "POST /projects/1/runners/reset_registration_token", "POST /applications", "POST /projects/1/cluster_agents/2/tokens"]),
+    ("hubspot", &["POST /oauth/v1/token", "GET /oauth/v1/access-tokens/t", "POST /visitor-identification/v3/tokens/create", "POST /marketing/v3/transactional/smtp-tokens", "POST /marketing/v3/transactional/smtp-tokens/t/password-reset"]),
+    ("jira", &["POST /rest/api/3/webhook", "POST /rest/atlassian-connect/1/migration/field", "POST /oauth/token"]),
+    ("linear", &["POST /oauth/token", "POST /oauth/revoke"]),
+    ("mexc", &["POST /api/v3/userDataStream", "GET /api/v3/userDataStream", "POST /api/v3/sub-account/apiKey", "GET /api/v3/sub-account/apiKey"]),
+    ("mixpanel", &["POST /app/organizations/1/service-accounts", "POST /app/projects/1/service-accounts/add"]),
+    ("notion", &["POST /v1/oauth/token", "POST /v1/oauth/introspect"]),
+    ("okx", &["POST /api/v5/users/subaccount/apikey", "POST /api/v5/users/subaccount/modify-apikey", "GET /api/v5/users/subaccount/apikey", "POST /api/v5/broker/nd/subaccount/apikey"]),
+    ("openai", &["POST /v1/organization/admin_api_keys", "POST /v1/organization/projects/p/service_accounts", "POST /v1/realtime/client_secrets", "POST /v1/realtime/sessions", "POST /v1/realtime/transcription_sessions"]),
+    ("pagerduty", &["POST /services/P/integrations", "GET /services/P/integrations/I", "POST /webhook_subscriptions", "GET /users/P/sessions"]),
+    ("planetscale", &["POST /organizations/o/databases/d/branches/b/passwords", "POST /organizations/o/service-tokens", "POST /organizations/o/oauth-applications/a/tokens", "POST /organizations/o/databases/d/branches/b/roles"]),
+    ("posthog", &["POST /personal_api_keys/", "PATCH /projects/1/reset_token/", "PATCH /projects/1/rotate_secret_token/", "POST /oauth/token/"]),
+    ("replicate", &["GET /v1/webhooks/default/secret"]),
+    ("resend", &["POST /api-keys", "POST /webhooks"]),
+    ("sendgrid", &["POST /api_keys", "POST /sso/integrations", "POST /subusers", "POST /user/webhooks/event/settings"]),
+    ("sentry", &["POST /api-tokens/", "POST /organizations/o/org-auth-tokens/", "POST /projects/o/p/keys/", "GET /projects/o/p/keys/", "POST /sentry-app-installations/u/authorizations/", "POST /sentry-apps/s/api-tokens/", "GET /sentry-apps/s/api-tokens/"]),
+    ("slack", &["POST /oauth.v2.access", "GET /oauth.access", "POST /oauth.v2.exchange", "POST /openid.connect.token", "POST /apps.connections.open", "POST /tooling.tokens.rotate", "GET /rtm.connect", "POST /files.getUploadURLExternal"]),
+    ("stripe", &["POST /v1/ephemeral_keys", "POST /v1/webhook_endpoints", "POST /v1/terminal/connection_tokens", "POST /v1/account_links", "POST /v1/account_sessions", "GET /v1/apps/secrets/find", "POST /v1/setup_intents", "POST /v1/payment_intents"]),
+    ("twilio", &["POST /Accounts/A/Keys.json", "POST /Accounts/A/SigningKeys.json", "POST /Accounts/A/Tokens.json", "POST /Accounts.json", "POST /Accounts/A/SIP/CredentialLists.json"]),
+    ("twitter", &["POST /oauth/request_token", "POST /oauth/access_token", "POST /oauth2/token", "POST /2/oauth2/token"]),
+    ("vercel", &["POST /v3/user/tokens", "GET /v9/projects/p/env", "POST /v1/edge-config/e/token", "GET /v1/edge-config/e/tokens", "POST /v1/webhooks", "PATCH /v1/projects/p/protection-bypass", "POST /v2/oauth/access_token"]),
+];
+
+// RR-12
+#[test]
+fn no_template_lets_an_agent_mint_a_credential() {
+    let mut wrong = Vec::new();
+    for (name, requests) in MINTS {
+        let service = service(&find(name).unwrap());
+        for request in *requests {
+            let (method, path) = request.split_once(' ').unwrap();
+            let found = verdict(&service, method, path);
+            if found != Verdict::Deny {
+                wrong.push(format!("{name} {request}: {found:?}"));
+            }
+        }
+    }
+    assert_eq!(wrong, Vec::<String>::new());
+    let elsewhere = ["supabase", "aws-s3", "google-analytics"];
+    let known: BTreeSet<_> = MINTS.iter().map(|(name, _)| *name).chain(elsewhere).collect();
+    assert_eq!(known, names().iter().map(String::as_str).collect());
+}
+
 #[test]
 fn every_template_is_judged_both_ways() {
     let judged: BTreeSet<_> = CASES.iter().map(|case| case.name.to_owned()).collect();

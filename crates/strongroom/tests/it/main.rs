@@ -11,6 +11,7 @@ mod clients;
 mod every_client;
 #[cfg(target_os = "linux")]
 mod exec;
+mod handles;
 mod janee;
 mod killed;
 mod login;

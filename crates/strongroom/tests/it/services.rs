@@ -192,6 +192,8 @@ fn show_has_every_key_of_the_file_that_is_not_as_usual() {
     let usual = sandbox.run("show acme --json").ok().json();
     let more = r#"request_headers = ["X-Trace"]
 redact_fields = ["client_secret"]
+seal_fields = ["access_token"]
+unseal_fields = ["session"]
 encoded_slash = "segment"
 path_params = "allow"
 case_insensitive = true
@@ -204,6 +206,8 @@ limits = { response_bytes = "1MiB", connect = "1500ms", total = "60s", calls_per
     let expected = json!({
         "request_headers": ["x-trace"],
         "redact_fields": ["client_secret"],
+        "seal_fields": ["access_token"],
+        "unseal_fields": ["session"],
         "encoded_slash": "segment",
         "path_params": "allow",
         "case_insensitive": true,
@@ -222,6 +226,8 @@ limits = { response_bytes = "1MiB", connect = "1500ms", total = "60s", calls_per
     for line in [
         "  agent sets x-trace",
         "  redacts    fields client_secret",
+        "  seals      fields access_token",
+        "  unseals    fields session",
         "  paths      `%2F` is part of its segment (encoded_slash)",
         "  paths      `;` may stand in a segment (path_params)",
         "  rules      match without regard to case (case_insensitive)",

@@ -162,6 +162,11 @@ impl Entry {
         let duration = self.number("duration_ms").map(|ms| format!("{ms}ms"));
         let redactions = self.number("redactions").filter(|n| *n > 0);
         let redactions = redactions.map(|n| format!("{n} redacted"));
+        let count = |field, word| {
+            let count = self.number(field).filter(|n| *n > 0);
+            count.map(|n| format!("{n} {word}"))
+        };
+        let (sealed, used) = (count("sealed", "sealed"), count("handles", "by handle"));
         let approved = self.text_of("approval").map(|method| format!("approved by {method}"));
         let why = self.text_of("code").map(|code| match code.as_str() {
             "policy_denied" => "policy violation".to_owned(),
@@ -178,7 +183,10 @@ impl Entry {
             },
             _ => style.yellow("UNFINISHED"),
         };
-        [Some(end), why, duration, redactions, approved].into_iter().flatten().collect()
+        [Some(end), why, duration, redactions, sealed, used, approved]
+            .into_iter()
+            .flatten()
+            .collect()
     }
 }
 
