@@ -112,6 +112,34 @@ fn the_schemes_that_sign_are_read_with_their_settings() {
 }
 
 #[test]
+fn a_minted_field_is_redacted_or_sealed_and_handles_need_something_sealed() {
+    let first = |text: &str| Arc::clone(parse(text).unwrap().services.values().next().unwrap());
+    let both = first(&with(
+        "redact_fields = [\"pem\"]\nseal_fields = [\"token\"]\nunseal_fields = [\"X-Session\"]",
+    ));
+    assert_eq!(
+        (&*both.seal_fields, &*both.unseal_fields),
+        (&["token".into()][..], &["X-Session".into()][..])
+    );
+    for (name, expected) in [("TOKEN", true), ("x-session", true), ("pem", false), ("", false)] {
+        assert_eq!(both.unseals(name), expected, "{name}");
+    }
+    for (lines, message) in [
+        (
+            "redact_fields = [\"a\", \"Token\"]\nseal_fields = [\"token\"]",
+            "`seal_fields` has a name that stands in `redact_fields` too",
+        ),
+        (
+            "unseal_fields = [\"token\"]",
+            "`unseal_fields` without `seal_fields`: there are no handles to swap",
+        ),
+        ("seal_fields = [\"\"]", "`seal_fields` has a name that is empty or too long"),
+    ] {
+        assert_eq!(parse(&with(lines)).unwrap_err().problem, message);
+    }
+}
+
+#[test]
 fn what_streams_and_goes_through_files_has_limits_of_its_own() {
     let first = |text: &str| Arc::clone(parse(text).unwrap().services.values().next().unwrap());
     let usual = first(&with("")).limits;

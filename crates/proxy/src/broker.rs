@@ -219,7 +219,7 @@ impl Broker {
         call: Execute,
         unseen: Option<u64>,
         now: Duration,
-    ) -> Result<(Judged<CanonicalRequest>, Place, u64), (Refusal, Option<String>)> {
+    ) -> Result<Admitted, (Refusal, Option<String>)> {
         let bare = |refusal| (refusal, None);
         let reason = call.reason.clone();
         let held_by = handles::in_headers(&call.headers);
@@ -276,6 +276,9 @@ impl Broker {
         }
     }
 }
+
+/// A call that may be made, its place among those under way, and how many handles are in it.
+type Admitted = (Judged<CanonicalRequest>, Place, u64);
 
 impl Calls for Broker {
     /// # Cancel safety

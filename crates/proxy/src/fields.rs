@@ -110,15 +110,12 @@ impl<'a> Sealing<'a> {
             at = until;
             let Ok(place) = found else { break };
             at = place.end;
-            match self.sealer.seal(&body[place.clone()]) {
-                Some(handle) => {
-                    out.extend_from_slice(format!("\"{handle}\"").as_bytes());
-                    self.sealed += 1;
-                }
-                None => {
-                    out.extend_from_slice(&marked(place.len(), self.marker));
-                    self.redacted += 1;
-                }
+            if let Some(handle) = self.sealer.seal(&body[place.clone()]) {
+                out.extend_from_slice(format!("\"{handle}\"").as_bytes());
+                self.sealed += 1;
+            } else {
+                out.extend_from_slice(&marked(place.len(), self.marker));
+                self.redacted += 1;
             }
         }
         self.held = body.split_off(at);

@@ -281,15 +281,12 @@ fn unescaped(text: &str) -> String {
     let mut out = pieces.next().unwrap_or_default().to_owned();
     for piece in pieces {
         let digits = piece.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        match digits {
-            Some(byte) => {
-                out.push(char::from(byte));
-                out.push_str(&piece[2..]);
-            }
-            None => {
-                out.push_str("\\u00");
-                out.push_str(piece);
-            }
+        if let Some(byte) = digits {
+            out.push(char::from(byte));
+            out.push_str(&piece[2..]);
+        } else {
+            out.push_str("\\u00");
+            out.push_str(piece);
         }
     }
     out

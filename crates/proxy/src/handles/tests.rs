@@ -189,12 +189,18 @@ fn targets_and_headers_have_places_too() {
 #[test]
 fn a_credential_that_cannot_stand_in_a_header_is_not_sent_in_one() {
     let store = Store::new();
-    let handle = store.keep("minted-credential\r\nX-Admin: 1", Duration::ZERO);
-    let headers = vec![("x-token".to_owned(), handle)];
-    let raw = RawRequest { path: "/x".into(), headers, ..RawRequest::default() };
-    let request = request(&store.service, raw);
-    let swapped = store.handles.swap(store.whose(), &request, &store.credentials, Duration::ZERO);
-    assert_eq!(swapped.err().unwrap().code, Code::InvalidRequest);
+    for (minted, expected) in [
+        ("minted-credential 0123456789", None),
+        ("minted-credential\r\nX-Admin: 1", Some(Code::InvalidRequest)),
+        ("minted-credential-\u{e9}", Some(Code::InvalidRequest)),
+    ] {
+        let headers = vec![("x-token".to_owned(), store.keep(minted, Duration::ZERO))];
+        let raw = RawRequest { path: "/x".into(), headers, ..RawRequest::default() };
+        let request = request(&store.service, raw);
+        let swapped =
+            store.handles.swap(store.whose(), &request, &store.credentials, Duration::ZERO);
+        assert_eq!(swapped.err().map(|refusal| refusal.code), expected, "{minted}");
+    }
 }
 
 // PX-04

@@ -54,6 +54,12 @@ impl Server {
         if number < self.takes.load(Ordering::SeqCst) {
             return Reply::status(401);
         }
+        if seen.target.ends_with("/session") {
+            let token = token.strip_prefix("Bearer ").unwrap_or_default();
+            return json_reply(
+                &json!({ "access_token": token, "other": "another-token-0123456789" }),
+            );
+        }
         Reply::ok(format!("token {number}"))
     }
 
@@ -125,6 +131,22 @@ async fn a_token_is_had_once_for_the_client_and_used_until_it_ends() {
     let learned = rig.credentials.learned();
     assert_eq!(learned.len(), 1, "the redactor knows it");
     assert!(learned[0].secret.expose().starts_with(b"minted-token-"));
+}
+
+// RR-12
+#[tokio::test]
+async fn a_token_of_ours_that_an_api_echoes_is_redacted_and_makes_no_handle() {
+    let server = Server::default();
+    let mut rig = rig(&server, client_credentials()).await;
+    assert_eq!(number(&rig).await, "token 1");
+    let marker = "{\"access_token\":\"[REDACTED:hdr]\",\"other\":\"another-token-0123456789\"}";
+    assert_eq!(text(&rig.allowed(get("hdr", "/session")).await), marker, "the redactor knows it");
+    rig.reconfigure(|service| service.seal_fields = vec!["access_token".into()]);
+    let answer = rig.allowed(get("hdr", "/session")).await;
+    assert_eq!((text(&answer).as_str(), answer.sealed), (marker, 0));
+    rig.reconfigure(|service| service.seal_fields = vec!["access_token".into(), "other".into()]);
+    let answer = rig.allowed(get("hdr", "/session")).await;
+    assert_eq!((answer.redactions, answer.sealed), (1, 1), "what is another's to make has one");
 }
 
 #[tokio::test]
