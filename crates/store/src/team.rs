@@ -7,6 +7,7 @@
 //! [`TeamError::Unreachable`], and never an old one.
 
 mod authenticate;
+mod credentials;
 mod database;
 mod error;
 mod installation;
@@ -14,6 +15,8 @@ mod keys;
 mod locks;
 mod migrate;
 mod organizations;
+mod rekey;
+mod rotate;
 mod servers;
 mod services;
 mod url;
@@ -32,9 +35,11 @@ use installation::Secrets;
 use url::Place;
 
 pub use authenticate::SignedKernel;
+pub use credentials::{Credential, CredentialValues, DEFAULT_TYPE, Which};
 pub use error::TeamError;
 pub use locks::TeamLock;
 pub use migrate::{APP_ROLE, Migrated, migrate};
+pub use rotate::{KekUse, Progress};
 pub use servers::{Page, Servers};
 pub use services::TenantService;
 pub use url::DatabaseUrl;
@@ -50,6 +55,7 @@ struct Inner {
     keks: KekRing,
     clock: Arc<dyn Clock>,
     secrets: Secrets,
+    memory: credentials::Memory,
 }
 
 /// What belongs to one tenant.
@@ -83,7 +89,15 @@ impl Team {
             }
         };
         let secrets = installation::open(&db, &keks, clock.as_ref()).await?;
-        Ok(Self { inner: Arc::new(Inner { db, keks, clock, secrets }) })
+        Ok(Self {
+            inner: Arc::new(Inner {
+                db,
+                keks,
+                clock,
+                secrets,
+                memory: credentials::Memory::default(),
+            }),
+        })
     }
 
     /// What belongs to the tenant of `ctx`.
@@ -104,6 +118,11 @@ impl Team {
     /// Ends all connections, after what was begun is done.
     pub async fn shutdown(&self) {
         self.inner.db.close().await;
+    }
+
+    /// What is remembered of tenants' credentials.
+    fn memory(&self) -> &credentials::Memory {
+        &self.inner.memory
     }
 
     pub(crate) fn db(&self) -> &Database {

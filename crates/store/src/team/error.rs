@@ -41,6 +41,23 @@ pub enum TeamError {
     /// The KEK cannot be used, or is another than that of the database.
     #[error("the database's key cannot be opened")]
     Kek(#[source] KekError),
+    /// Something was to be wrapped under a KEK that has been retired.
+    #[error("the key-encryption key `{kek}` has been retired")]
+    Retired {
+        /// The KEK.
+        kek: String,
+    },
+    /// The KEK cannot be retired.
+    #[error("the key-encryption key `{kek}` is in use")]
+    InUse {
+        /// The KEK.
+        kek: String,
+        /// How many keys are wrapped under it; `None` where it is the one that wraps.
+        keys: Option<u64>,
+    },
+    /// The tenant's key has sealed as many values as is safe.
+    #[error("the tenant's key has sealed 2^32 values and must not seal another")]
+    Exhausted,
     /// The schema is not that of this version.
     #[error("the database has schema {found}, and this version of Strongroom needs {known}")]
     Schema {
@@ -83,6 +100,16 @@ impl TeamError {
             }
             Self::Schema { .. } => Some("install the newer version of Strongroom".to_owned()),
             Self::Kek(error) => error.hint(),
+            Self::Retired { .. } => {
+                Some("give this server the newer key: its configuration is out of date".to_owned())
+            }
+            Self::InUse { keys: Some(keys), .. } => {
+                Some(format!("run `strongroom kek rotate`: {keys} keys are still wrapped under it"))
+            }
+            Self::InUse { keys: None, .. } => {
+                Some("configure another key, and run `strongroom kek rotate`".to_owned())
+            }
+            Self::Exhausted => Some("rotate the tenant's key".to_owned()),
             Self::File(error) => error.hint(),
             Self::Unreachable { .. } => {
                 Some("see that the database runs and can be reached from here".to_owned())

@@ -8,6 +8,7 @@ use strongroom_seal::{KekRing, Key, MacKey, Place, Wrapped, open as unseal, seal
 use subtle::ConstantTimeEq as _;
 
 use super::TeamError;
+use super::credentials::keys::not_retired;
 use super::database::{Announce, Database, Row, Sight};
 
 /// What follows from the secret.
@@ -57,6 +58,25 @@ pub(super) async fn open(
 pub(super) async fn verify(db: &Database, keks: &KekRing) -> Result<(), TeamError> {
     let row = stored(db).await?.ok_or(TeamError::damaged("the installation's secret is gone"))?;
     unlock(&row, keks).await.map(|_| ())
+}
+
+/// Wraps the secret under the current KEK, unless it is; says whether it was not.
+pub(super) async fn rewrap(db: &Database, keks: &KekRing) -> Result<bool, TeamError> {
+    let row = stored(db).await?.ok_or(TeamError::damaged("the installation's secret is gone"))?;
+    let old: String = row.get(0)?;
+    if old == keks.current() {
+        return Ok(false);
+    }
+    let new = keks.wrap(OWNER, KEY_ID, &unlock(&row, keks).await?).await?;
+    db.write(Sight::Installation, Announce::Nothing, move |tx| {
+        Box::pin(async move {
+            not_retired(tx, &new.kek_id).await?;
+            let sql = "UPDATE installation SET kek_id = $2, wrapped_secret = $3 \
+                       WHERE id = 1 AND kek_id = $1";
+            Ok(tx.execute(sql, vec![old.into(), new.kek_id.into(), new.bytes.into()]).await? == 1)
+        })
+    })
+    .await
 }
 
 async fn stored(db: &Database) -> Result<Option<Row>, TeamError> {

@@ -24,7 +24,10 @@ pub struct Migrated {
 pub const APP_ROLE: &str = "strongroom_app";
 
 /// Every schema there was, in order. One that was released is never changed.
-const MIGRATIONS: &[&str] = &[include_str!("../../migrations/team/postgres/0001_team.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../migrations/team/postgres/0001_team.sql"),
+    include_str!("../../migrations/team/postgres/0002_credentials.sql"),
+];
 
 const ROLES: &str = include_str!("../../migrations/team/postgres/roles.sql");
 const PROTECT: &str = include_str!("../../migrations/team/postgres/protect.sql");

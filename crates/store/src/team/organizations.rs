@@ -50,14 +50,17 @@ impl Team {
     /// Deletes an organization with all its tenants and kernel keys; says whether it was there.
     pub async fn delete_organization(&self, id: &OrganizationId) -> Result<bool, TeamError> {
         let id = *id;
-        self.db()
+        let deleted = self
+            .db()
             .write(Sight::Installation, Announce::All, move |tx| {
                 Box::pin(async move {
                     let sql = "DELETE FROM organizations WHERE id = $1";
                     Ok(tx.execute(sql, vec![id.into()]).await? == 1)
                 })
             })
-            .await
+            .await?;
+        self.memory().forget_all();
+        Ok(deleted)
     }
 
     /// Makes a tenant of an organization, in which its name is unique.
@@ -151,14 +154,17 @@ impl Team {
     /// opens nowhere again. The audit stays. Says whether there was such a tenant.
     pub async fn delete_tenant(&self, id: &TenantId) -> Result<bool, TeamError> {
         let id = *id;
-        self.db()
+        let deleted = self
+            .db()
             .write(Sight::Installation, Announce::Tenant(id), move |tx| {
                 Box::pin(async move {
                     let sql = "DELETE FROM tenants WHERE id = $1";
                     Ok(tx.execute(sql, vec![id.into()]).await? == 1)
                 })
             })
-            .await
+            .await?;
+        self.memory().forget(&id);
+        Ok(deleted)
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod base;
 mod catalogue;
+mod credentials;
 mod keys;
 mod servers;
 mod tenants;

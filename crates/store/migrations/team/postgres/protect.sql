@@ -29,15 +29,20 @@ BEGIN
                 'CREATE POLICY of_tenant ON %I USING (%s) WITH CHECK (%s)', one, seen, seen);
         END IF;
     END LOOP;
-    -- The function that finds a key runs as the owner.
+    -- The functions that find a key, and tenants by their KEK, run as the owner.
     DROP POLICY IF EXISTS by_id ON api_keys;
     EXECUTE format('CREATE POLICY by_id ON api_keys FOR SELECT TO %I USING (true)', current_user);
+    DROP POLICY IF EXISTS by_kek ON tenant_keys;
+    EXECUTE format(
+        'CREATE POLICY by_kek ON tenant_keys FOR SELECT TO %I USING (true)', current_user);
 END
 $$;
 
 REVOKE ALL ON SCHEMA strongroom FROM PUBLIC, strongroom_app, strongroom_audit;
 GRANT USAGE ON SCHEMA strongroom TO strongroom_app, strongroom_audit;
 GRANT EXECUTE ON FUNCTION api_key_by_id(TEXT) TO strongroom_app;
+GRANT EXECUTE ON FUNCTION tenants_by_kek(TEXT, UUID, BIGINT) TO strongroom_app;
+GRANT EXECUTE ON FUNCTION keys_by_kek() TO strongroom_app;
 
 -- Records are added by a role that can do nothing else with them. A batch has those of many tenants.
 GRANT SELECT ON audit_records TO strongroom_app;

@@ -264,8 +264,10 @@ fn of_sqlite(source: rusqlite::Error) -> TeamError {
 
 /// Every schema there was, in order; `user_version` counts those that were applied. One that was
 /// released is never changed.
-pub(crate) const MIGRATIONS: &[&str] =
-    &[include_str!("../../../migrations/team/sqlite/0001_team.sql")];
+pub(crate) const MIGRATIONS: &[&str] = &[
+    include_str!("../../../migrations/team/sqlite/0001_team.sql"),
+    include_str!("../../../migrations/team/sqlite/0002_credentials.sql"),
+];
 
 /// `SRtm`, in the file's header.
 const APPLICATION_ID: i32 = 0x5352_746d;

@@ -75,6 +75,31 @@ impl Base {
         Team::connect(&self.url, kek, self.clock.clone()).await
     }
 
+    /// Runs statements past the store, as whoever has the files may.
+    pub(crate) fn sql(&self, statements: &str) {
+        #[cfg(target_os = "linux")]
+        if let Some((server, database)) = &self.server {
+            server.sql(database, &format!("SET search_path = strongroom; {statements}"));
+            return;
+        }
+        let db = rusqlite::Connection::open(self.file()).unwrap();
+        db.busy_timeout(Duration::from_secs(20)).unwrap();
+        db.execute_batch(statements).unwrap();
+    }
+
+    /// All that is stored, as whoever steals it finds it.
+    pub(crate) fn dump(&self) -> Vec<u8> {
+        #[cfg(target_os = "linux")]
+        if let Some((server, database)) = &self.server {
+            return server.dump(database);
+        }
+        let file = |end: &str| {
+            let path = self.folder.path().join(format!("vault/team.db{end}"));
+            std::fs::read(path).unwrap_or_default()
+        };
+        ["", "-wal", "-shm"].iter().flat_map(|end| file(end)).collect()
+    }
+
     pub(crate) fn file(&self) -> PathBuf {
         self.folder.path().join("vault/team.db")
     }
