@@ -26,6 +26,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "strongroom-gateway",
         ],
     ),
+    ("strongroom-server", &["strongroom-model", "strongroom-seal", "strongroom-store"]),
     (
         "strongroom",
         &[
@@ -38,6 +39,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "strongroom-proxy",
             "strongroom-gateway",
             "strongroom-clients",
+            "strongroom-server",
         ],
     ),
     ("strongroom-testkit", L0),

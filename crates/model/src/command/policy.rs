@@ -72,6 +72,11 @@ impl Rule {
         format!("{}{}", self.text, self.terms)
     }
 
+    /// Whether it is a rule that allows, and `args` stand behind the program's name as it says.
+    pub fn allows(&self, args: &[String]) -> bool {
+        self.verdict == Verdict::Allow && self.pattern.matches(args, Reading::Exact)
+    }
+
     fn matches(&self, invocation: &Invocation) -> bool {
         let reading = match self.verdict {
             Verdict::Allow => Reading::Exact,

@@ -66,6 +66,17 @@ impl<'a> Object<'a> {
     }
 }
 
+/// The members, their values by value: what was decoded can then be wiped by who takes it.
+impl<'a> IntoIterator for Object<'a> {
+    type Item = (Cow<'a, str>, Json<'a>);
+    type IntoIter = std::vec::IntoIter<Self::Item>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        let members = self.0.into_iter().map(|member| (member.name, member.value));
+        members.collect::<Vec<_>>().into_iter()
+    }
+}
+
 /// `text` without case, also where Unicode has more than two of them: `ſ` is `s`, the Kelvin sign `k`.
 pub(crate) fn fold(text: &str) -> Cow<'_, str> {
     if text.is_ascii() && !text.bytes().any(|byte| byte.is_ascii_uppercase()) {

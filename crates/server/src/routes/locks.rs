@@ -1,0 +1,134 @@
+//! The kill switch: an admin's for his tenant, an operator's for all.
+
+use serde::Serialize;
+use strongroom_model::lock::Part;
+use strongroom_model::team::Scope;
+use strongroom_store::team::TeamLock;
+
+use crate::access::problem;
+use crate::app::App;
+use crate::problem::Problem;
+use crate::route::{Access, Call, Data, Handle, Recorded, Route};
+use crate::shape::{Alternative, Field, Kind, Shape};
+use crate::when;
+
+pub(crate) const ROUTES: &[Route] = &[
+    Route {
+        method: "GET",
+        act: "lock.list",
+        about: "Lists what is locked for the tenant, by itself or by the operator.",
+        answer: Shape::of(&[
+            Field::required(
+                "locks",
+                Kind::List { item: &Kind::Object(&Shape::of(VIEW)), least: 0, most: 1_000_000 },
+                "",
+            ),
+            Field::required("count", Kind::Number { least: 0, most: u32::MAX as u64 }, "How many."),
+        ]),
+        recorded: Recorded::Never,
+        handle: Handle(|app, call| Box::pin(list(app, call))),
+        ..ALL
+    },
+    Route {
+        act: "lock",
+        about: "Stops all calls and starts, or those of one service or server, until it is unlocked.",
+        fields: PART,
+        answer: Shape::of(&[Field::required("locked", Kind::Flag, "")]),
+        handle: Handle(|app, call| Box::pin(lock(app, call, true))),
+        ..ALL
+    },
+    Route {
+        method: "DELETE",
+        act: "unlock",
+        about: "Takes a lock of the tenant back; one of the operator stays.",
+        fields: PART,
+        answer: Shape::of(&[Field::required("locked", Kind::Flag, "")]),
+        handle: Handle(|app, call| Box::pin(lock(app, call, false))),
+        ..ALL
+    },
+];
+
+const ALL: Route = Route {
+    path: "/v1/locks",
+    access: Access::Tenant(Scope::Admin, None, false),
+    subject: &["name", "part"],
+    ..super::BLANK
+};
+
+const KIND: Field = Field::required("part", Kind::OneOf(&["everything", "service", "server"]), "");
+const NAME: Field = Field::optional(
+    "name",
+    Kind::text(1, 64, crate::shape::Form::Label),
+    "Which service or server.",
+);
+const PART: Shape =
+    Shape { fields: &[KIND, NAME], one_of: &[Alternative { with: &["part"], without: &[] }] };
+const VIEW: &[Field] = &[
+    Field::required("part", Kind::OneOf(&["everything", "service", "principal", "server"]), ""),
+    NAME,
+    Field::required("by_operator", Kind::Flag, "Whether the operator locked it for all tenants."),
+    Field::required("since", Kind::TIME, ""),
+];
+
+#[derive(Serialize)]
+struct View<'a> {
+    part: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    by_operator: bool,
+    since: String,
+}
+
+impl<'a> View<'a> {
+    fn of(it: &'a TeamLock) -> Self {
+        let (part, name) = match &it.part {
+            Part::Everything => ("everything", None),
+            Part::Service(name) => ("service", Some(name.as_str())),
+            Part::Principal(name) => ("principal", Some(name.as_str())),
+            Part::Server(name) => ("server", Some(name.as_str())),
+        };
+        Self { part, name, by_operator: it.installation, since: when::write(it.since) }
+    }
+}
+
+#[derive(Serialize)]
+struct Listed<'a> {
+    locks: Vec<View<'a>>,
+    count: usize,
+}
+
+async fn list(app: &App, call: Call<'_>) -> Result<Data, Problem> {
+    let all = app.backend.team.tenant(&call.caller.ctx).locks().await.map_err(problem)?;
+    Data::of(&Listed { locks: all.iter().map(View::of).collect(), count: all.len() })
+}
+
+#[derive(Serialize)]
+struct Locked {
+    locked: bool,
+}
+
+async fn lock(app: &App, call: Call<'_>, on: bool) -> Result<Data, Problem> {
+    let part = part(&call)?;
+    let store = app.backend.team.tenant(&call.caller.ctx);
+    let changed = if on { store.lock(&part).await } else { store.unlock(&part).await };
+    if !changed.map_err(problem)? && !on {
+        return Err(Problem::not_found());
+    }
+    Data::of(&Locked { locked: on })
+}
+
+fn part(call: &Call<'_>) -> Result<Part, Problem> {
+    let name = || {
+        let text = call.input.text("name");
+        let text = text.ok_or_else(|| Problem::field("name", "`name` is missing"))?;
+        text.parse().map_err(|_| Problem::field("name", "`name` is no name of a service or server"))
+    };
+    Ok(match call.input.text("part") {
+        Some("service") => Part::Service(name()?),
+        Some("server") => Part::Server(name()?),
+        _ if call.input.has("name") => {
+            return Err(Problem::field("name", "`everything` has no name"));
+        }
+        _ => Part::Everything,
+    })
+}

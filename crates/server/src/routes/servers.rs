@@ -1,0 +1,466 @@
+//! The registry: MCP servers that a tenant registers.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use strongroom_model::base_url::BaseUrl;
+use strongroom_model::json::{Json, Object};
+use strongroom_model::network;
+use strongroom_model::service::Scheme;
+use strongroom_model::team::{
+    McpServer, NewServer, RawServer, Scope, SecretField, ServerChange, TenantCtx,
+};
+use strongroom_store::team::{Page, Servers, Team};
+
+use crate::access::problem;
+use crate::app::App;
+use crate::commands;
+use crate::problem::{Problem, Reason};
+use crate::route::{Access, Call, Data, Handle, Recorded, Route};
+use crate::shape::{Alternative, Field, Form, Input, Kind, Shape, Text};
+use crate::when;
+
+pub(crate) const ROUTES: &[Route] = &[
+    Route {
+        path: "/functions/v1/mcp-servers/register",
+        aliases: &["/mcp/servers/register"],
+        act: "server.register",
+        about: "Registers a server.",
+        fields: Shape { fields: REGISTER, one_of: EITHER },
+        answer: Shape::of(REGISTERED),
+        repeatable: true,
+        handle: Handle(|app, call| Box::pin(register(app, call))),
+        ..POST
+    },
+    Route {
+        method: "GET",
+        path: "/functions/v1/mcp-servers/list",
+        aliases: &["/mcp/servers/list"],
+        access: Access::Tenant(Scope::Use, None, true),
+        act: "server.list",
+        about: "Lists the servers, in the order of their registration.",
+        fields: Shape::of(LIST),
+        answer: Shape::of(LISTED),
+        recorded: Recorded::Never,
+        handle: Handle(|app, call| Box::pin(list(app, call))),
+        ..POST
+    },
+    Route {
+        method: "GET",
+        path: "/functions/v1/mcp-servers/health",
+        aliases: &["/mcp/servers/health"],
+        access: Access::Tenant(Scope::Use, None, true),
+        act: "server.health",
+        about: "Says how the running server does.",
+        fields: Shape::of(&[SERVER_ID]),
+        answer: Shape::of(HEALTH),
+        recorded: Recorded::Never,
+        handle: Handle(|app, call| Box::pin(health(app, call))),
+        ..POST
+    },
+    Route {
+        path: "/functions/v1/mcp-servers/update",
+        aliases: &["/mcp/servers/update"],
+        act: "server.update",
+        about: "Changes the fields that are there; the others stay.",
+        fields: Shape { fields: UPDATE, one_of: NOT_BOTH },
+        answer: Shape::of(UPDATED),
+        handle: Handle(|app, call| Box::pin(update(app, call))),
+        ..POST
+    },
+    Route {
+        path: "/functions/v1/mcp-servers/delete",
+        aliases: &["/mcp/servers/delete"],
+        act: "server.delete",
+        about: "Deletes a server for good.",
+        fields: Shape::of(&[SERVER_ID]),
+        answer: Shape::of(&[SERVER_ID, Field::required("deleted", Kind::Flag, "")]),
+        handle: Handle(|app, call| Box::pin(delete(app, call))),
+        ..POST
+    },
+];
+
+/// What most of them have in common.
+const POST: Route = Route {
+    access: Access::Tenant(Scope::Register, None, true),
+    subject: &["server_id"],
+    ..super::BLANK
+};
+
+const SERVER_ID: Field =
+    Field::required("server_id", Kind::LABEL, "What the tenant calls it; unique in the tenant.");
+const NAME: Field = Field::required("name", Kind::NAME, "What people call it.");
+const COMMAND: Field = Field::optional(
+    "command",
+    Kind::text(1, 256, Form::Line),
+    "The program that is started. The operator's list has to allow it.",
+);
+const ARGS: Field = Field::optional(
+    "args",
+    Kind::List { item: &Kind::text(0, 1000, Form::NoNul), least: 1, most: 64 },
+    "The program's arguments.",
+);
+const URL: Field = Field::optional(
+    "url",
+    Kind::text(9, 2000, Form::Url),
+    "The address of a server that runs elsewhere, in the place of a command.",
+);
+const HEADERS: Field = Field::optional(
+    "headers",
+    Kind::Map {
+        name: Text { least: 1, most: 128, form: Form::Token },
+        value: &Kind::text(0, 4000, Form::Printable),
+        least: 0,
+        most: 32,
+    },
+    "Headers of every request to the address. No secrets: those go into `secrets`.",
+);
+const SECRETS: Field = Field::optional(
+    "secrets",
+    Kind::Map {
+        name: Text { least: 1, most: 128, form: Form::Place },
+        value: &Kind::Object(&SECRET),
+        least: 0,
+        most: 32,
+    },
+    "The environment variable, or the header, that gets a field of a stored credential.",
+);
+const SECRET: Shape = Shape::of(&[
+    Field::required("service", Kind::LABEL, "The credential's service."),
+    Field::optional("credential_type", Kind::LABEL, "The credential's type; `api_key` by default."),
+    Field::required("field", Kind::LABEL, "The field of the credential."),
+]);
+const TOOL_PREFIX: Field = Field::required(
+    "tool_prefix",
+    Kind::text(2, 65, Form::Prefix),
+    "What the names of its tools begin with; ends with `.`, unique in the tenant.",
+);
+const ENABLED: Field = Field::required("enabled", Kind::Flag, "Whether it is mounted.");
+const ID: Field = Field::required("id", Kind::UUID, "Its row.");
+const CREATED: Field = Field::required("created_at", Kind::TIME, "");
+const UPDATED_AT: Field = Field::required("updated_at", Kind::TIME, "");
+
+const REGISTER: &[Field] =
+    &[SERVER_ID, NAME, COMMAND, ARGS, URL, HEADERS, SECRETS, TOOL_PREFIX, ENABLED.optionally()];
+const REGISTERED: &[Field] =
+    &[ID, SERVER_ID, NAME, COMMAND, ARGS, URL, HEADERS, SECRETS, TOOL_PREFIX, ENABLED, CREATED];
+const EITHER: &[Alternative] = &[
+    Alternative { with: &["command", "args"], without: &["url", "headers"] },
+    Alternative { with: &["url"], without: &["command", "args"] },
+];
+const NOT_BOTH: &[Alternative] = &[
+    Alternative { with: &["server_id"], without: &["url", "headers"] },
+    Alternative { with: &["url"], without: &["command", "args"] },
+    Alternative { with: &["headers"], without: &["command", "args", "url"] },
+];
+const UPDATE: &[Field] = &[
+    SERVER_ID,
+    NAME.optionally(),
+    COMMAND,
+    ARGS,
+    URL,
+    HEADERS,
+    SECRETS,
+    TOOL_PREFIX.optionally(),
+    ENABLED.optionally(),
+];
+const UPDATED: &[Field] = &[
+    ID,
+    SERVER_ID,
+    NAME.optionally(),
+    COMMAND,
+    ARGS,
+    URL,
+    HEADERS,
+    SECRETS,
+    TOOL_PREFIX.optionally(),
+    ENABLED.optionally(),
+    UPDATED_AT,
+];
+const LIST: &[Field] = &[
+    Field::optional("enabled_only", Kind::Flag, "Leaves out those that are not mounted."),
+    Field::optional("limit", Kind::Number { least: 1, most: 1000 }, "How many; all by default."),
+    Field::optional("cursor", Kind::text(1, 512, Form::Printable), "Where the page before ended."),
+];
+const LISTED: &[Field] = &[
+    Field::required(
+        "servers",
+        Kind::List { item: &Kind::Object(&Shape::of(SERVER)), least: 0, most: 1_000_000 },
+        "",
+    ),
+    Field::required(
+        "count",
+        Kind::Number { least: 0, most: u32::MAX as u64 },
+        "How many there are, on this page or not.",
+    ),
+    Field::optional("next_cursor", Kind::text(1, 512, Form::Printable), "Where this page ended."),
+];
+const SERVER: &[Field] = &[
+    ID,
+    SERVER_ID,
+    NAME,
+    COMMAND,
+    ARGS,
+    URL,
+    HEADERS,
+    SECRETS,
+    TOOL_PREFIX,
+    ENABLED,
+    CREATED,
+    UPDATED_AT,
+];
+const HEALTH: &[Field] = &[
+    SERVER_ID,
+    Field::required(
+        "state",
+        Kind::OneOf(&["stopped", "starting", "running", "failed"]),
+        "`stopped`: it is started when a tool of it is called.",
+    ),
+    Field::nullable("uptime_s", Kind::Number { least: 0, most: u32::MAX as u64 }, ""),
+    Field::required("restarts", Kind::Number { least: 0, most: u32::MAX as u64 }, ""),
+    Field::nullable("last_error", Kind::SENTENCE, "Our own words."),
+    Field::required(
+        "tools",
+        Kind::List { item: &Kind::text(1, 256, Form::Line), least: 0, most: 10_000 },
+        "The names under which its tools are shown.",
+    ),
+];
+
+/// A server as it is answered. Fields are written in this order.
+#[derive(Default, Serialize)]
+struct View<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a str>,
+    server_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    command: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    args: Option<&'a [String]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    url: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    headers: Option<&'a BTreeMap<String, String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secrets: Option<&'a BTreeMap<String, SecretField>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_prefix: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    enabled: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    updated_at: Option<String>,
+}
+
+impl<'a> View<'a> {
+    /// All of it, as a registration is answered.
+    fn of(server: &'a McpServer) -> Self {
+        Self {
+            id: Some(server.id.as_str()),
+            server_id: &server.server_id,
+            name: Some(&server.name),
+            command: server.command.as_deref(),
+            args: server.command.is_some().then_some(&*server.args),
+            url: server.url.as_deref(),
+            headers: (!server.headers.is_empty()).then_some(&server.headers),
+            secrets: (!server.secrets.is_empty()).then_some(&server.secrets),
+            tool_prefix: Some(&server.tool_prefix),
+            enabled: Some(server.enabled),
+            created_at: Some(when::write(server.created_at)),
+            updated_at: None,
+        }
+    }
+
+    fn with_update(self, server: &McpServer) -> Self {
+        Self { updated_at: Some(when::write(server.updated_at)), ..self }
+    }
+
+    /// What a change named, and what follows from it.
+    fn changed(server: &'a McpServer, change: &RawServer) -> Self {
+        let all = Self::of(server).with_update(server);
+        Self {
+            name: all.name.filter(|_| change.name.is_some()),
+            command: all.command.filter(|_| change.command.is_some()),
+            args: change.args.is_some().then_some(&*server.args),
+            url: all.url.filter(|_| change.url.is_some()),
+            headers: change.headers.is_some().then_some(&server.headers),
+            secrets: change.secrets.is_some().then_some(&server.secrets),
+            tool_prefix: all.tool_prefix.filter(|_| change.tool_prefix.is_some()),
+            enabled: all.enabled.filter(|_| change.enabled.is_some()),
+            created_at: None,
+            ..all
+        }
+    }
+}
+
+async fn register(app: &App, call: Call<'_>) -> Result<Data, Problem> {
+    let raw = raw(&call.input);
+    permitted(app, raw.command.as_deref(), raw.args.as_deref(), raw.url.as_deref())?;
+    let new = NewServer::new(raw)?;
+    let server = app.backend.team.tenant(&call.caller.ctx).register_server(new).await;
+    let server = server.map_err(problem)?;
+    Data::of(&View::of(&server))
+}
+
+#[derive(Serialize)]
+struct Listed<'a> {
+    servers: Vec<View<'a>>,
+    count: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
+}
+
+async fn list(app: &App, call: Call<'_>) -> Result<Data, Problem> {
+    let page = Page {
+        enabled_only: call.input.flag("enabled_only").unwrap_or_default(),
+        limit: call.input.number("limit").and_then(|limit| u32::try_from(limit).ok()),
+        cursor: call.input.text("cursor").map(str::to_owned),
+    };
+    let found = app.backend.team.tenant(&call.caller.ctx).servers(&page).await;
+    let Servers { servers, total: count, next_cursor } = found.map_err(problem)?;
+    let servers = servers.iter().map(|server| View::of(server).with_update(server)).collect();
+    Data::of(&Listed { servers, count, next_cursor })
+}
+
+async fn update(app: &App, call: Call<'_>) -> Result<Data, Problem> {
+    let id = call.input.text("server_id").unwrap_or_default();
+    let raw = RawServer { server_id: None, ..raw(&call.input) };
+    let store = app.backend.team.tenant(&call.caller.ctx);
+    let old = store.server(id).await.map_err(problem)?.ok_or_else(Problem::not_found)?;
+    let mut whole = raw.clone();
+    if whole.command.is_some() || whole.args.is_some() {
+        // The two are written together as they are judged together: otherwise two changes at the same
+        // time could join a command that is allowed with arguments that another one is allowed with.
+        whole.command = whole.command.or(old.command);
+        whole.args = whole.args.or(Some(old.args));
+    }
+    permitted(app, whole.command.as_deref(), whole.args.as_deref(), whole.url.as_deref())?;
+    let server = store.update_server(id, ServerChange::new(whole)?).await.map_err(problem)?;
+    Data::of(&View::changed(&server, &raw))
+}
+
+#[derive(Serialize)]
+struct Deleted<'a> {
+    server_id: &'a str,
+    deleted: bool,
+}
+
+async fn delete(app: &App, call: Call<'_>) -> Result<Data, Problem> {
+    let server_id = call.input.text("server_id").unwrap_or_default();
+    let store = app.backend.team.tenant(&call.caller.ctx);
+    if !store.delete_server(server_id).await.map_err(problem)? {
+        return Err(Problem::not_found());
+    }
+    Data::of(&Deleted { server_id, deleted: true })
+}
+
+async fn health(app: &App, call: Call<'_>) -> Result<Data, Problem> {
+    let server_id = call.input.text("server_id").unwrap_or_default();
+    let ctx = &call.caller.ctx;
+    let server = app.backend.team.tenant(ctx).server(server_id).await.map_err(problem)?;
+    let server = server.ok_or_else(Problem::not_found)?;
+    let health = match &app.backend.fleet {
+        Some(fleet) => fleet.health(ctx, &server).await,
+        None => crate::backend::Health::default(),
+    };
+    #[derive(Serialize)]
+    struct Answer<'a> {
+        server_id: &'a str,
+        #[serde(flatten)]
+        health: crate::backend::Health,
+    }
+    Data::of(&Answer { server_id, health })
+}
+
+/// Every server of a tenant.
+pub(crate) async fn all(
+    team: &Team,
+    ctx: &TenantCtx,
+    enabled_only: bool,
+) -> Result<Vec<McpServer>, Problem> {
+    let page = Page { enabled_only, ..Page::default() };
+    let found = team.tenant(ctx).servers(&page).await.map_err(problem)?;
+    Ok(found.servers)
+}
+
+/// Whether the operator lets a tenant register this (decision 11, SS-11). What an address stands for is
+/// looked at again when it is dialled: names change.
+fn permitted(
+    app: &App,
+    command: Option<&str>,
+    args: Option<&[String]>,
+    url: Option<&str>,
+) -> Result<(), Problem> {
+    let list = &app.options.allowed_commands;
+    if let Some(command) = command
+        && commands::find(list, command, args.unwrap_or_default()).is_none()
+    {
+        let message =
+            "the operator of this server does not allow this command with these arguments";
+        return Err(Problem::new(Reason::CommandNotAllowed, message));
+    }
+    let Some(url) = url else { return Ok(()) };
+    let allow = &app.options.allow_ips;
+    let base = BaseUrl::parse(url, true)
+        .map_err(|error| Problem::field("url", format!("`url` cannot be used: {error}")))?;
+    let host = &base.origin.host;
+    let refused = |refusal: strongroom_model::code::Refusal| Problem {
+        field: Some("url".to_owned()),
+        ..Problem::new(Reason::Code(refusal.code), refusal.message)
+    };
+    network::check_host(host, allow).map_err(refused)?;
+    let address = host.parse::<std::net::IpAddr>().ok();
+    if let Some(address) = address {
+        network::vet(&[address], allow).map_err(refused)?;
+    }
+    // Plain http only within what the operator named himself.
+    let named = address.is_some_and(|address| allow.iter().any(|range| range.contains(address)));
+    if base.origin.scheme == Scheme::Http && !named {
+        return Err(Problem::field("url", "`url` is plain http, which shows keys to the network"));
+    }
+    Ok(())
+}
+
+/// The fields of a registration or a change, which were checked.
+fn raw(input: &Input<'_>) -> RawServer {
+    let text = |name| input.text(name).map(str::to_owned);
+    RawServer {
+        server_id: text("server_id"),
+        name: text("name"),
+        command: text("command"),
+        args: input.texts("args"),
+        url: text("url"),
+        headers: input.object("headers").map(|object| {
+            let text = |(name, json): (&str, &Json<'_>)| match json {
+                Json::Text(value) => Some((name.to_owned(), value.clone().into_owned())),
+                _ => None,
+            };
+            object.iter().filter_map(text).collect()
+        }),
+        secrets: input.object("secrets").map(|object| {
+            let bound = |(name, json): (&str, &Json<'_>)| match json {
+                Json::Object(from) => Some((name.to_owned(), secret(from))),
+                _ => None,
+            };
+            object.iter().filter_map(bound).collect()
+        }),
+        tool_prefix: text("tool_prefix"),
+        enabled: input.flag("enabled"),
+    }
+}
+
+fn secret(from: &Object<'_>) -> SecretField {
+    let text = |name: &str| {
+        from.iter().find_map(|(key, json)| match json {
+            Json::Text(text) if key == name => Some(text.clone().into_owned()),
+            _ => None,
+        })
+    };
+    SecretField {
+        service: text("service").unwrap_or_default(),
+        credential_type: text("credential_type").unwrap_or_else(|| "api_key".to_owned()),
+        field: text("field").unwrap_or_default(),
+    }
+}
