@@ -92,10 +92,10 @@ pub(crate) fn none_dropped(names: &[String], request: &CanonicalRequest) -> Resu
     if lost { Err(misplaced()) } else { Ok(()) }
 }
 
-/// Whether a handle is in what an upstream redirects to: it has never seen one.
+/// Whether a handle is in what an upstream redirects to: it has never seen one. The headers are those that
+/// the agent's request had.
 pub(crate) fn in_redirect(request: &CanonicalRequest) -> bool {
     holds(request.target().as_bytes())
-        || request.headers().iter().any(|(_, value)| holds(value.as_bytes()))
 }
 
 /// Refuses a command line, and what the program reads, with a handle in it: programs get their secrets
