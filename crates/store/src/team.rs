@@ -6,10 +6,14 @@
 //! statements say (row-level security, forced). Where the database does not answer, the answer is
 //! [`TeamError::Unreachable`], and never an old one.
 
+mod audit;
 mod authenticate;
+mod cache;
 mod credentials;
+mod cursor;
 mod database;
 mod error;
+mod feed;
 mod installation;
 mod keys;
 mod locks;
@@ -20,23 +24,33 @@ mod rotate;
 mod servers;
 mod services;
 mod url;
+mod used;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use strongroom_model::ports::{BoxFuture, Clock};
-use strongroom_model::team::{TenantCtx, TenantId};
+use strongroom_model::team::{KeyId, McpServer, TenantCtx, TenantId};
 use strongroom_seal::{KekRing, random};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 
+use audit::Journal;
+use authenticate::{StoredApiKey, StoredKernelKey, StoredTenant};
+use cache::Cache;
 use database::postgres::Postgres;
 use database::sqlite::Sqlite;
 use database::{Announce, Database, Sight, Tx};
+use feed::Feed;
 use installation::Secrets;
 use url::Place;
+use used::Used;
 
+pub use audit::{AuditPage, AuditQuery, TenantAudit};
 pub use authenticate::SignedKernel;
 pub use credentials::{Credential, CredentialValues, DEFAULT_TYPE, Which};
 pub use error::TeamError;
+pub use feed::{Change, Changes};
 pub use locks::TeamLock;
 pub use migrate::{APP_ROLE, Migrated, migrate};
 pub use rotate::{KekUse, Progress};
@@ -51,11 +65,28 @@ pub struct Team {
 }
 
 struct Inner {
-    db: Database,
+    db: Arc<Database>,
     keks: KekRing,
     clock: Arc<dyn Clock>,
     secrets: Secrets,
     memory: credentials::Memory,
+    feed: Arc<Feed>,
+    kept: Kept,
+    used: Arc<Used>,
+    journal: Arc<Journal>,
+    /// What goes on beside the calls ends when this does.
+    stop: Mutex<Option<watch::Sender<()>>>,
+    tasks: tokio::sync::Mutex<JoinSet<()>>,
+}
+
+/// What was read a moment ago.
+struct Kept {
+    api_keys: Cache<KeyId, Option<StoredApiKey>>,
+    kernel_keys: Cache<KeyId, Option<StoredKernelKey>>,
+    tenants: Cache<TenantId, Option<StoredTenant>>,
+    servers: Cache<TenantId, Vec<McpServer>>,
+    services: Cache<TenantId, Vec<TenantService>>,
+    locks: Cache<TenantId, Vec<TeamLock>>,
 }
 
 /// What belongs to one tenant.
@@ -80,24 +111,21 @@ impl Team {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, TeamError> {
         let keks = keks.into();
-        let db = match &url.0 {
-            Place::Sqlite(path) => Database::Sqlite(Sqlite::open(path)?),
-            Place::Postgres(options) => {
-                let postgres = Postgres::open(options, MOST_CONNECTIONS);
-                migrate::check(postgres.pool()).await?;
-                Database::Postgres(postgres)
-            }
-        };
+        let (stop, stopped) = watch::channel(());
+        let mut tasks = JoinSet::new();
+        let (db, feed) = open(url, &clock, &mut tasks, &stopped).await?;
         let secrets = installation::open(&db, &keks, clock.as_ref()).await?;
-        Ok(Self {
-            inner: Arc::new(Inner {
-                db,
-                keks,
-                clock,
-                secrets,
-                memory: credentials::Memory::default(),
-            }),
-        })
+        let journal = Arc::new(Journal::new(Arc::clone(&clock))?);
+        let used = Arc::new(Used::default());
+        tasks.spawn(audit::write_all(Arc::clone(&journal), Arc::clone(&db), stopped.clone()));
+        tasks.spawn(used::write_often(Arc::clone(&used), Arc::clone(&db), stopped));
+        let kept = Kept::new(&feed, &clock);
+        let stop = Mutex::new(Some(stop));
+        let tasks = tokio::sync::Mutex::new(tasks);
+        let memory = credentials::Memory::default();
+        let inner =
+            Inner { db, keks, clock, secrets, memory, feed, kept, used, journal, stop, tasks };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// What belongs to the tenant of `ctx`.
@@ -115,8 +143,24 @@ impl Team {
         &self.inner.keks
     }
 
-    /// Ends all connections, after what was begun is done.
+    /// What changes from here on, whoever changes it.
+    pub fn changes(&self) -> Changes {
+        self.inner.feed.changes()
+    }
+
+    /// Whether every change of more than a second ago is known here. Where it is not, what was read
+    /// before must not be relied on.
+    pub fn is_fresh(&self) -> bool {
+        self.inner.feed.is_fresh()
+    }
+
+    /// Writes what is waiting to be written, and ends all connections.
     pub async fn shutdown(&self) {
+        drop(self.inner.stop.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let mut tasks = self.inner.tasks.lock().await;
+        while tasks.join_next().await.is_some() {}
+        // A hint that is lost is no loss.
+        let _ = self.inner.used.flush(&self.inner.db).await;
         self.inner.db.close().await;
     }
 
@@ -134,6 +178,46 @@ impl Team {
         let since = self.inner.clock.now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let micros = u64::try_from(since.as_micros()).unwrap_or(u64::MAX);
         UNIX_EPOCH + Duration::from_micros(micros)
+    }
+}
+
+/// The database, and what keeps this process informed of it.
+async fn open(
+    url: &DatabaseUrl,
+    clock: &Arc<dyn Clock>,
+    tasks: &mut JoinSet<()>,
+    stopped: &watch::Receiver<()>,
+) -> Result<(Arc<Database>, Arc<Feed>), TeamError> {
+    match &url.0 {
+        Place::Sqlite(path) => {
+            let sqlite = Sqlite::open(path)?;
+            let feed = Arc::new(Feed::of_sqlite(Arc::clone(clock), sqlite.connect()?)?);
+            tasks.spawn(feed::look(Arc::clone(&feed), stopped.clone()));
+            Ok((Arc::new(Database::Sqlite(sqlite)), feed))
+        }
+        Place::Postgres(options) => {
+            let feed = Arc::new(Feed::of_postgres(Arc::clone(clock)));
+            let postgres = Postgres::open(options, MOST_CONNECTIONS, Arc::clone(&feed));
+            migrate::check(postgres.pool()).await?;
+            let pool = postgres.pool().clone();
+            tasks.spawn(feed::listen((**options).clone(), Arc::clone(&feed), stopped.clone()));
+            feed::first_sign(&feed, &pool).await;
+            tasks.spawn(feed::beat(pool, stopped.clone()));
+            Ok((Arc::new(Database::Postgres(postgres)), feed))
+        }
+    }
+}
+
+impl Kept {
+    fn new(feed: &Arc<Feed>, clock: &Arc<dyn Clock>) -> Self {
+        Self {
+            api_keys: Cache::new(feed, clock, 20_000),
+            kernel_keys: Cache::new(feed, clock, 2_000),
+            tenants: Cache::new(feed, clock, 20_000),
+            servers: Cache::new(feed, clock, 2_000),
+            services: Cache::new(feed, clock, 500),
+            locks: Cache::new(feed, clock, 20_000),
+        }
     }
 }
 

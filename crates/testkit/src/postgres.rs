@@ -1,4 +1,4 @@
-//! A true PostgreSQL of a test's own, in a folder that goes away with it. One server serves all tests of
+//! A true Postgres of a test's own, in a folder that goes away with it. One server serves all tests of
 //! a process; each has a database of its own.
 
 #![expect(clippy::disallowed_methods, reason = "a test starts what it needs and ends it itself")]

@@ -76,6 +76,7 @@ impl Team {
         let now = self.now();
         Ok(stored.filter(|stored| same && stored.lets_in(now)).map(|stored| {
             let key = stored.key;
+            self.inner.used.note(Some(key.tenant), key.id, key.last_used, now);
             let ctx = TenantCtx { tenant: key.tenant, actor: Actor::ApiKey(key.id) };
             (key, ctx)
         }))
@@ -115,6 +116,9 @@ impl Team {
     ) -> Result<Option<TenantCtx>, TeamError> {
         let stored = self.stored_tenant(*tenant).await?;
         let ours = stored.is_some_and(|it| it.enabled && it.organization == key.organization);
+        if ours {
+            self.inner.used.note(None, key.id, key.last_used, self.now());
+        }
         Ok(ours.then_some(TenantCtx { tenant: *tenant, actor: Actor::Kernel(key.id) }))
     }
 
@@ -166,6 +170,25 @@ impl Team {
     }
 
     async fn stored_api_key(&self, id: KeyId) -> Result<Option<StoredApiKey>, TeamError> {
+        let of = |stored: &Option<StoredApiKey>| stored.as_ref().map(|stored| stored.key.tenant);
+        let stored = self.inner.kept.api_keys.get(id, of, self.read_api_key(id)).await?;
+        Ok(Option::clone(&stored))
+    }
+
+    async fn stored_kernel_key(&self, id: KeyId) -> Result<Option<StoredKernelKey>, TeamError> {
+        // Changes of kernel keys are no tenant's: any change may be one.
+        let stored =
+            self.inner.kept.kernel_keys.get(id, |_| None, self.read_kernel_key(id)).await?;
+        Ok(Option::clone(&stored))
+    }
+
+    async fn stored_tenant(&self, id: TenantId) -> Result<Option<StoredTenant>, TeamError> {
+        let of = |_: &Option<StoredTenant>| Some(id);
+        let stored = self.inner.kept.tenants.get(id, of, self.read_tenant(id)).await?;
+        Ok(Option::clone(&stored))
+    }
+
+    async fn read_api_key(&self, id: KeyId) -> Result<Option<StoredApiKey>, TeamError> {
         self.db()
             .read(Sight::Installation, move |tx| {
                 Box::pin(async move {
@@ -177,7 +200,7 @@ impl Team {
             .await
     }
 
-    async fn stored_kernel_key(&self, id: KeyId) -> Result<Option<StoredKernelKey>, TeamError> {
+    async fn read_kernel_key(&self, id: KeyId) -> Result<Option<StoredKernelKey>, TeamError> {
         self.db()
             .read(Sight::Installation, move |tx| {
                 Box::pin(async move {
@@ -188,7 +211,7 @@ impl Team {
             .await
     }
 
-    async fn stored_tenant(&self, id: TenantId) -> Result<Option<StoredTenant>, TeamError> {
+    async fn read_tenant(&self, id: TenantId) -> Result<Option<StoredTenant>, TeamError> {
         self.db()
             .read(Sight::Installation, move |tx| {
                 Box::pin(async move {

@@ -24,6 +24,8 @@ pub(crate) enum Sight {
     Installation,
     /// One tenant's.
     Tenant(TenantId),
+    /// None, as the role that adds to the audit and can do nothing else.
+    Audit,
 }
 
 /// What others are told when a write is done.

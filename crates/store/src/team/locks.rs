@@ -50,15 +50,16 @@ impl TenantStore<'_> {
     /// What is locked for the tenant, by itself or by the operator.
     pub async fn locks(&self) -> Result<Vec<TeamLock>, TeamError> {
         let tenant = self.tenant();
-        self.read(move |tx| {
+        let load = self.read(move |tx| {
             Box::pin(async move {
                 let own = tx.query(OF_TENANT, vec![tenant.into()]).await?;
                 let all = tx.query(OF_ALL, Vec::new()).await?;
                 let own = own.iter().map(|row| lock(row, false));
                 own.chain(all.iter().map(|row| lock(row, true))).collect()
             })
-        })
-        .await
+        });
+        let kept = self.team.inner.kept.locks.get(tenant, |_| Some(tenant), load).await?;
+        Ok(kept.to_vec())
     }
 
     /// What is locked for the tenant, as the decisions on calls and starts want it.

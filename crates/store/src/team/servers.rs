@@ -1,13 +1,11 @@
 //! The servers that a tenant registered.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use strongroom_model::team::{
     McpServer, NewServer, ServerChange, ServerId, ServerSpec, TenantId, advertised,
 };
-use subtle::ConstantTimeEq as _;
 
 use super::database::{Row, Tx, Value, micros};
 use super::{TeamError, TenantStore, new_id};
@@ -69,7 +67,7 @@ impl TenantStore<'_> {
 
     /// The servers, page by page.
     pub async fn servers(&self, page: &Page) -> Result<Servers, TeamError> {
-        let after = page.cursor.as_deref().map(|cursor| self.read_cursor(cursor)).transpose()?;
+        let after = page.cursor.as_deref().map(|cursor| self.server_place(cursor)).transpose()?;
         let all = self.all_servers().await?;
         let shown = |server: &&McpServer| server.enabled || !page.enabled_only;
         let total = all.iter().filter(shown).count() as u64;
@@ -78,7 +76,7 @@ impl TenantStore<'_> {
         let most = page.limit.map_or(usize::MAX, |limit| limit.max(1) as usize);
         let servers: Vec<McpServer> = rest.by_ref().take(most).cloned().collect();
         let more = rest.next().is_some();
-        let next_cursor = servers.last().filter(|_| more).map(|last| self.cursor(last));
+        let next_cursor = servers.last().filter(|_| more).map(|last| self.after_server(last));
         Ok(Servers { servers, total, next_cursor })
     }
 
@@ -129,44 +127,31 @@ impl TenantStore<'_> {
         .await
     }
 
-    async fn all_servers(&self) -> Result<Vec<McpServer>, TeamError> {
+    async fn all_servers(&self) -> Result<Arc<Vec<McpServer>>, TeamError> {
         let tenant = self.tenant();
-        self.read(move |tx| {
+        let load = self.read(move |tx| {
             Box::pin(async move {
                 let rows = tx.query(ALL, vec![tenant.into()]).await?;
                 rows.iter().map(server).collect()
             })
-        })
-        .await
+        });
+        self.team.inner.kept.servers.get(tenant, |_| Some(tenant), load).await
     }
 
-    /// Where a page ended, signed for this tenant (TN-07).
-    fn cursor(&self, last: &McpServer) -> String {
+    fn server_place(&self, cursor: &str) -> Result<(i64, [u8; 16]), TeamError> {
+        let place = self.read_cursor(LIST, cursor)?;
+        let (at, id) = place.split_first_chunk().ok_or(TeamError::Cursor)?;
+        let id = id.try_into().map_err(|_| TeamError::Cursor)?;
+        Ok((i64::from_be_bytes(*at), id))
+    }
+
+    fn after_server(&self, last: &McpServer) -> String {
         let (at, id) = position(last);
-        let mut bytes = self.cursor_tag(at, &id).to_vec();
-        bytes.extend_from_slice(&at.to_be_bytes());
-        bytes.extend_from_slice(&id);
-        URL_SAFE_NO_PAD.encode(bytes)
-    }
-
-    fn read_cursor(&self, cursor: &str) -> Result<(i64, [u8; 16]), TeamError> {
-        let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| TeamError::Cursor)?;
-        let bytes: [u8; 40] = bytes.try_into().map_err(|_| TeamError::Cursor)?;
-        let (tag, rest) = bytes.split_at(16);
-        let (at, id) = rest.split_at(8);
-        let at = i64::from_be_bytes(at.try_into().map_err(|_| TeamError::Cursor)?);
-        let id: [u8; 16] = id.try_into().map_err(|_| TeamError::Cursor)?;
-        let ours = bool::from(self.cursor_tag(at, &id).ct_eq(tag));
-        if ours { Ok((at, id)) } else { Err(TeamError::Cursor) }
-    }
-
-    fn cursor_tag(&self, at: i64, id: &[u8; 16]) -> [u8; 16] {
-        let tenant = self.tenant();
-        let parts = [b"servers".as_slice(), tenant.as_str().as_bytes(), &at.to_be_bytes(), id];
-        let tag = self.team.inner.secrets.cursors.tag(&parts);
-        std::array::from_fn(|place| tag[place])
+        self.cursor(LIST, &[at.to_be_bytes().as_slice(), &id].concat())
     }
 }
+
+const LIST: &str = "servers";
 
 async fn find(tx: &mut Tx, tenant: TenantId, server_id: &str) -> Result<McpServer, TeamError> {
     // On SQLite nobody else writes meanwhile.

@@ -75,13 +75,14 @@ impl TenantStore<'_> {
     /// The services, the oldest first.
     pub async fn services(&self) -> Result<Vec<TenantService>, TeamError> {
         let tenant = self.tenant();
-        self.read(move |tx| {
+        let load = self.read(move |tx| {
             Box::pin(async move {
                 let rows = tx.query(ALL, vec![tenant.into()]).await?;
                 rows.iter().map(service).collect()
             })
-        })
-        .await
+        });
+        let kept = self.team.inner.kept.services.get(tenant, |_| Some(tenant), load).await?;
+        Ok(kept.to_vec())
     }
 
     /// Deletes a service; says whether the tenant had it.

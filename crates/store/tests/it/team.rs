@@ -1,10 +1,16 @@
 //! The store of a team, by one suite on both databases.
 
+mod audit;
 mod base;
+#[cfg(target_os = "linux")]
 mod catalogue;
 mod credentials;
 mod keys;
+mod nodes;
+#[cfg(target_os = "linux")]
+mod outage;
 mod servers;
+mod strangers;
 mod tenants;
 
 /// Runs each of these functions on an empty SQLite database and on an empty Postgres.

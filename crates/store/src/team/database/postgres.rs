@@ -1,9 +1,10 @@
 //! Postgres: a pool, and transactions that see one tenant.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx_core::pool::PoolOptions;
-use sqlx_core::query::{Query, query as statement};
+use sqlx_core::query::Query;
 use sqlx_core::sql_str::AssertSqlSafe;
 use sqlx_postgres::{PgArguments, PgConnectOptions, PgPool};
 use strongroom_model::ports::BoxFuture;
@@ -11,10 +12,12 @@ use strongroom_model::ports::BoxFuture;
 use super::value::moment;
 use super::{Announce, Row, Sight, Tx, Value};
 use crate::team::TeamError;
+use crate::team::feed::{Change, Feed};
 
 /// A database on a server.
 pub(crate) struct Postgres {
     pool: PgPool,
+    feed: Arc<Feed>,
 }
 
 /// A transaction on it.
@@ -34,13 +37,13 @@ const DEADLINE: Duration = Duration::from_secs(10);
 
 impl Postgres {
     /// A pool for `options`. Nothing is connected before it is needed.
-    pub(crate) fn open(options: &PgConnectOptions, most: u32) -> Self {
+    pub(crate) fn open(options: &PgConnectOptions, most: u32, feed: Arc<Feed>) -> Self {
         let pool = PoolOptions::new()
             .max_connections(most)
             .acquire_timeout(PATIENCE)
             .test_before_acquire(false)
             .connect_lazy_with(with_schema(options));
-        Self { pool }
+        Self { pool, feed }
     }
 
     pub(crate) fn pool(&self) -> &PgPool {
@@ -61,7 +64,15 @@ impl Postgres {
         announce: Announce,
         act: impl for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T, TeamError>>,
     ) -> Result<T, TeamError> {
-        self.run(sight, announce, false, act).await
+        let done = self.run(sight, announce, false, act).await;
+        // Others hear of it, and so do we; but whoever asks us next should not see the past, also where
+        // it is not known whether the write is done.
+        match announce {
+            Announce::Nothing => (),
+            Announce::Tenant(tenant) => self.feed.note(Change::Tenant(tenant)),
+            Announce::All => self.feed.note(Change::All),
+        }
+        done
     }
 
     async fn run<T>(
@@ -96,17 +107,18 @@ impl Postgres {
     /// has nothing in it but hexadecimal digits and hyphens.
     async fn begin(&self, sight: Sight, read_only: bool) -> Result<Transaction, TeamError> {
         let mode = if read_only { "BEGIN READ ONLY" } else { "BEGIN" };
-        let tenant = match sight {
-            Sight::Installation => String::new(),
-            Sight::Tenant(tenant) => tenant.to_string(),
+        let (tenant, role) = match sight {
+            Sight::Installation => (String::new(), ""),
+            Sight::Tenant(tenant) => (tenant.to_string(), ""),
+            Sight::Audit => (String::new(), "; SET LOCAL ROLE strongroom_audit"),
         };
-        let begin = || format!("{mode}; SET LOCAL app.tenant_id = '{tenant}'");
-        let mut begun = self.pool.begin_with(AssertSqlSafe(begin())).await;
+        let statement = || format!("{mode}; SET LOCAL app.tenant_id = '{tenant}'{role}");
+        let mut begun = self.pool.begin_with(AssertSqlSafe(statement())).await;
         // A connection of the pool may have died while nobody looked: others may be as dead.
         for _ in 0..self.pool.options().get_max_connections() {
             match begun {
                 Err(error) if is_cut_off(&error) => {
-                    begun = self.pool.begin_with(AssertSqlSafe(begin())).await;
+                    begun = self.pool.begin_with(AssertSqlSafe(statement())).await;
                 }
                 _ => break,
             }
@@ -158,7 +170,7 @@ fn bound(
     sql: &'static str,
     values: Vec<Value>,
 ) -> Query<'static, sqlx_postgres::Postgres, PgArguments> {
-    values.into_iter().fold(statement(sql), |query, value| match value {
+    values.into_iter().fold(sqlx_core::query::query(sql), |query, value| match value {
         Value::Uuid(id) => query.bind(id),
         Value::Text(text) => query.bind(text),
         Value::Int(number) => query.bind(number),

@@ -126,7 +126,9 @@ fn write_all(db: Connection, jobs: &Receiver<Job>) {
             // Where there is nothing to take back, SQLite has done so itself.
             let _ = run(&mut tx, "ROLLBACK");
         }
-        done.into_iter().for_each(|done| done(committed.clone()));
+        for done in done {
+            done(committed.clone());
+        }
     }
 }
 

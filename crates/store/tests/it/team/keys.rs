@@ -41,7 +41,7 @@ async fn a_key_lets_its_holder_in_for_its_tenant(base: &Base) {
 /// AU-01.
 async fn a_key_that_is_wrong_expired_or_off_lets_nobody_in(base: &Base) {
     let (tenant, other) = (base.tenant("a").await, base.tenant("b").await);
-    let soon = base.clock.now() + Duration::from_secs(60);
+    let soon = base.clock.now() + Duration::from_mins(1);
     let lasting = base.key(&tenant, None).await;
     let short = base.key(&tenant, Some(soon)).await;
     let theirs = base.key(&other, None).await;
@@ -61,7 +61,7 @@ async fn a_key_that_is_wrong_expired_or_off_lets_nobody_in(base: &Base) {
     for wrong in ["", "mcp_", "mcp_' OR '1'='1"] {
         assert!(!lets_in(&Secret::new(wrong.as_bytes().to_vec())).await);
     }
-    base.clock.advance(Duration::from_secs(60));
+    base.clock.advance(Duration::from_mins(1));
     assert!(!lets_in(&short).await && lets_in(&lasting).await);
 
     let id = KeyKind::Api.parse(lasting.expose()).unwrap().id;
@@ -134,12 +134,12 @@ async fn a_kernel_that_signs_is_not_let_in_by_its_secret(base: &Base) {
 
 async fn a_signature_is_used_once(base: &Base) {
     let another = base.another().await;
-    let later = base.clock.now() + Duration::from_secs(600);
+    let later = base.clock.now() + Duration::from_mins(10);
     assert!(base.team.use_signature([7; 32], later).await.unwrap());
     assert!(!another.use_signature([7; 32], later).await.unwrap());
     assert!(another.use_signature([8; 32], later).await.unwrap());
     base.clock.advance(Duration::from_secs(601));
-    let later = base.clock.now() + Duration::from_secs(600);
+    let later = base.clock.now() + Duration::from_mins(10);
     assert!(base.team.use_signature([7; 32], later).await.unwrap());
 }
 

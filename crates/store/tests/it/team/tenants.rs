@@ -24,7 +24,7 @@ async fn names_are_unique_where_people_look_for_them(base: &Base) {
     let again = base.team.create_tenant(&a.id, "shop").await;
     assert!(matches!(again, Err(TeamError::Conflict { field: "name" })), "{again:?}");
     let other = base.team.create_tenant(&b.id, "shop").await.unwrap();
-    assert_eq!(base.team.tenants(&a.id).await.unwrap(), [first.clone()]);
+    assert_eq!(base.team.tenants(&a.id).await.unwrap(), std::slice::from_ref(&first));
     assert_eq!(base.team.tenants_named("shop").await.unwrap().len(), 2);
     assert_eq!(base.team.find_tenant(&other.id).await.unwrap().unwrap(), other);
     assert_eq!(base.team.organizations().await.unwrap(), [a, b]);
