@@ -34,7 +34,7 @@ const FAULTS: &str = "
             'kernel_keys', 'kernel_signatures', 'installation_locks', 'audit_nodes',
             'schema_versions')
     UNION ALL
-    SELECT relname || ' has the policy ' || polname FROM pg_policy JOIN tables ON oid = polrelid
+    SELECT relname || ' has the policy ' || polname FROM pg_policy p JOIN tables ON tables.oid = p.polrelid
         WHERE NOT (polname = 'of_tenant' AND polcmd = '*'
             OR (relname, polname, polcmd) = ('api_keys', 'by_id', 'r')
                 AND NOT 'strongroom_app'::regrole = ANY (polroles) AND NOT 0 = ANY (polroles)
@@ -42,7 +42,7 @@ const FAULTS: &str = "
                 AND polroles = ARRAY['strongroom_audit'::regrole::oid])
     UNION ALL
     SELECT i.indexrelid::regclass || ' does not begin with the tenant'
-        FROM pg_index i JOIN tables ON oid = i.indrelid JOIN tenant_column ON attrelid = i.indrelid
+        FROM pg_index i JOIN tables ON tables.oid = i.indrelid JOIN tenant_column ON attrelid = i.indrelid
         WHERE i.indisunique AND i.indkey[0] <> attnum
     UNION ALL
     SELECT c.conname || ' does not begin with the tenant'
