@@ -72,7 +72,7 @@ struct Inner {
     memory: credentials::Memory,
     feed: Arc<Feed>,
     kept: Kept,
-    used: Arc<Used>,
+    used: Used,
     journal: Arc<Journal>,
     /// What goes on beside the calls ends when this does.
     stop: Mutex<Option<watch::Sender<()>>>,
@@ -116,16 +116,18 @@ impl Team {
         let (db, feed) = open(url, &clock, &mut tasks, &stopped).await?;
         let secrets = installation::open(&db, &keks, clock.as_ref()).await?;
         let journal = Arc::new(Journal::new(Arc::clone(&clock))?);
-        let used = Arc::new(Used::default());
+        let used = Used::default();
         tasks.spawn(audit::write_all(Arc::clone(&journal), Arc::clone(&db), stopped.clone()));
-        tasks.spawn(used::write_often(Arc::clone(&used), Arc::clone(&db), stopped));
         let kept = Kept::new(&feed, &clock);
         let stop = Mutex::new(Some(stop));
         let tasks = tokio::sync::Mutex::new(tasks);
         let memory = credentials::Memory::default();
         let inner =
             Inner { db, keks, clock, secrets, memory, feed, kept, used, journal, stop, tasks };
-        Ok(Self { inner: Arc::new(inner) })
+        let team = Self { inner: Arc::new(inner) };
+        let writer = used::write_often(Arc::downgrade(&team.inner), stopped);
+        team.inner.tasks.lock().await.spawn(writer);
+        Ok(team)
     }
 
     /// What belongs to the tenant of `ctx`.
@@ -159,8 +161,7 @@ impl Team {
         drop(self.inner.stop.lock().unwrap_or_else(PoisonError::into_inner).take());
         let mut tasks = self.inner.tasks.lock().await;
         while tasks.join_next().await.is_some() {}
-        // A hint that is lost is no loss.
-        let _ = self.inner.used.flush(&self.inner.db).await;
+        self.write_uses().await;
         self.inner.db.close().await;
     }
 

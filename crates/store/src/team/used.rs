@@ -1,22 +1,22 @@
 //! When keys were last used: noted in memory, written in batches, never by the call itself.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
 
 use strongroom_model::team::{KeyId, TenantId};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::TeamError;
 use super::database::{Announce, Database, Sight};
+use super::{Inner, Team, TeamError};
 
 /// Keys that were used and not yet written. A kernel's has no tenant.
 #[derive(Default)]
 pub(super) struct Used(Mutex<BTreeMap<(Option<TenantId>, KeyId), SystemTime>>);
 
 /// How often they are written.
-const EVERY: Duration = Duration::from_secs(5);
+const EVERY: Duration = Duration::from_secs(2);
 /// A key's time is written at most once in so long.
 const EXACT: Duration = Duration::from_mins(1);
 /// More are not noted before the next batch.
@@ -78,10 +78,18 @@ async fn write(
     .await
 }
 
-/// Writes from time to time, until `stop` is gone.
-pub(super) async fn write_often(used: Arc<Used>, db: Arc<Database>, mut stop: watch::Receiver<()>) {
+impl Team {
+    /// Writes when keys and credentials were used. What cannot be written is no loss: it is a hint.
+    pub(super) async fn write_uses(&self) {
+        let _ = self.inner.used.flush(self.db()).await;
+        let _ = self.write_credential_uses().await;
+    }
+}
+
+/// Writes from time to time, until the team is gone or `stop` is.
+pub(super) async fn write_often(team: Weak<Inner>, mut stop: watch::Receiver<()>) {
     while timeout(EVERY, stop.changed()).await.is_err() {
-        // A hint that is lost is no loss.
-        let _ = used.flush(&db).await;
+        let Some(inner) = team.upgrade() else { return };
+        Team { inner }.write_uses().await;
     }
 }

@@ -32,11 +32,12 @@ const FAULTS: &str = "
     SELECT relname || ' is nobody''s and not known as such' FROM tables
         WHERE NOT of_tenant AND relname NOT IN ('installation', 'organizations', 'tenants',
             'kernel_keys', 'kernel_signatures', 'installation_locks', 'audit_nodes',
-            'schema_versions')
+            'retired_keks', 'schema_versions')
     UNION ALL
     SELECT relname || ' has the policy ' || polname FROM pg_policy p JOIN tables ON tables.oid = p.polrelid
         WHERE NOT (polname = 'of_tenant' AND polcmd = '*'
-            OR (relname, polname, polcmd) = ('api_keys', 'by_id', 'r')
+            OR (relname, polname, polcmd) IN
+                (('api_keys', 'by_id', 'r'), ('tenant_keys', 'by_kek', 'r'))
                 AND NOT 'strongroom_app'::regrole = ANY (polroles) AND NOT 0 = ANY (polroles)
             OR (relname, polname, polcmd) = ('audit_records', 'append', 'a')
                 AND polroles = ARRAY['strongroom_audit'::regrole::oid])
@@ -80,7 +81,7 @@ const FAULTS: &str = "
     SELECT p.proname || ' runs as its owner for anybody' FROM pg_proc p
         WHERE p.pronamespace = 'strongroom'::regnamespace AND p.prosecdef
         AND (has_function_privilege('strongroom_audit', p.oid, 'EXECUTE')
-            OR p.proname <> 'api_key_by_id')
+            OR p.proname NOT IN ('api_key_by_id', 'tenants_by_kek', 'keys_by_kek'))
     UNION ALL
     SELECT relname || ' is a view of its owner' FROM pg_class
         WHERE relnamespace = 'strongroom'::regnamespace AND relkind IN ('v', 'm')
