@@ -14,7 +14,8 @@ import sys
 
 KEY = re.compile(r"not shown\): ?$")
 CODE = re.compile(r"Type (\w{4}-\w{4}) to confirm: $")
-# What is typed before a question is there does not count: who was too quick types it again.
+# A code that is typed before its question is all there does not count: who was too quick types it again.
+# Keys always count, and are typed once.
 AGAIN, TIMES = 1, 60
 
 
@@ -42,12 +43,11 @@ def at_terminal(command, keys):
         code = CODE.search(question)
         if code:
             answer = f"{code[1]}\n".encode()
+            os.write(terminal, answer)
+            question = ""
         elif KEY.search(question):
-            answer = f"{keys.pop(0)}\n".encode()
-        else:
-            continue
-        os.write(terminal, answer)
-        question = ""
+            os.write(terminal, f"{keys.pop(0)}\n".encode())
+            question = ""
     _, status = os.waitpid(child, 0)
     os.close(terminal)
     if keys:
