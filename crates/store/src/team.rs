@@ -48,7 +48,7 @@ use used::Used;
 
 pub use audit::{AuditPage, AuditQuery, TenantAudit};
 pub use authenticate::SignedKernel;
-pub use credentials::{Credential, CredentialValues, DEFAULT_TYPE, Which};
+pub use credentials::{Credential, CredentialValues, DEFAULT_TYPE, NewCredential, Which};
 pub use error::TeamError;
 pub use feed::{Change, Changes};
 pub use locks::TeamLock;

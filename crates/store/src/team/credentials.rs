@@ -18,6 +18,7 @@ use std::time::SystemTime;
 use strongroom_model::team::{CredentialId, FieldError, TenantId, is_label};
 use strongroom_seal::{open as unseal, seal};
 
+use super::database::Tx;
 use super::{TeamError, TenantStore, new_id};
 use head::Head;
 use keys::TenantKey;
@@ -48,6 +49,19 @@ pub struct Credential {
     pub updated_at: SystemTime,
     /// When it was last retrieved.
     pub last_used_at: Option<SystemTime>,
+}
+
+/// A credential to be stored.
+#[derive(Debug)]
+pub struct NewCredential {
+    /// What it is for.
+    pub service: String,
+    /// Which kind it is; [`DEFAULT_TYPE`] where nobody says.
+    pub credential_type: String,
+    /// Its fields.
+    pub values: CredentialValues,
+    /// When it was first stored, where that was elsewhere.
+    pub created_at: Option<SystemTime>,
 }
 
 /// Which credential is meant.
@@ -99,46 +113,40 @@ impl TenantStore<'_> {
         credential_type: &str,
         values: CredentialValues,
     ) -> Result<Credential, TeamError> {
-        check(service, credential_type)?;
-        let (id, now, tenant) =
-            (new_id(CredentialId::from_random)?, self.team.now(), self.tenant());
-        let values = Arc::new(values);
+        let (service, credential_type) = (service.to_owned(), credential_type.to_owned());
+        let new = NewCredential { service, credential_type, values, created_at: None };
+        let mut stored = self.store_credentials(vec![new], true).await?;
+        stored.pop().ok_or_else(busy)
+    }
+
+    /// Stores all of these or none, in one transaction: in the place of what was there where
+    /// `replace`; otherwise what is there stays, and is not among those that are given back.
+    pub async fn store_credentials(
+        &self,
+        new: Vec<NewCredential>,
+        replace: bool,
+    ) -> Result<Vec<Credential>, TeamError> {
+        for one in &new {
+            check(&one.service, &one.credential_type)?;
+        }
+        let (now, tenant, new) = (self.team.now(), self.tenant(), Arc::new(new));
         for _ in 0..TRIES {
-            let key = self.current_key().await?;
-            let (service, credential_type) = (service.to_owned(), credential_type.to_owned());
-            let values = Arc::clone(&values);
+            let (key, new) = (self.current_key().await?, Arc::clone(&new));
             let stored = self
                 .write(move |tx| {
                     Box::pin(async move {
                         let Some((row, mut head)) = rows::lock_head(tx, tenant, &key).await? else {
                             return Ok(None);
                         };
-                        let which = Found::Named(service.clone(), credential_type.clone());
-                        let old = rows::one(tx, tenant, which).await?;
-                        let new = match &old {
-                            Some((old, _)) => Credential {
-                                version: old.version + 1,
-                                key_id: key.id.clone(),
-                                updated_at: now.max(old.updated_at),
-                                ..old.clone()
-                            },
-                            None => Credential {
-                                id,
-                                service,
-                                credential_type,
-                                version: 1,
-                                key_id: key.id.clone(),
-                                created_at: now,
-                                updated_at: now,
-                                last_used_at: None,
-                            },
-                        };
-                        head.count_seal()?;
-                        let sealed = seal(&key.key, &rows::place(&tenant, &new), values.json())?;
-                        head.replace(old.as_ref().map(|(old, _)| old), Some(&new));
-                        rows::put(tx, tenant, &new, sealed).await?;
-                        rows::store_head(tx, tenant, &key, row, &mut head).await?;
-                        Ok(Some(new))
+                        let mut stored = Vec::new();
+                        for one in new.iter() {
+                            let found = store(tx, tenant, (&key, &mut head), one, (now, replace));
+                            stored.extend(found.await?);
+                        }
+                        if !stored.is_empty() {
+                            rows::store_head(tx, tenant, &key, row, &mut head).await?;
+                        }
+                        Ok(Some(stored))
                     })
                 })
                 .await?;
@@ -277,6 +285,45 @@ impl<'a> Which<'a> {
         check(service, credential_type)?;
         Ok(Self::Named { service, credential_type })
     }
+}
+
+/// Stores one credential in a transaction that has taken the head; `None`: there was one, which
+/// stays.
+async fn store(
+    tx: &mut Tx,
+    tenant: TenantId,
+    (key, head): (&TenantKey, &mut Head),
+    new: &NewCredential,
+    (now, replace): (SystemTime, bool),
+) -> Result<Option<Credential>, TeamError> {
+    let which = Found::Named(new.service.clone(), new.credential_type.clone());
+    let old = rows::one(tx, tenant, which).await?.map(|(old, _)| old);
+    if old.is_some() && !replace {
+        return Ok(None);
+    }
+    let stored = match &old {
+        Some(old) => Credential {
+            version: old.version + 1,
+            key_id: key.id.clone(),
+            updated_at: now.max(old.updated_at),
+            ..old.clone()
+        },
+        None => Credential {
+            id: new_id(CredentialId::from_random)?,
+            service: new.service.clone(),
+            credential_type: new.credential_type.clone(),
+            version: 1,
+            key_id: key.id.clone(),
+            created_at: new.created_at.unwrap_or(now),
+            updated_at: now,
+            last_used_at: None,
+        },
+    };
+    head.count_seal()?;
+    let sealed = seal(&key.key, &rows::place(&tenant, &stored), new.values.json())?;
+    head.replace(old.as_ref(), Some(&stored));
+    rows::put(tx, tenant, &stored, sealed).await?;
+    Ok(Some(stored))
 }
 
 /// What stands in the additional data has one spelling (CR-04).

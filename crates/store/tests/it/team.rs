@@ -6,9 +6,10 @@ mod base;
 mod catalogue;
 mod credentials;
 mod keys;
-mod nodes;
 #[cfg(target_os = "linux")]
+mod nodes;
 mod outage;
+mod rotation;
 mod servers;
 mod strangers;
 mod tenants;
