@@ -212,12 +212,12 @@ async fn open(
 impl Kept {
     fn new(feed: &Arc<Feed>, clock: &Arc<dyn Clock>) -> Self {
         Self {
-            api_keys: Cache::new(feed, clock, 20_000),
-            kernel_keys: Cache::new(feed, clock, 2_000),
-            tenants: Cache::new(feed, clock, 20_000),
-            servers: Cache::new(feed, clock, 2_000),
-            services: Cache::new(feed, clock, 500),
-            locks: Cache::new(feed, clock, 20_000),
+            api_keys: Cache::new(feed, clock, 20_000, |_| true),
+            kernel_keys: Cache::new(feed, clock, 2_000, |_| true),
+            tenants: Cache::new(feed, clock, 20_000, |_| true),
+            servers: Cache::new(feed, clock, 2_000, |servers| servers.len() <= 200),
+            services: Cache::new(feed, clock, 500, |services| services.len() <= 50),
+            locks: Cache::new(feed, clock, 20_000, |locks| locks.len() <= 100),
         }
     }
 }

@@ -19,6 +19,7 @@ pub(super) struct Cache<K, V> {
     feed: Arc<Feed>,
     clock: Arc<dyn Clock>,
     most: usize,
+    fits: fn(&V) -> bool,
     entries: Mutex<Generations<K, V>>,
 }
 
@@ -39,13 +40,19 @@ struct Entry<V> {
 const OLDEST: Duration = Duration::from_secs(5);
 
 impl<K: Clone + Eq + Hash, V> Cache<K, V> {
-    /// Keeps at most about `most` entries.
-    pub(super) fn new(feed: &Arc<Feed>, clock: &Arc<dyn Clock>, most: usize) -> Self {
+    /// Keeps at most about `most` entries, and only such as `fits`.
+    pub(super) fn new(
+        feed: &Arc<Feed>,
+        clock: &Arc<dyn Clock>,
+        most: usize,
+        fits: fn(&V) -> bool,
+    ) -> Self {
         let entries = Generations { young: HashMap::new(), old: HashMap::new() };
         Self {
             feed: Arc::clone(feed),
             clock: Arc::clone(clock),
             most: most / 2,
+            fits,
             entries: Mutex::new(entries),
         }
     }
@@ -64,7 +71,7 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
         // Before it is read: what changes meanwhile makes it old.
         let (stamp, read) = (self.feed.stamp(), self.clock.monotonic());
         let value = Arc::new(load.await?);
-        if fresh {
+        if fresh && (self.fits)(&value) {
             let tenant = tenant_of(&value);
             let entry = Entry { value: Arc::clone(&value), tenant, stamp, read };
             self.keep(key, entry);

@@ -35,6 +35,9 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// How long a transaction may take before the database counts as one that does not answer.
 const DEADLINE: Duration = Duration::from_secs(10);
 
+/// As [`DEADLINE`], where nothing is changed.
+const READ_DEADLINE: Duration = Duration::from_secs(4);
+
 impl Postgres {
     /// A pool for `options`. Nothing is connected before it is needed.
     pub(crate) fn open(options: &PgConnectOptions, most: u32, feed: Arc<Feed>) -> Self {
@@ -98,7 +101,8 @@ impl Postgres {
             Ok(done)
         };
         let late = |_| TeamError::unreachable("it took too long to answer");
-        tokio::time::timeout(DEADLINE, all).await.map_err(late)?
+        let deadline = if read_only { READ_DEADLINE } else { DEADLINE };
+        tokio::time::timeout(deadline, all).await.map_err(late)?
     }
 
     /// Begins a transaction that sees what it is to see, in one round trip.
