@@ -59,7 +59,7 @@ pub(crate) async fn authenticate(
             if !new.map_err(problem)? {
                 return Err(Problem::unauthenticated());
             }
-            (key, ctx)
+            (key, ctx.ok_or_else(Problem::not_found)?)
         }
     };
     Ok(Caller { ctx, key: key.id, scopes: kernel_scopes(), kernel: true })
@@ -128,10 +128,9 @@ pub(crate) fn problem(error: TeamError) -> Problem {
             field: Some(field.to_owned()),
             ..Problem::new(Reason::Conflict, format!("`{field}` is taken"))
         },
-        TeamError::NotFound => Problem::not_found(),
         TeamError::Invalid(error) => error.into(),
         // Somebody else's cursor is like one that was never there.
-        TeamError::Cursor => Problem::not_found(),
+        TeamError::NotFound | TeamError::Cursor => Problem::not_found(),
         TeamError::Integrity { what } => {
             tracing::error!(what, "what is stored does not verify");
             let message = "something that is stored does not verify";

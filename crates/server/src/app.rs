@@ -12,6 +12,7 @@ use strongroom_model::team::TenantId;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tracing::{Instrument as _, info, info_span};
+use zeroize::Zeroizing;
 
 use crate::access;
 use crate::audit;
@@ -25,7 +26,7 @@ use crate::public;
 use crate::repeats::{self, Repeats, Turn, Which};
 use crate::reply::{self, Outcome, Reply};
 use crate::request::{self, Bytes};
-use crate::route::{Call, Found, Recorded, Route, Router};
+use crate::route::{Call, Found, Route, Router};
 use crate::shape::{Input, query};
 
 /// What every request needs.
@@ -266,7 +267,7 @@ impl App {
         subject: Option<&str>,
         parts: &Parts,
         body: &[u8],
-    ) -> Result<Vec<u8>, Problem> {
+    ) -> Result<Zeroizing<Vec<u8>>, Problem> {
         let operator = access::check(self, route, &caller)?;
         if route.for_kernels() {
             access::own(&input, &caller)?;
@@ -280,22 +281,19 @@ impl App {
                 let which =
                     Which { caller: caller.key, tenant: caller.ctx.tenant, route: route.act, key };
                 match self.repeats.turn(which, body, self.backend.clock.monotonic())? {
-                    Turn::Again(answer) => return Ok(answer),
+                    Turn::Again(answer) => return Ok(answer.into()),
                     Turn::First(place) => Some(place),
                 }
             }
         };
-        if route.recorded == Recorded::Before {
-            audit::done(self, &caller, route.act, subject).await?;
-        }
-        let handled = (route.handle.0)(self, Call { caller, operator, input });
+        let handled = (route.handle.0)(self, Call { caller, operator, input, body });
         let unfinished = || {
             let message = "the store did not answer in time: whether it was done is not known";
             Problem::unavailable(Code::SecretUnavailable, message)
         };
         let patience = self.options.limits.answer_timeout;
         let data = timeout(patience, handled).await.unwrap_or_else(|_| Err(unfinished()))?;
-        if route.recorded == Recorded::After {
+        if route.recorded {
             audit::done(self, &caller, route.act, subject).await?;
         }
         let answer = reply::envelope(&data.0, route.says_status);

@@ -78,9 +78,13 @@ pub(crate) fn nobody(source: IpAddr, problem: &Problem) {
     );
 }
 
-async fn append(_: &App, caller: &Caller, draft: Draft) -> Result<(), Problem> {
-    tracing::info!(target: "strongroom::audit", tenant = %caller.ctx.tenant, ?draft);
-    Ok(())
+async fn append(app: &App, caller: &Caller, draft: Draft) -> Result<(), Problem> {
+    let written = app.backend.team.tenant(&caller.ctx).append_audit(vec![draft]).await;
+    written.map(drop).map_err(|error| {
+        tracing::error!(error = &error as &dyn std::error::Error, "no record could be written");
+        let message = "the audit record could not be written: look whether it was done";
+        Problem::unavailable(Code::AuditUnavailable, message)
+    })
 }
 
 fn draft(caller: &Caller, kind: Kind, act: &str, subject: Option<&str>) -> Draft {

@@ -98,8 +98,8 @@ pub trait Mount: Send + Sync {
     /// # Errors
     ///
     /// A problem becomes the usual envelope.
-    fn answer<'a>(
-        &'a self,
+    fn answer(
+        &self,
         visit: Visit,
-    ) -> BoxFuture<'a, Result<Response<BoxBody<Bytes, Infallible>>, Problem>>;
+    ) -> BoxFuture<'_, Result<Response<BoxBody<Bytes, Infallible>>, Problem>>;
 }

@@ -158,7 +158,8 @@ mod tests {
         let long = vec![b'a'; LONGEST + 1];
         let mebibyte = vec![b'a'; 1 << 20];
         let cookie = format!("session={KEY}");
-        let table: &[(&str, &[(&str, &[u8])], u16)] = &[
+        type Row<'a> = (&'a str, &'a [(&'a str, &'a [u8])], u16);
+        let table: &[Row<'_>] = &[
             ("/", &[], 401),
             ("/", &[signature], 401),
             ("/", &[key, key], 400),

@@ -3,12 +3,13 @@
 use std::borrow::Cow;
 
 use serde::Serialize;
+use strongroom_model::code::Code;
 use strongroom_model::ports::BoxFuture;
 use strongroom_model::team::{TenantCtx, advertised};
 use strongroom_store::team::Team;
 
-use crate::problem::Problem;
-use crate::routes::servers;
+use crate::problem::{Problem, Reason};
+use crate::routes::{locks, servers};
 
 /// What is asked about.
 #[derive(Clone, Debug)]
@@ -100,11 +101,19 @@ impl Registered {
             .max_by_key(|server| server.tool_prefix.len());
         Ok(match owner {
             None => denied("no enabled server has a tool of this name"),
-            Some(server) => Verdict {
-                decision: Decision::Allow,
-                reason: "an enabled server has the tool's prefix".into(),
-                rule: Some(format!("server {}", server.server_id)),
-            },
+            Some(server) => {
+                match locks::open(&self.team, ctx, None, Some(&server.server_id)).await {
+                    Ok(()) => Verdict {
+                        decision: Decision::Allow,
+                        reason: "an enabled server has the tool's prefix".into(),
+                        rule: Some(format!("server {}", server.server_id)),
+                    },
+                    Err(problem) if problem.reason == Reason::Code(Code::Locked) => {
+                        denied("the kill switch is on")
+                    }
+                    Err(problem) => return Err(problem),
+                }
+            }
         })
     }
 }

@@ -1,4 +1,4 @@
-//! The OpenAPI 3.1 document, made of the tables that requests are dispatched and checked by.
+//! The `OpenAPI` 3.1 document, made of the tables that requests are dispatched and checked by.
 
 use serde_json::{Map, Value, json};
 
@@ -52,7 +52,7 @@ fn document() -> Value {
 }
 
 fn public(path: &str, about: &str) -> Value {
-    let kind = if path.ends_with(".json") { "application/json" } else { "text/plain" };
+    let kind = if path == "/openapi.json" { "application/json" } else { "text/plain" };
     let mut responses = json!({
         "200": { "description": "It does.", "content": { kind: { "schema": {} } } },
         "default": { "$ref": "#/components/responses/Problem" },
@@ -263,9 +263,10 @@ fn kind(it: &Kind) -> Value {
 }
 
 fn text_schema(text: &Text) -> Value {
-    let mut schema = json!({ "type": "string", "minLength": text.least, "maxLength": text.most });
-    if let Some(pattern) = text.form.pattern() {
-        schema["pattern"] = json!(pattern);
-    }
-    schema
+    json!({
+        "type": "string",
+        "minLength": text.least,
+        "maxLength": text.most,
+        "pattern": text.form.pattern(),
+    })
 }

@@ -106,7 +106,7 @@ impl Default for Limits {
             connections_per_peer: 512,
             head_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
-            answer_timeout: Duration::from_secs(60),
+            answer_timeout: Duration::from_mins(1),
             grace: Duration::from_secs(5),
         }
     }

@@ -9,6 +9,7 @@ use http::header::{
 use http::{HeaderValue, Response, StatusCode};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt as _, Full};
+use zeroize::Zeroizing;
 
 use crate::problem::Problem;
 use crate::request::REQUEST_ID;
@@ -19,7 +20,7 @@ pub(crate) type Reply = BoxBody<Bytes, Infallible>;
 /// What there is to answer.
 pub(crate) enum Outcome {
     /// An envelope.
-    Json(Vec<u8>),
+    Json(Zeroizing<Vec<u8>>),
     /// A page for machines that ask without a key.
     Page { status: u16, kind: &'static str, text: String },
     /// What a mount answered.
@@ -27,13 +28,13 @@ pub(crate) enum Outcome {
 }
 
 /// `data` in its envelope.
-pub(crate) fn envelope(data: &[u8], says_status: bool) -> Vec<u8> {
+pub(crate) fn envelope(data: &[u8], says_status: bool) -> Zeroizing<Vec<u8>> {
     let head: &[u8] = if says_status {
         br#"{"ok":true,"status":"success","data":"#
     } else {
         br#"{"ok":true,"data":"#
     };
-    let mut body = Vec::with_capacity(head.len() + data.len() + 1);
+    let mut body = Zeroizing::new(Vec::with_capacity(head.len() + data.len() + 1));
     body.extend_from_slice(head);
     body.extend_from_slice(data);
     body.push(b'}');
@@ -47,11 +48,11 @@ pub(crate) fn response(
     allow: &[&str],
 ) -> Response<Reply> {
     let mut response = match outcome {
-        Ok(Outcome::Json(body)) => full(200, "application/json", body),
-        Ok(Outcome::Page { status, kind, text }) => full(status, kind, text.into_bytes()),
+        Ok(Outcome::Json(body)) => full(200, "application/json", Bytes::from_owner(body)),
+        Ok(Outcome::Page { status, kind, text }) => full(status, kind, text.into()),
         Ok(Outcome::Mounted(response)) => *response,
         Err(problem) => {
-            let mut response = full(problem.status, "application/json", problem.body());
+            let mut response = full(problem.status, "application/json", problem.body().into());
             let headers = response.headers_mut();
             if problem.status == 401 {
                 let realm = HeaderValue::from_static("Bearer realm=\"strongroom\"");
@@ -77,8 +78,8 @@ pub(crate) fn response(
     response
 }
 
-fn full(status: u16, kind: &'static str, body: Vec<u8>) -> Response<Reply> {
-    let mut response = Response::new(Full::new(Bytes::from(body)).boxed());
+fn full(status: u16, kind: &'static str, body: Bytes) -> Response<Reply> {
+    let mut response = Response::new(Full::new(body).boxed());
     *response.status_mut() =
         StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));

@@ -8,6 +8,8 @@ use serde::Serialize;
 use strongroom_model::ports::BoxFuture;
 use strongroom_model::team::Scope;
 
+use zeroize::Zeroizing;
+
 use crate::app::App;
 use crate::backend::Caller;
 use crate::problem::Problem;
@@ -38,20 +40,10 @@ pub(crate) struct Route {
     pub(crate) says_status: bool,
     /// Whether an `Idempotency-Key` is heeded.
     pub(crate) repeatable: bool,
-    /// Whether a request that is let through is recorded.
-    pub(crate) recorded: Recorded,
+    /// Whether a request that is done is recorded, before it is answered: it changes something, or shows
+    /// a secret. One that is refused always is.
+    pub(crate) recorded: bool,
     pub(crate) handle: Handle,
-}
-
-/// When a request that is let through is recorded. One that is refused always is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Recorded {
-    /// Not at all: it changes nothing and shows no secret.
-    Never,
-    /// When it is done.
-    After,
-    /// Before it is done: where it cannot be recorded, it is not done.
-    Before,
 }
 
 /// Who may.
@@ -71,6 +63,8 @@ pub(crate) struct Call<'a> {
     /// Whether the caller administers the installation.
     pub(crate) operator: bool,
     pub(crate) input: Input<'a>,
+    /// The body as it was sent; `input` was read from it.
+    pub(crate) body: &'a [u8],
 }
 
 impl Call<'_> {
@@ -86,12 +80,14 @@ pub(crate) struct Handle(
     pub(crate) for<'a> fn(&'a App, Call<'a>) -> BoxFuture<'a, Result<Data, Problem>>,
 );
 
-/// The `data` of an answer, as JSON.
-pub(crate) struct Data(pub(crate) Vec<u8>);
+/// The `data` of an answer, as JSON. It may hold a credential, so it is wiped.
+pub(crate) struct Data(pub(crate) Zeroizing<Vec<u8>>);
 
 impl Data {
     pub(crate) fn of(data: &impl Serialize) -> Result<Self, Problem> {
-        serde_json::to_vec(data).map(Self).map_err(|_| Problem::invalid("the answer has no form"))
+        // No shape of ours fails to be written.
+        let data = serde_json::to_vec(data).map_err(|_| Problem::not_found())?;
+        Ok(Self(Zeroizing::new(data)))
     }
 }
 

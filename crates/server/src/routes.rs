@@ -1,6 +1,8 @@
 //! What can be asked: every route, and what it does.
 
+pub(crate) mod audit;
 pub(crate) mod authorize;
+pub(crate) mod credentials;
 pub(crate) mod kernels;
 pub(crate) mod keys;
 pub(crate) mod locks;
@@ -13,18 +15,20 @@ use strongroom_model::secret::Secret;
 use strongroom_model::team::Scope;
 
 use crate::problem::Problem;
-use crate::route::{Access, Data, Handle, Recorded, Route};
-use crate::shape::{Field, Kind, Shape};
+use crate::route::{Access, Data, Handle, Route};
+use crate::shape::{Field, Form, Kind, Shape};
 
 /// Every route.
 pub(crate) fn all() -> impl Iterator<Item = &'static Route> {
-    let groups: [&'static [Route]; 7] = [
+    let groups: [&'static [Route]; 9] = [
         servers::ROUTES,
+        credentials::ROUTES,
         authorize::ROUTES,
         organizations::ROUTES,
         tenants::ROUTES,
         keys::ROUTES,
         kernels::ROUTES,
+        audit::ROUTES,
         locks::ROUTES,
     ];
     groups.into_iter().flatten()
@@ -44,9 +48,19 @@ const BLANK: Route = Route {
     answer: Shape::EMPTY,
     says_status: false,
     repeatable: false,
-    recorded: Recorded::After,
+    recorded: true,
     handle: Handle(|_, _| Box::pin(async { Err(Problem::not_found()) })),
 };
+
+const COUNT: Field =
+    Field::required("count", Kind::Number { least: 0, most: u32::MAX as u64 }, "How many.");
+const CURSOR: Field = Field::optional(
+    "cursor",
+    Kind::text(1, 512, Form::Printable),
+    "Where the page before ended.",
+);
+const NEXT_CURSOR: Field =
+    Field::optional("next_cursor", Kind::text(1, 512, Form::Printable), "Where this page ended.");
 
 /// A row that is named by a UUID in the path.
 const BY_UUID: Shape = Shape::of(&[Field::required("id", Kind::UUID, "")]);
@@ -56,7 +70,7 @@ const BY_KEY: Shape = Shape::of(&[Field::required("id", Kind::KEY_ID, "The key's
 
 /// What a deletion is answered with.
 const DELETED: Shape = Shape::of(&[
-    Field::required("id", Kind::text(16, 36, crate::shape::Form::Label), ""),
+    Field::required("id", Kind::text(16, 36, Form::Label), ""),
     Field::required("deleted", Kind::Flag, ""),
 ]);
 

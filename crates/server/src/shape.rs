@@ -1,5 +1,5 @@
 //! The shapes of bodies, queries and answers: one table that requests are checked against and that the
-//! OpenAPI document is made of, so that the two cannot differ.
+//! `OpenAPI` document is made of, so that the two cannot differ.
 //!
 //! What passes has exactly the fields of its shape, each of its kind and within its bounds. Errors name
 //! the field and never its value.
@@ -84,8 +84,6 @@ pub(crate) struct Text {
 /// holds them together.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Form {
-    /// Anything.
-    Free,
     /// No NUL.
     NoNul,
     /// No control characters.
@@ -226,34 +224,28 @@ impl Text {
 
 impl Form {
     /// The pattern in the dialect of JSON Schema (ECMA-262).
-    pub(crate) fn pattern(self) -> Option<&'static str> {
+    pub(crate) fn pattern(self) -> &'static str {
         match self {
-            Self::Free => None,
-            Self::NoNul => Some(r"^[^\u0000]*$"),
-            Self::Line => Some(r"^[^\u0000-\u001f\u007f-\u009f]*$"),
-            Self::Printable => Some("^[ -~]*$"),
-            Self::Token => Some("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"),
-            Self::Place => Some("^[A-Za-z_][A-Za-z0-9_-]*$"),
-            Self::Url => Some("^https?://[A-Za-z0-9.:\\[\\]-]+(/[A-Za-z0-9._~/-]*)?$"),
-            Self::Name => Some(
-                r"^[^\s\u0000-\u001f\u007f-\u009f\u0085]([^\u0000-\u001f\u007f-\u009f]*[^\s\u0000-\u001f\u007f-\u009f])?$",
-            ),
-            Self::Label => Some("^[A-Za-z0-9][A-Za-z0-9._-]*$"),
-            Self::Prefix => Some(r"^[A-Za-z0-9][A-Za-z0-9._-]*\.$"),
-            Self::Uuid => {
-                Some("^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$")
+            Self::NoNul => r"^[^\u0000]*$",
+            Self::Line => r"^[^\u0000-\u001f\u007f-\u009f]*$",
+            Self::Printable => "^[ -~]*$",
+            Self::Token => "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$",
+            Self::Place => "^[A-Za-z_][A-Za-z0-9_-]*$",
+            Self::Url => "^https?://[A-Za-z0-9.:\\[\\]-]+(/[A-Za-z0-9._~/-]*)?$",
+            Self::Name => {
+                r"^[^\s\u0000-\u001f\u007f-\u009f\u0085]([^\u0000-\u001f\u007f-\u009f]*[^\s\u0000-\u001f\u007f-\u009f])?$"
             }
-            Self::KeyId => Some("^[0-9a-f]{16}$"),
-            Self::Time => {
-                Some(r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?Z$")
-            }
+            Self::Label => "^[A-Za-z0-9][A-Za-z0-9._-]*$",
+            Self::Prefix => r"^[A-Za-z0-9][A-Za-z0-9._-]*\.$",
+            Self::Uuid => "^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$",
+            Self::KeyId => "^[0-9a-f]{16}$",
+            Self::Time => r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?Z$",
         }
     }
 
     fn allows(self, text: &str) -> bool {
         let label = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
         match self {
-            Self::Free => true,
             Self::NoNul => !text.contains('\0'),
             Self::Printable => text.bytes().all(|byte| (b' '..=b'~').contains(&byte)),
             Self::Token => text
@@ -281,7 +273,6 @@ impl Form {
 
     fn says(self) -> &'static str {
         match self {
-            Self::Free => "is a text",
             Self::NoNul => "has no NUL",
             Self::Printable => "has printable ASCII only",
             Self::Token => "has names of headers",

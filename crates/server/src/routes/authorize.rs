@@ -6,7 +6,7 @@ use crate::app::App;
 use crate::audit;
 use crate::judge::Question;
 use crate::problem::Problem;
-use crate::route::{Access, Call, Data, Handle, Recorded, Route};
+use crate::route::{Access, Call, Data, Handle, Route};
 use crate::shape::{Field, Form, Kind, Shape};
 
 pub(crate) const ROUTES: &[Route] = &[Route {
@@ -39,7 +39,7 @@ pub(crate) const ROUTES: &[Route] = &[Route {
     says_status: false,
     repeatable: false,
     // It records its answer itself.
-    recorded: Recorded::Never,
+    recorded: false,
     handle: Handle(|app, call| Box::pin(authorize(app, call))),
 }];
 

@@ -7,7 +7,7 @@ use strongroom_model::team::{KernelKey, KeyId, OrganizationId};
 use crate::access::problem;
 use crate::app::App;
 use crate::problem::Problem;
-use crate::route::{Access, Call, Data, Handle, Recorded, Route};
+use crate::route::{Access, Call, Data, Handle, Route};
 use crate::shape::{Field, Form, Kind, Shape};
 use crate::when;
 
@@ -19,7 +19,7 @@ pub(crate) const ROUTES: &[Route] = &[
         fields: Shape::of(&[ORGANIZATION, NAME, SIGNS.optionally()]),
         answer: Shape::of(NEW),
         repeatable: true,
-        recorded: Recorded::After,
+        recorded: true,
         handle: Handle(|app, call| Box::pin(create(app, call))),
         ..ALL
     },
@@ -33,7 +33,7 @@ pub(crate) const ROUTES: &[Route] = &[
                 Kind::List { item: &Kind::Object(&Shape::of(VIEW)), least: 0, most: 1_000_000 },
                 "",
             ),
-            Field::required("count", Kind::Number { least: 0, most: u32::MAX as u64 }, "How many."),
+            super::COUNT,
         ]),
         handle: Handle(|app, call| Box::pin(list(app, call))),
         ..ALL
@@ -51,7 +51,7 @@ pub(crate) const ROUTES: &[Route] = &[
         act: "kernel.disable",
         about: "Refuses a kernel.",
         answer: Shape::of(VIEW),
-        recorded: Recorded::After,
+        recorded: true,
         handle: Handle(|app, call| Box::pin(enable(app, call, false))),
         ..ONE
     },
@@ -61,7 +61,7 @@ pub(crate) const ROUTES: &[Route] = &[
         act: "kernel.enable",
         about: "Lets a kernel in again.",
         answer: Shape::of(VIEW),
-        recorded: Recorded::After,
+        recorded: true,
         handle: Handle(|app, call| Box::pin(enable(app, call, true))),
         ..ONE
     },
@@ -73,7 +73,7 @@ pub(crate) const ROUTES: &[Route] = &[
                 is refused from now on.",
         answer: Shape::of(NEW),
         repeatable: true,
-        recorded: Recorded::After,
+        recorded: true,
         handle: Handle(|app, call| Box::pin(rotate(app, call))),
         ..ONE
     },
@@ -82,7 +82,7 @@ pub(crate) const ROUTES: &[Route] = &[
         act: "kernel.delete",
         about: "Deletes a kernel key for good.",
         answer: super::DELETED,
-        recorded: Recorded::After,
+        recorded: true,
         handle: Handle(|app, call| Box::pin(delete(app, call))),
         ..ONE
     },
@@ -93,7 +93,7 @@ const ALL: Route = Route {
     path: "/v1/kernels",
     access: Access::Operator,
     subject: &["id", "name"],
-    recorded: Recorded::Never,
+    recorded: false,
     ..super::BLANK
 };
 
@@ -147,7 +147,7 @@ impl<'a> View<'a> {
         }
     }
 
-    fn new(it: &'a KernelKey, token: &'a Secret) -> Result<Data, Problem> {
+    fn with_text(it: &'a KernelKey, token: &'a Secret) -> Result<Data, Problem> {
         Data::of(&View { key: Some(super::shown_once(token)?), ..Self::of(it) })
     }
 }
@@ -158,7 +158,7 @@ async fn create(app: &App, call: Call<'_>) -> Result<Data, Problem> {
     let signs = call.input.flag("require_signature").unwrap_or_default();
     let made = app.backend.team.create_kernel_key(&organization, name, signs).await;
     let (key, token) = made.map_err(problem)?;
-    View::new(&key, &token)
+    View::with_text(&key, &token)
 }
 
 #[derive(Serialize)]
@@ -189,7 +189,7 @@ async fn enable(app: &App, call: Call<'_>, enabled: bool) -> Result<Data, Proble
 async fn rotate(app: &App, call: Call<'_>) -> Result<Data, Problem> {
     let id: KeyId = call.id("id")?;
     let (key, token) = app.backend.team.rotate_kernel_key(&id).await.map_err(problem)?;
-    View::new(&key, &token)
+    View::with_text(&key, &token)
 }
 
 async fn delete(app: &App, call: Call<'_>) -> Result<Data, Problem> {

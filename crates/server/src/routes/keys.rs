@@ -9,7 +9,7 @@ use strongroom_model::team::{ApiKey, KeyId, Scope, Scopes, TenantId};
 use crate::access::problem;
 use crate::app::App;
 use crate::problem::Problem;
-use crate::route::{Access, Call, Data, Handle, Recorded, Route};
+use crate::route::{Access, Call, Data, Handle, Route};
 use crate::shape::{Field, Form, Kind, Shape};
 use crate::when;
 
@@ -30,7 +30,7 @@ pub(crate) const ROUTES: &[Route] = &[
         ]),
         answer: Shape::of(NEW),
         repeatable: true,
-        recorded: Recorded::After,
+        recorded: true,
         handle: Handle(|app, call| Box::pin(create(app, call))),
         ..ALL
     },
@@ -44,7 +44,7 @@ pub(crate) const ROUTES: &[Route] = &[
                 Kind::List { item: &Kind::Object(&Shape::of(VIEW)), least: 0, most: 1_000_000 },
                 "",
             ),
-            Field::required("count", Kind::Number { least: 0, most: u32::MAX as u64 }, "How many."),
+            super::COUNT,
         ]),
         handle: Handle(|app, call| Box::pin(list(app, call))),
         ..ALL
@@ -62,7 +62,7 @@ pub(crate) const ROUTES: &[Route] = &[
         act: "key.disable",
         about: "Refuses the holder of an API key.",
         answer: Shape::of(VIEW),
-        recorded: Recorded::After,
+        recorded: true,
         handle: Handle(|app, call| Box::pin(enable(app, call, false))),
         ..ONE
     },
@@ -72,7 +72,7 @@ pub(crate) const ROUTES: &[Route] = &[
         act: "key.enable",
         about: "Lets the holder of an API key in again.",
         answer: Shape::of(VIEW),
-        recorded: Recorded::After,
+        recorded: true,
         handle: Handle(|app, call| Box::pin(enable(app, call, true))),
         ..ONE
     },
@@ -84,7 +84,7 @@ pub(crate) const ROUTES: &[Route] = &[
                 refused from now on.",
         answer: Shape::of(NEW),
         repeatable: true,
-        recorded: Recorded::After,
+        recorded: true,
         handle: Handle(|app, call| Box::pin(rotate(app, call))),
         ..ONE
     },
@@ -93,7 +93,7 @@ pub(crate) const ROUTES: &[Route] = &[
         act: "key.delete",
         about: "Deletes an API key for good.",
         answer: super::DELETED,
-        recorded: Recorded::After,
+        recorded: true,
         handle: Handle(|app, call| Box::pin(delete(app, call))),
         ..ONE
     },
@@ -104,7 +104,7 @@ const ALL: Route = Route {
     path: "/v1/api-keys",
     access: Access::Admin,
     subject: &["id", "name"],
-    recorded: Recorded::Never,
+    recorded: false,
     ..super::BLANK
 };
 
@@ -168,7 +168,7 @@ impl<'a> View<'a> {
         }
     }
 
-    fn new(it: &'a ApiKey, token: &'a Secret) -> Result<Data, Problem> {
+    fn with_text(it: &'a ApiKey, token: &'a Secret) -> Result<Data, Problem> {
         Data::of(&View { key: Some(super::shown_once(token)?), ..Self::of(it) })
     }
 }
@@ -200,7 +200,7 @@ async fn create(app: &App, call: Call<'_>) -> Result<Data, Problem> {
     }
     let made = team.create_api_key(&tenant, name, scopes, expires).await;
     let (key, token) = made.map_err(problem)?;
-    View::new(&key, &token)
+    View::with_text(&key, &token)
 }
 
 #[derive(Serialize)]
@@ -233,7 +233,7 @@ async fn rotate(app: &App, call: Call<'_>) -> Result<Data, Problem> {
     let (tenant, id): (TenantId, KeyId) = (tenant(&call)?, call.id("id")?);
     widens(app, &call, &tenant, &id).await?;
     let (key, token) = app.backend.team.rotate_api_key(&tenant, &id).await.map_err(problem)?;
-    View::new(&key, &token)
+    View::with_text(&key, &token)
 }
 
 async fn delete(app: &App, call: Call<'_>) -> Result<Data, Problem> {

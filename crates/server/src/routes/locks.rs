@@ -1,14 +1,15 @@
 //! The kill switch: an admin's for his tenant, an operator's for all.
 
 use serde::Serialize;
+use strongroom_model::code::Code;
 use strongroom_model::lock::Part;
-use strongroom_model::team::Scope;
-use strongroom_store::team::TeamLock;
+use strongroom_model::team::{Scope, TenantCtx};
+use strongroom_store::team::{Team, TeamLock};
 
 use crate::access::problem;
 use crate::app::App;
-use crate::problem::Problem;
-use crate::route::{Access, Call, Data, Handle, Recorded, Route};
+use crate::problem::{Problem, Reason};
+use crate::route::{Access, Call, Data, Handle, Route};
 use crate::shape::{Alternative, Field, Kind, Shape};
 use crate::when;
 
@@ -23,9 +24,9 @@ pub(crate) const ROUTES: &[Route] = &[
                 Kind::List { item: &Kind::Object(&Shape::of(VIEW)), least: 0, most: 1_000_000 },
                 "",
             ),
-            Field::required("count", Kind::Number { least: 0, most: u32::MAX as u64 }, "How many."),
+            super::COUNT,
         ]),
-        recorded: Recorded::Never,
+        recorded: false,
         handle: Handle(|app, call| Box::pin(list(app, call))),
         ..ALL
     },
@@ -115,6 +116,30 @@ async fn lock(app: &App, call: Call<'_>, on: bool) -> Result<Data, Problem> {
         return Err(Problem::not_found());
     }
     Data::of(&Locked { locked: on })
+}
+
+/// Whether nothing that is asked for is locked.
+///
+/// # Errors
+///
+/// `locked`.
+pub(crate) async fn open(
+    team: &Team,
+    ctx: &TenantCtx,
+    service: Option<&str>,
+    server: Option<&str>,
+) -> Result<(), Problem> {
+    let locked = team.tenant(ctx).locked().await.map_err(problem)?;
+    let stops = |part: &Part| match part {
+        Part::Everything => true,
+        Part::Service(name) => service == Some(name.as_str()),
+        Part::Server(name) => server == Some(name.as_str()),
+        Part::Principal(_) => false,
+    };
+    if locked.iter().any(|lock| stops(&lock.part)) {
+        return Err(Problem::new(Reason::Code(Code::Locked), "the kill switch is on"));
+    }
+    Ok(())
 }
 
 fn part(call: &Call<'_>) -> Result<Part, Problem> {

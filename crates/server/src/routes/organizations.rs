@@ -6,7 +6,7 @@ use strongroom_model::team::{Organization, OrganizationId};
 use crate::access::problem;
 use crate::app::App;
 use crate::problem::Problem;
-use crate::route::{Access, Call, Data, Handle, Recorded, Route};
+use crate::route::{Access, Call, Data, Handle, Route};
 use crate::shape::{Field, Kind, Shape};
 use crate::when;
 
@@ -18,7 +18,7 @@ pub(crate) const ROUTES: &[Route] = &[
         fields: Shape::of(&[NAME]),
         answer: Shape::of(VIEW),
         repeatable: true,
-        recorded: Recorded::After,
+        recorded: true,
         handle: Handle(|app, call| Box::pin(create(app, call))),
         ..ALL
     },
@@ -31,7 +31,7 @@ pub(crate) const ROUTES: &[Route] = &[
                 Kind::List { item: &Kind::Object(&Shape::of(VIEW)), least: 0, most: 1_000_000 },
                 "",
             ),
-            COUNT,
+            super::COUNT,
         ]),
         handle: Handle(|app, call| Box::pin(list(app, call))),
         ..ALL
@@ -48,7 +48,7 @@ pub(crate) const ROUTES: &[Route] = &[
         act: "organization.delete",
         about: "Deletes an organization for good, with its tenants, their data and its kernel keys.",
         answer: super::DELETED,
-        recorded: Recorded::After,
+        recorded: true,
         handle: Handle(|app, call| Box::pin(delete(app, call))),
         ..ONE
     },
@@ -59,15 +59,13 @@ const ALL: Route = Route {
     path: "/v1/organizations",
     access: Access::Operator,
     subject: &["id", "name"],
-    recorded: Recorded::Never,
+    recorded: false,
     ..super::BLANK
 };
 
 const ONE: Route = Route { path: "/v1/organizations/{id}", path_fields: super::BY_UUID, ..ALL };
 
 const NAME: Field = Field::required("name", Kind::NAME, "Unique in the installation.");
-const COUNT: Field =
-    Field::required("count", Kind::Number { least: 0, most: u32::MAX as u64 }, "How many.");
 const VIEW: &[Field] =
     &[Field::required("id", Kind::UUID, ""), NAME, Field::required("created_at", Kind::TIME, "")];
 

@@ -14,9 +14,10 @@ use strongroom_store::team::{Page, Servers, Team};
 
 use crate::access::problem;
 use crate::app::App;
+use crate::backend::Health;
 use crate::commands;
 use crate::problem::{Problem, Reason};
-use crate::route::{Access, Call, Data, Handle, Recorded, Route};
+use crate::route::{Access, Call, Data, Handle, Route};
 use crate::shape::{Alternative, Field, Form, Input, Kind, Shape, Text};
 use crate::when;
 
@@ -41,7 +42,7 @@ pub(crate) const ROUTES: &[Route] = &[
         about: "Lists the servers, in the order of their registration.",
         fields: Shape::of(LIST),
         answer: Shape::of(LISTED),
-        recorded: Recorded::Never,
+        recorded: false,
         handle: Handle(|app, call| Box::pin(list(app, call))),
         ..POST
     },
@@ -54,7 +55,7 @@ pub(crate) const ROUTES: &[Route] = &[
         about: "Says how the running server does.",
         fields: Shape::of(&[SERVER_ID]),
         answer: Shape::of(HEALTH),
-        recorded: Recorded::Never,
+        recorded: false,
         handle: Handle(|app, call| Box::pin(health(app, call))),
         ..POST
     },
@@ -180,7 +181,7 @@ const UPDATED: &[Field] = &[
 const LIST: &[Field] = &[
     Field::optional("enabled_only", Kind::Flag, "Leaves out those that are not mounted."),
     Field::optional("limit", Kind::Number { least: 1, most: 1000 }, "How many; all by default."),
-    Field::optional("cursor", Kind::text(1, 512, Form::Printable), "Where the page before ended."),
+    super::CURSOR,
 ];
 const LISTED: &[Field] = &[
     Field::required(
@@ -193,7 +194,7 @@ const LISTED: &[Field] = &[
         Kind::Number { least: 0, most: u32::MAX as u64 },
         "How many there are, on this page or not.",
     ),
-    Field::optional("next_cursor", Kind::text(1, 512, Form::Printable), "Where this page ended."),
+    super::NEXT_CURSOR,
 ];
 const SERVER: &[Field] = &[
     ID,
@@ -356,6 +357,13 @@ async fn delete(app: &App, call: Call<'_>) -> Result<Data, Problem> {
     Data::of(&Deleted { server_id, deleted: true })
 }
 
+#[derive(Serialize)]
+struct Answer<'a> {
+    server_id: &'a str,
+    #[serde(flatten)]
+    health: Health,
+}
+
 async fn health(app: &App, call: Call<'_>) -> Result<Data, Problem> {
     let server_id = call.input.text("server_id").unwrap_or_default();
     let ctx = &call.caller.ctx;
@@ -363,14 +371,8 @@ async fn health(app: &App, call: Call<'_>) -> Result<Data, Problem> {
     let server = server.ok_or_else(Problem::not_found)?;
     let health = match &app.backend.fleet {
         Some(fleet) => fleet.health(ctx, &server).await,
-        None => crate::backend::Health::default(),
+        None => Health::default(),
     };
-    #[derive(Serialize)]
-    struct Answer<'a> {
-        server_id: &'a str,
-        #[serde(flatten)]
-        health: crate::backend::Health,
-    }
     Data::of(&Answer { server_id, health })
 }
 

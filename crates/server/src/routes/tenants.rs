@@ -6,7 +6,7 @@ use strongroom_model::team::{OrganizationId, Tenant, TenantId};
 use crate::access::problem;
 use crate::app::App;
 use crate::problem::Problem;
-use crate::route::{Access, Call, Data, Handle, Recorded, Route};
+use crate::route::{Access, Call, Data, Handle, Route};
 use crate::shape::{Field, Kind, Shape};
 use crate::when;
 
@@ -19,7 +19,7 @@ pub(crate) const ROUTES: &[Route] = &[
         fields: Shape::of(&[ORGANIZATION, NAME]),
         answer: Shape::of(VIEW),
         repeatable: true,
-        recorded: Recorded::After,
+        recorded: true,
         handle: Handle(|app, call| Box::pin(create(app, call))),
         ..ALL
     },
@@ -33,7 +33,7 @@ pub(crate) const ROUTES: &[Route] = &[
                 Kind::List { item: &Kind::Object(&Shape::of(VIEW)), least: 0, most: 1_000_000 },
                 "",
             ),
-            Field::required("count", Kind::Number { least: 0, most: u32::MAX as u64 }, "How many."),
+            super::COUNT,
         ]),
         handle: Handle(|app, call| Box::pin(list(app, call))),
         ..ALL
@@ -52,7 +52,7 @@ pub(crate) const ROUTES: &[Route] = &[
         act: "tenant.disable",
         about: "Refuses all callers of a tenant.",
         answer: Shape::of(VIEW),
-        recorded: Recorded::After,
+        recorded: true,
         handle: Handle(|app, call| Box::pin(enable(app, call, false))),
         ..ONE
     },
@@ -63,7 +63,7 @@ pub(crate) const ROUTES: &[Route] = &[
         act: "tenant.enable",
         about: "Lets the callers of a tenant in again.",
         answer: Shape::of(VIEW),
-        recorded: Recorded::After,
+        recorded: true,
         handle: Handle(|app, call| Box::pin(enable(app, call, true))),
         ..ONE
     },
@@ -73,7 +73,7 @@ pub(crate) const ROUTES: &[Route] = &[
         act: "tenant.delete",
         about: "Deletes a tenant for good, its key first: what was sealed opens nowhere again.",
         answer: super::DELETED,
-        recorded: Recorded::After,
+        recorded: true,
         handle: Handle(|app, call| Box::pin(delete(app, call))),
         ..ONE
     },
@@ -84,7 +84,7 @@ const ALL: Route = Route {
     path: "/v1/tenants",
     access: Access::Admin,
     subject: &["id", "name"],
-    recorded: Recorded::Never,
+    recorded: false,
     ..super::BLANK
 };
 
@@ -137,9 +137,10 @@ struct Listed<'a> {
 
 async fn list(app: &App, call: Call<'_>) -> Result<Data, Problem> {
     let own = one(app, &call.caller.ctx.tenant).await?;
-    let organization = match call.input.has("organization_id") {
-        true => call.id("organization_id")?,
-        false => own.organization,
+    let organization = if call.input.has("organization_id") {
+        call.id("organization_id")?
+    } else {
+        own.organization
     };
     let all = if call.operator {
         app.backend.team.tenants(&organization).await.map_err(problem)?

@@ -192,7 +192,7 @@ mod tests {
             Field::optional("kind", Kind::OneOf(&["one", "two"]), ""),
             Field::optional(
                 "list",
-                Kind::List { item: &Kind::text(0, 3, Form::Free), least: 1, most: 2 },
+                Kind::List { item: &Kind::text(0, 3, Form::NoNul), least: 1, most: 2 },
                 "",
             ),
             Field::optional(

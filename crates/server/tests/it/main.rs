@@ -2,5 +2,13 @@
 
 #![expect(clippy::disallowed_methods, reason = "a test connects to the server that it started")]
 
+mod access;
+mod admin;
+mod credentials;
+mod forms;
+mod kernels;
+mod limits;
+mod pages;
 mod registry;
 mod support;
+mod tls;

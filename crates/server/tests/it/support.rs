@@ -71,14 +71,7 @@ impl Site {
             ..Options::default()
         };
         change(&mut options, &a);
-        let backend = Backend {
-            judge: Arc::new(Registered::new(team.clone())),
-            team: team.clone(),
-            mcp: None,
-            fleet: None,
-            clock: clock.clone(),
-        };
-        let server = Server::bind(backend, options).await.unwrap();
+        let server = Server::bind(backend(&team, &clock), options).await.unwrap();
         let address = server.address();
         let (stop, stopped) = oneshot::channel();
         let running = tokio::spawn(server.run(async {
@@ -86,6 +79,11 @@ impl Site {
         }));
         let (stop, running) = (Some(stop), Some(running));
         Self { address, team, clock, a, b, organization, stop, running, folder }
+    }
+
+    /// What another server could stand before.
+    pub(crate) fn backend(&self) -> Backend {
+        backend(&self.team, &self.clock)
     }
 
     /// The text of a new key of `tenant`.
@@ -143,6 +141,16 @@ impl Site {
     }
 }
 
+fn backend(team: &Team, clock: &Arc<FakeClock>) -> Backend {
+    Backend {
+        judge: Arc::new(Registered::new(team.clone())),
+        team: team.clone(),
+        mcp: None,
+        fleet: None,
+        clock: clock.clone(),
+    }
+}
+
 impl Reply {
     pub(crate) async fn read(response: Response<hyper::body::Incoming>) -> Self {
         let (parts, body) = response.into_parts();
@@ -168,6 +176,11 @@ impl Reply {
         (self.status, json["error"]["code"].as_str().unwrap().to_owned())
     }
 
+    /// The code, where there is one.
+    pub(crate) fn problem_code(&self) -> String {
+        self.json()["error"]["code"].as_str().unwrap_or_default().to_owned()
+    }
+
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(|value| value.to_str().unwrap())
     }
@@ -190,3 +203,42 @@ pub(crate) const REGISTER: &str = "/functions/v1/mcp-servers/register";
 pub(crate) const LIST: &str = "/functions/v1/mcp-servers/list";
 pub(crate) const UPDATE: &str = "/functions/v1/mcp-servers/update";
 pub(crate) const DELETE: &str = "/functions/v1/mcp-servers/delete";
+
+/// What is logged, at every level.
+pub(crate) mod lines {
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    #[derive(Clone, Default)]
+    pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl Log {
+        /// Takes what all tests of the process log from now on.
+        pub(crate) fn install() -> Self {
+            let log = Self::default();
+            let writer = log.clone();
+            tracing_subscriber::fmt()
+                .with_max_level(tracing::Level::TRACE)
+                .with_ansi(false)
+                .with_writer(move || writer.clone())
+                .try_init()
+                .unwrap();
+            log
+        }
+
+        pub(crate) fn text(&self) -> String {
+            String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+        }
+    }
+
+    impl io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+}

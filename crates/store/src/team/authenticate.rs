@@ -22,8 +22,9 @@ pub struct SignedKernel {
     pub key: KernelKey,
     /// What it signs with: the secret part of the key's text.
     pub signing_key: Secret,
-    /// The tenant that it acts for.
-    pub ctx: TenantCtx,
+    /// The tenant that it acts for; `None` where that is not one of its organization, or is disabled,
+    /// which is nobody's to know who has not the key.
+    pub ctx: Option<TenantCtx>,
 }
 
 /// An API key as it is stored.
@@ -138,7 +139,7 @@ impl Team {
         }
         let signing_key = self.inner.secrets.open_signing(id.as_str(), sealed)?;
         let ctx = self.acts_for(&stored.key, tenant).await?;
-        Ok(ctx.map(|ctx| SignedKernel { key: stored.key, signing_key, ctx }))
+        Ok(Some(SignedKernel { key: stored.key, signing_key, ctx }))
     }
 
     /// Marks a signature as used, by whichever node sees it first; says whether it was new. Those

@@ -1,0 +1,214 @@
+//! Administration: the operator's, and a tenant's own.
+
+use serde_json::json;
+
+use crate::support::{AMAZON, LIST, REGISTER, Site};
+
+#[tokio::test]
+async fn an_operator_makes_an_organization_a_tenant_and_keys_and_takes_them_back() {
+    let site = Site::of_operator().await;
+    let admin = site.key(&site.a, "admin").await;
+    let made = site.post("/v1/organizations", &admin, r#"{"name":"acme"}"#).await.data();
+    let organization = made["id"].as_str().unwrap().to_owned();
+    assert_eq!(
+        made,
+        json!({ "id": organization, "name": "acme", "created_at": "2026-03-15T10:23:45.000Z" })
+    );
+    let twice = site.post("/v1/organizations", &admin, r#"{"name":"acme"}"#).await;
+    assert_eq!(twice.problem(), (409, "conflict".into()));
+    assert_eq!(site.get("/v1/organizations", &admin).await.data()["count"], 3);
+    let path = format!("/v1/organizations/{organization}");
+    assert_eq!(site.get(&path, &admin).await.data(), made);
+
+    let body = json!({ "organization_id": organization, "name": "web" }).to_string();
+    let tenant = site.post("/v1/tenants", &admin, &body).await.data();
+    let id = tenant["id"].as_str().unwrap().to_owned();
+    assert_eq!((&tenant["enabled"], &tenant["name"]), (&json!(true), &json!("web")));
+    let list = site.get(&format!("/v1/tenants?organization_id={organization}"), &admin).await;
+    assert_eq!(list.data()["tenants"], json!([tenant]));
+
+    let body = json!({ "tenant_id": id, "name": "ci", "scopes": ["use", "register"], "expires_in_s": 3600 });
+    let key = site.post("/v1/api-keys", &admin, &body.to_string()).await.data();
+    let text = key["key"].as_str().unwrap().to_owned();
+    assert_eq!(key["expires_at"], "2026-03-15T11:23:45.000Z");
+    site.post(REGISTER, &text, AMAZON).await.data();
+    let path = format!("/v1/api-keys/{}", key["id"].as_str().unwrap());
+    let shown = site.get(&format!("{path}?tenant_id={id}"), &admin).await;
+    assert!(!shown.body.contains(&text) && shown.data().get("key").is_none());
+
+    let named = json!({ "tenant_id": id }).to_string();
+    assert_eq!(
+        site.post(&format!("{path}/disable"), &admin, &named).await.data()["enabled"],
+        false
+    );
+    assert_eq!(site.get(LIST, &text).await.status, 401);
+    site.post(&format!("{path}/enable"), &admin, &named).await.data();
+    site.get(LIST, &text).await.data();
+    let new = site.post(&format!("{path}/rotate"), &admin, &named).await.data();
+    assert_eq!(site.get(LIST, &text).await.status, 401);
+    let text = new["key"].as_str().unwrap();
+    assert_eq!(site.get(LIST, text).await.data()["count"], 1);
+
+    let tenant_path = format!("/v1/tenants/{id}");
+    site.post(&format!("{tenant_path}/disable"), &admin, "").await.data();
+    assert_eq!(site.get(LIST, text).await.status, 401);
+    site.post(&format!("{tenant_path}/enable"), &admin, "{}").await.data();
+    site.get(LIST, text).await.data();
+    let headers = [("x-api-key", &*admin)];
+    let path = format!("/v1/api-keys/{}?tenant_id={id}", new["id"].as_str().unwrap());
+    assert_eq!(site.send("DELETE", &path, &headers, "").await.data()["deleted"], true);
+    assert_eq!(site.send("DELETE", &path, &headers, "").await.problem().0, 404);
+    assert_eq!(site.send("DELETE", &tenant_path, &headers, "").await.data()["id"], json!(id));
+    assert_eq!(site.get(&tenant_path, &admin).await.problem().0, 404);
+    let path = format!("/v1/organizations/{organization}");
+    site.send("DELETE", &path, &headers, "").await.data();
+    assert_eq!(site.get("/v1/organizations", &admin).await.data()["count"], 2);
+}
+
+#[tokio::test]
+async fn an_operator_does_not_saw_off_his_own_branch() {
+    let site = Site::of_operator().await;
+    let admin = site.key(&site.a, "admin").await;
+    let own = format!("/v1/tenants/{}", site.a.id);
+    assert_eq!(site.post(&format!("{own}/disable"), &admin, "").await.problem().0, 403);
+    let headers = [("x-api-key", &*admin)];
+    assert_eq!(site.send("DELETE", &own, &headers, "").await.problem().0, 403);
+    site.get(&own, &admin).await.data();
+}
+
+#[tokio::test]
+async fn a_kernel_key_is_made_rotated_and_taken_back() {
+    let site = Site::of_operator().await;
+    let admin = site.key(&site.a, "admin").await;
+    let body = json!({ "organization_id": site.organization.id.to_string(), "name": "kernel" });
+    let made = site.post("/v1/kernels", &admin, &body.to_string()).await.data();
+    let bearer = |key: &serde_json::Value| format!("Bearer {}", key.as_str().unwrap());
+    let list = format!("{LIST}?tenant_id={}", site.a.id);
+    let status =
+        async |bearer: &str| site.send("GET", &list, &[("authorization", bearer)], "").await.status;
+    let old = bearer(&made["key"]);
+    assert_eq!((status(&old).await, &made["require_signature"]), (200, &json!(false)));
+    let path = format!("/v1/kernels/{}", made["id"].as_str().unwrap());
+    assert!(site.get(&path, &admin).await.data().get("key").is_none());
+    site.post(&format!("{path}/disable"), &admin, "").await.data();
+    assert_eq!(status(&old).await, 401);
+    site.post(&format!("{path}/enable"), &admin, "").await.data();
+    assert_eq!(status(&old).await, 200);
+    let new = site.post(&format!("{path}/rotate"), &admin, "").await.data();
+    assert_eq!((status(&old).await, status(&bearer(&new["key"])).await), (401, 200));
+    let all = format!("/v1/kernels?organization_id={}", site.organization.id);
+    assert_eq!(site.get(&all, &admin).await.data()["count"], 1);
+    let path = format!("/v1/kernels/{}", new["id"].as_str().unwrap());
+    site.send("DELETE", &path, &[("x-api-key", &*admin)], "").await.data();
+    assert_eq!(status(&bearer(&new["key"])).await, 401);
+    assert_eq!(site.get(&path, &admin).await.problem().0, 404);
+}
+
+// AU-08
+#[tokio::test]
+async fn a_key_gives_no_scope_that_it_has_not_itself() {
+    let site = Site::new().await;
+    let admin = site.key(&site.a, "admin,use").await;
+    let strong = site.key(&site.a, "executor").await;
+    let make = async |scopes: serde_json::Value| {
+        let body = json!({ "name": "new", "scopes": scopes }).to_string();
+        site.post("/v1/api-keys", &admin, &body).await
+    };
+    assert_eq!(make(json!(["use", "admin"])).await.status, 200);
+    assert_eq!(
+        site.post("/v1/api-keys", &admin, r#"{"name":"plain"}"#).await.data()["scopes"],
+        json!(["use"])
+    );
+    for scopes in [json!(["executor"]), json!(["use", "register"])] {
+        assert_eq!(make(scopes).await.problem(), (403, "policy_denied".into()));
+    }
+    assert_eq!(make(json!(["root"])).await.problem().0, 400);
+    let path = format!("/v1/api-keys/{}", &strong[4..20]);
+    let rotated = site.post(&format!("{path}/rotate"), &admin, "").await;
+    assert_eq!(rotated.problem(), (403, "policy_denied".into()), "its new text would be read here");
+    let disabled = site.send("DELETE", &path, &[("x-api-key", &*admin)], "").await;
+    assert_eq!(disabled.data()["deleted"], true, "taking away is no widening");
+}
+
+#[tokio::test]
+async fn the_kill_switch_of_a_tenant_stops_its_calls_and_nobody_elses() {
+    let site = Site::new().await;
+    let key = site.key(&site.a, "use,register,admin").await;
+    let theirs = site.key(&site.b, "use,register").await;
+    for key in [&key, &theirs] {
+        site.post(REGISTER, key, AMAZON).await.data();
+    }
+    let ask = async |key: &str| {
+        let body = r#"{"action":"tools/call","resource":"amazon.order"}"#;
+        let data = site.post("/functions/v1/authorize", key, body).await.data();
+        (data["decision"].as_str().unwrap().to_owned(), data["reason"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(ask(&key).await.0, "allow");
+    for (part, query) in [
+        (r#"{"part":"everything"}"#, "part=everything"),
+        (r#"{"part":"server","name":"my-amazon-server"}"#, "part=server&name=my-amazon-server"),
+    ] {
+        assert_eq!(site.post("/v1/locks", &key, part).await.data()["locked"], true);
+        assert_eq!(site.get("/v1/locks", &key).await.data()["count"], 1);
+        assert_eq!(ask(&key).await, ("deny".into(), "the kill switch is on".into()));
+        assert_eq!(ask(&theirs).await.0, "allow");
+        let path = format!("/v1/locks?{query}");
+        let open = site.send("DELETE", &path, &[("x-api-key", &*key)], "").await;
+        assert_eq!(open.data()["locked"], false);
+        assert_eq!(ask(&key).await.0, "allow");
+        let again = site.send("DELETE", &path, &[("x-api-key", &*key)], "").await;
+        assert_eq!(again.problem().0, 404);
+    }
+    for bad in [r#"{"part":"server"}"#, r#"{"part":"everything","name":"x"}"#, r#"{"part":"x"}"#] {
+        assert_eq!(site.post("/v1/locks", &key, bad).await.problem().0, 400, "{bad}");
+    }
+}
+
+// AL-06
+#[tokio::test]
+async fn what_was_done_and_what_was_refused_is_in_the_tenants_audit_once_and_in_no_other() {
+    let site = Site::new().await;
+    let admin = site.key(&site.a, "use,register,admin").await;
+    let theirs = site.key(&site.b, "admin").await;
+    site.post(REGISTER, &admin, AMAZON).await.data();
+    site.post(REGISTER, &admin, AMAZON).await.problem();
+    site.post(REGISTER, &admin, &AMAZON.replace("node", "sh")).await.problem();
+    site.post(REGISTER, &admin, r#"{"canary":1}"#).await.problem();
+    site.post("/functions/v1/credentials/retrieve", &admin, r#"{"service":"x"}"#).await.problem();
+    site.post("/functions/v1/mcp-servers/delete", &admin, r#"{"server_id":"none"}"#)
+        .await
+        .problem();
+    site.get("/v1/organizations", &admin).await.problem();
+    let page = site.get("/v1/audit?limit=100", &admin).await.data();
+    let mut told: Vec<String> = page["records"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|record| {
+            let word = |name: &str| record[name].as_str().unwrap_or("-").to_owned();
+            format!("{} {} {} {}", word("act"), word("decision"), word("code"), word("rule"))
+        })
+        .collect();
+    told.reverse();
+    assert_eq!(
+        told,
+        [
+            "server.register allow - -",
+            "server.register deny invalid_request conflict",
+            "server.register deny policy_denied command_not_allowed",
+            "server.register deny invalid_request -",
+            "credential.retrieve deny policy_denied -",
+            "server.delete deny not_found -",
+            "organization.list deny policy_denied -",
+        ]
+    );
+    let principal = page["records"][0]["principal"].as_str().unwrap();
+    assert_eq!(principal, format!("key {}", &admin[4..20]));
+    assert_eq!(site.get("/v1/audit", &theirs).await.data()["records"], json!([]));
+    let one = site.get("/v1/audit?limit=2", &admin).await.data();
+    let cursor = one["next_cursor"].as_str().unwrap();
+    let two = site.get(&format!("/v1/audit?limit=2&cursor={cursor}"), &admin).await.data();
+    assert_eq!(one["records"][0], page["records"][0]);
+    assert_eq!(two["records"][0], page["records"][2]);
+    assert_eq!(site.get(&format!("/v1/audit?cursor={cursor}"), &theirs).await.problem().0, 404);
+}
