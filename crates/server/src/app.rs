@@ -107,7 +107,7 @@ impl App {
         let source = request::source(&parts.headers, peer, self.behind_tls_proxy());
         let mut seat = Seat { method: "OTHER", route: "none", allow: Vec::new() };
         // The path is left out until it is a route's: a key may have been pasted into it.
-        let span = info_span!("request", %id);
+        let span = info_span!("request", request_id = %id);
         let ended = Arc::clone(&self).attend(parts, body, source, &id, &mut seat, alive);
         let Ended { caller, outcome } = ended.instrument(span).await;
         let took = self.backend.clock.monotonic().saturating_sub(began);
@@ -117,7 +117,7 @@ impl App {
         self.metrics.answered((seat.method, seat.route), status, reason, took);
         info!(
             target: "strongroom::request",
-            id,
+            request_id = id,
             method = seat.method,
             route = seat.route,
             status,

@@ -150,6 +150,9 @@ mod tests {
         assert!(shown("/?service=amazon", &other).is_ok());
     }
 
+    /// A target, headers, and the status.
+    type Row<'a> = (&'a str, &'a [(&'a str, &'a [u8])], u16);
+
     // AU-04
     #[test]
     fn a_key_in_any_other_number_place_or_form_is_refused() {
@@ -158,7 +161,6 @@ mod tests {
         let long = vec![b'a'; LONGEST + 1];
         let mebibyte = vec![b'a'; 1 << 20];
         let cookie = format!("session={KEY}");
-        type Row<'a> = (&'a str, &'a [(&'a str, &'a [u8])], u16);
         let table: &[Row<'_>] = &[
             ("/", &[], 401),
             ("/", &[signature], 401),

@@ -10,7 +10,6 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use aws_lc_rs::digest::{SHA256, digest};
 use http::HeaderName;
 use http::request::Parts;
 use strongroom_model::team::{KeyId, TenantId};
@@ -92,8 +91,7 @@ impl Repeats {
         body: &[u8],
         now: Duration,
     ) -> Result<Turn, Problem> {
-        let mut hash = [0; 32];
-        hash.copy_from_slice(digest(&SHA256, body).as_ref());
+        let hash = strongroom_seal::sha256(body);
         let mut kept = self.lock();
         kept.forget(now);
         if let Some(entry) = kept.answers.get(&which) {

@@ -54,11 +54,8 @@ const BLANK: Route = Route {
 
 const COUNT: Field =
     Field::required("count", Kind::Number { least: 0, most: u32::MAX as u64 }, "How many.");
-const CURSOR: Field = Field::optional(
-    "cursor",
-    Kind::text(1, 512, Form::Printable),
-    "Where the page before ended.",
-);
+const CURSOR: Field =
+    Field::optional("cursor", Kind::text(1, 512, Form::Printable), "Where the page before ended.");
 const NEXT_CURSOR: Field =
     Field::optional("next_cursor", Kind::text(1, 512, Form::Printable), "Where this page ended.");
 

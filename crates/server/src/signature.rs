@@ -3,7 +3,6 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use aws_lc_rs::digest::{SHA256, digest};
 use strongroom_model::secret::Secret;
 use strongroom_model::team::KeyId;
 use strongroom_seal::sign::hmac::{Algorithm, Encoding, sign};
@@ -56,7 +55,7 @@ impl Signature {
     }
 
     fn text(&self, method: &str, target: &str, body: &[u8]) -> String {
-        let body = strongroom_seal::hex(digest(&SHA256, body).as_ref());
+        let body = strongroom_seal::hex(&strongroom_seal::sha256(body));
         format!("{}.{method}.{target}.{body}", self.time)
     }
 

@@ -4,6 +4,9 @@ use strongroom_model::ports::Clock as _;
 
 use crate::support::{LIST, Site};
 
+/// A target, headers, and the status.
+type Row<'a> = (&'a str, &'a [(&'a str, &'a str)], u16);
+
 // AU-04
 #[tokio::test]
 async fn a_key_is_sent_once_in_its_header_or_the_request_is_refused() {
@@ -15,7 +18,7 @@ async fn a_key_is_sent_once_in_its_header_or_the_request_is_refused() {
     let long = "a".repeat(2000);
     let cookie = format!("x-api-key={key}");
     let by_query = format!("{LIST}?api_key={key}");
-    let table: &[(&str, &[(&str, &str)], u16)] = &[
+    let table: &[Row<'_>] = &[
         (LIST, &[("x-api-key", &key)], 200),
         (LIST, &[("x-api-key", &key), ("cookie", "theme=dark")], 200),
         (LIST, &[], 401),
@@ -31,7 +34,7 @@ async fn a_key_is_sent_once_in_its_header_or_the_request_is_refused() {
         (LIST, &[("x-api-key", &key), ("cookie", &cookie)], 400),
         (&by_query, &[], 400),
         (LIST, &[("x-api-key", &kernel)], 401),
-        (LIST, &[("authorization", &format!("Bearer {key}"))], 400),
+        (LIST, &[("authorization", &format!("Bearer {key}"))], 401),
     ];
     for (at, (path, headers, status)) in table.iter().enumerate() {
         let reply = site.send("GET", path, headers, "").await;

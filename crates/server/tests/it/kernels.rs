@@ -4,7 +4,6 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use strongroom_model::ports::Clock as _;
 use strongroom_model::secret::Secret;
-use strongroom_seal::sign::digest;
 use strongroom_seal::sign::hmac::{Algorithm, Encoding, sign};
 
 use crate::support::{AMAZON, LIST, REGISTER, Reply, Site};
@@ -59,7 +58,7 @@ impl Signer {
     }
 
     fn signature(&self, time: u64, method: &str, target: &str, body: &str) -> String {
-        let hash = strongroom_seal::hex(&digest(&[body.as_bytes()]));
+        let hash = strongroom_seal::hex(&strongroom_seal::sha256(body.as_bytes()));
         let text = format!("{time}.{method}.{target}.{hash}");
         let mac = sign(Algorithm::Sha256, Encoding::Hex, &self.key, &[text.as_bytes()]);
         format!("t={time},v1={mac}")

@@ -1,6 +1,10 @@
 //! The server over its socket, on a true store.
 
-#![expect(clippy::disallowed_methods, reason = "a test connects to the server that it started")]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "tests connect to the servers that they started, and may panic"
+)]
 
 mod access;
 mod admin;
