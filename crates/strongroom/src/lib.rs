@@ -40,6 +40,7 @@ pub mod schedule;
 pub mod servers;
 pub mod stored;
 pub mod supply;
+pub mod team;
 pub mod templates;
 pub mod view;
 pub mod widening;

@@ -6,13 +6,22 @@
 
 use std::fmt::Write as _;
 use std::io::{self, ErrorKind, Write as _};
+use std::time::SystemTime;
 
 use serde::Serialize;
 use serde_json::json;
 use strongroom_model::display::DisplaySafe;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use crate::environment::Host;
 use crate::failure::{Exit, Failure};
+
+/// A time as answers have it (RFC 3339), in whole seconds.
+pub fn rfc3339(time: SystemTime) -> String {
+    let time = OffsetDateTime::from(time);
+    time.replace_nanosecond(0).unwrap_or(time).format(&Rfc3339).unwrap_or_default()
+}
 
 /// What a command answers: the shape of its JSON is its serialisation.
 pub trait Report: Serialize {

@@ -7,14 +7,12 @@ use clap::Subcommand;
 use serde::Serialize;
 use strongroom_model::approval::Grant;
 use strongroom_store::ApprovalStore;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use super::approvals::in_words;
 use crate::environment::Host;
 use crate::failure::Failure;
 use crate::near;
-use crate::output::{Output, Report, Style, table};
+use crate::output::{Output, Report, Style, rfc3339, table};
 use crate::{admin, home};
 
 /// See what agents were granted for a while, and take it back
@@ -159,9 +157,4 @@ impl Report for Revoked {
             revoked => format!("took {revoked} grants back\n"),
         }
     }
-}
-
-fn rfc3339(time: SystemTime) -> String {
-    let time = OffsetDateTime::from(time);
-    time.replace_nanosecond(0).unwrap_or(time).format(&Rfc3339).unwrap_or_default()
 }

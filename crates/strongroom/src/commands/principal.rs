@@ -1,20 +1,17 @@
 //! `strongroom principal`: who may call, and the tokens of those who come over HTTP.
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use clap::Subcommand;
 use serde::Serialize;
 use strongroom_model::principal::Name;
 use strongroom_model::secret::Secret;
 use strongroom_store::{Principals, Vault, VaultError};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use crate::environment::Host;
 use crate::failure::Failure;
 use crate::near;
-use crate::output::{Output, Report, Style, table};
+use crate::output::{Output, Report, Style, rfc3339, table};
 use crate::{admin, home};
 
 /// Make, list and disable principals: who may call
@@ -132,10 +129,6 @@ fn find(vault: &Vault, name: &str) -> Result<Name, Failure> {
         Some(near) => failure.hint(format!("did you mean `{near}`?")),
         None => failure.hint("run `strongroom principal list`"),
     })
-}
-
-fn rfc3339(time: SystemTime) -> String {
-    OffsetDateTime::from(time).format(&Rfc3339).unwrap_or_default()
 }
 
 impl Report for Created {

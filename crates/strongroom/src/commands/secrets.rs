@@ -6,20 +6,17 @@ mod status;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use clap::Subcommand;
 use serde::Serialize;
 use strongroom_model::reference::SecretRef;
 use strongroom_secrets::{CacheProblem, Supply};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use crate::config::Config;
 use crate::config::audit::Audit;
 use crate::environment::Host;
 use crate::failure::{Exit, Failure};
-use crate::output::{Output, Report, Style, table};
+use crate::output::{Output, Report, Style, rfc3339, table};
 use crate::paths::Home;
 use crate::servers::{self, Places, Servers};
 use crate::{admin, app, home, release, supply};
@@ -208,8 +205,4 @@ fn of_problem(problem: CacheProblem) -> Failure {
         _ => None,
     };
     Failure::new(Exit::Unavailable, problem).maybe_hint(hint)
-}
-
-fn rfc3339(time: SystemTime) -> String {
-    OffsetDateTime::from(time).format(&Rfc3339).unwrap_or_default()
 }

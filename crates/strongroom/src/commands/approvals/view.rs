@@ -5,11 +5,9 @@ use std::time::SystemTime;
 use serde::Serialize;
 use strongroom_model::approval::{Answer, Entry, Excerpt, Grant, State};
 use strongroom_model::display::escape_line;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use super::{in_words, left};
-use crate::output::{Report, Style, table};
+use crate::output::{Report, Style, rfc3339, table};
 
 /// Characters of what is asked for in a list.
 const WIDEST: usize = 60;
@@ -208,9 +206,4 @@ pub(super) fn good_for(entry: &Entry, answer: Answer) -> String {
         }
         Answer::For(time) => format!("good for {every}, for {}", in_words(time)),
     }
-}
-
-fn rfc3339(time: SystemTime) -> String {
-    let time = OffsetDateTime::from(time);
-    time.replace_nanosecond(0).unwrap_or(time).format(&Rfc3339).unwrap_or_default()
 }

@@ -7,10 +7,10 @@ use strongroom_model::reference::SecretRef;
 use strongroom_secrets::CacheProblem;
 use strongroom_secrets::supply::{EntryStatus, SchemeStatus, State};
 
-use super::{Room, rfc3339};
+use super::Room;
 use crate::environment::Host;
 use crate::failure::{Exit, Failure};
-use crate::output::{Output, Report, Style, table};
+use crate::output::{Output, Report, Style, rfc3339, table};
 use crate::release::{of_problem, span};
 
 /// Show the age of every secret that is kept, and what went wrong with it
