@@ -36,7 +36,7 @@ enum Command {
         /// Its name or id
         org: String,
     },
-    /// Delete an organization that has no tenants and no kernels
+    /// Delete an organization that has no tenants, with its kernel keys
     #[command(after_help = "Example:
   strongroom org delete acme")]
     Delete {
@@ -67,6 +67,12 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
         }
         Command::Delete { org } => {
             let one = operator.organization(org)?;
+            let tenants = operator.wait(operator.team.tenants(&one.id))?;
+            if !tenants.is_empty() {
+                let many = tenants.len();
+                return Err(Failure::failed(format!("the organization has {many} tenants"))
+                    .hint("delete them first: `strongroom tenant delete TENANT --yes`"));
+            }
             operator.done(operator.team.delete_organization(&one.id))?;
             output.report(&Deleted { id: one.id.to_string(), deleted: true })
         }
