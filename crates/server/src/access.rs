@@ -142,3 +142,9 @@ pub(crate) fn problem(error: TeamError) -> Problem {
         }
     }
 }
+impl From<TeamError> for Problem {
+    fn from(error: TeamError) -> Self {
+        problem(error)
+    }
+}
+

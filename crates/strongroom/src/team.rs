@@ -5,6 +5,8 @@
 //! database never comes under a second KEK by accident (CR-07).
 
 mod names;
+mod tenant;
+mod tenants;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -24,6 +26,8 @@ use crate::environment::Host;
 use crate::failure::{Exit, Failure};
 use crate::paths::Home;
 use crate::providers;
+
+pub use tenants::Tenants;
 
 /// Says which database, and wins over the configuration.
 const DATABASE_URL: &str = "DATABASE_URL";

@@ -31,6 +31,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         "strongroom",
         &[
             "strongroom-config",
+            "strongroom-server",
             "strongroom-model",
             "strongroom-seal",
             "strongroom-process",

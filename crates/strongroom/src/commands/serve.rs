@@ -1,4 +1,6 @@
-//! `strongroom serve`: the broker, over stdio for one client or over HTTP for several.
+//! `strongroom serve`: the broker, over stdio for one client or over HTTP for several, or a team.
+
+mod team;
 
 use std::fs::File;
 use std::io;
@@ -33,7 +35,8 @@ pub const LISTEN: &str = "127.0.0.1:8787";
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   strongroom serve --as claude-code
-  strongroom serve --http")]
+  strongroom serve --http
+  strongroom serve --team")]
 pub struct Args {
     /// Serve the client at the other end of stdio as this principal
     #[arg(long = "as", value_name = "NAME", conflicts_with = "http")]
@@ -41,9 +44,15 @@ pub struct Args {
     /// Serve HTTP, where a token says who calls (`strongroom principal create`)
     #[arg(long)]
     http: bool,
-    /// Where to listen; loopback only
-    #[arg(long, value_name = "ADDRESS", default_value = LISTEN, requires = "http")]
-    listen: SocketAddr,
+    /// Serve a team over HTTP: tenants, their servers and credentials, by keys of their own
+    #[arg(long, conflicts_with_all = ["http", "principal"])]
+    team: bool,
+    /// Where to listen; beyond loopback with `--team` only [default: 127.0.0.1:8787, with `--team` 127.0.0.1:8443]
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+    /// A proxy before this server ends TLS: speak plain HTTP beyond loopback too
+    #[arg(long, requires = "team")]
+    behind_tls_proxy: bool,
     /// What to log on stderr: `warn`, `info`, `strongroom_proxy=debug`
     #[arg(long, value_name = "FILTER")]
     log: Option<String>,
@@ -52,6 +61,13 @@ pub struct Args {
 /// Serves until the client is gone, or until the process is told to end.
 pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
     log(args, host)?;
+    if args.team {
+        return team::run(args, host, *output);
+    }
+    if args.listen.is_some() && !args.http {
+        return Err(Failure::usage("`--listen` goes with `--http` or `--team`")
+            .hint("run `strongroom serve --http --listen ADDRESS`"));
+    }
     let app = app::build(host, &host.home()?)?;
     sweep(&app, host)?;
     if args.http { over_http(args, app, *output) } else { over_stdio(args, app, host, *output) }
@@ -76,14 +92,18 @@ fn over_stdio(args: &Args, app: App, host: &Host, output: Output) -> Result<(), 
 }
 
 fn over_http(args: &Args, app: App, output: Output) -> Result<(), Failure> {
-    if !args.listen.ip().is_loopback() {
+    let listen = match args.listen {
+        Some(listen) => listen,
+        None => LISTEN.parse().map_err(Failure::failed)?,
+    };
+    if !listen.ip().is_loopback() {
         return Err(Failure::usage("the address is not a loopback address")
-            .hint("use 127.0.0.1:PORT or [::1]:PORT; other machines come in with team mode"));
+            .hint("use 127.0.0.1:PORT or [::1]:PORT; other machines come in with `strongroom serve --team`"));
     }
     let runtime = runtime(&mut Builder::new_multi_thread())?;
     let served: Result<(), Failure> = runtime.block_on(async {
-        let listener = TcpListener::bind(args.listen).await.map_err(|error| {
-            Failure::new(Exit::Unavailable, Unbound { address: args.listen, source: error })
+        let listener = TcpListener::bind(listen).await.map_err(|error| {
+            Failure::new(Exit::Unavailable, Unbound { address: listen, source: error })
                 .hint("another process may have it: choose one by `--listen`")
         })?;
         let address = listener.local_addr().map_err(Failure::failed)?;

@@ -1,0 +1,99 @@
+//! `serve --team`: a team over HTTP, from the configuration and the command line.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use strongroom_model::ports::Clock;
+use strongroom_proxy::SystemDns;
+use strongroom_server::{
+    AllowedCommand, Backend, Options, Registered, ServeError, Server, TlsFiles,
+};
+use tokio::runtime::Builder;
+
+use super::{Args, runtime, told_to_end};
+use crate::config::team::{Allowed, Team as Configured};
+use crate::environment::Host;
+use crate::failure::{Exit, Failure};
+use crate::output::Output;
+use crate::team::{self, Tenants};
+
+/// How often is looked whether a certificate was replaced.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+
+/// Serves until the process is told to end.
+pub(super) fn run(args: &Args, host: &Host, output: Output) -> Result<(), Failure> {
+    let home = host.home()?;
+    let configured = team::configured(&home)?;
+    let options = options(args, &configured)?;
+    let runtime = runtime(&mut Builder::new_multi_thread())?;
+    runtime.block_on(async {
+        let opened = team::open(host, &home, &configured).await?;
+        let clock: Arc<dyn Clock> = Arc::clone(&host.clock);
+        let team = opened.team.clone();
+        let tenants = Tenants::new(
+            team.clone(),
+            configured.rules.clone(),
+            Arc::clone(&clock),
+            Arc::new(SystemDns),
+        );
+        let backend = Backend {
+            judge: Arc::new(Registered::new(team.clone())),
+            team: team.clone(),
+            mcp: Some(Arc::new(tenants)),
+            fleet: None,
+            clock,
+        };
+        let tls = options.tls.is_some();
+        let server = Server::bind(backend, options).await?;
+        let scheme = if tls { "https" } else { "http" };
+        output.say(&format!("Serving a team on {scheme}://{}", server.address()));
+        server.run(told_to_end()).await;
+        team.shutdown().await;
+        Ok(())
+    })
+}
+
+fn options(args: &Args, configured: &Configured) -> Result<Options, Failure> {
+    let default = Options::default();
+    let listen: SocketAddr = args.listen.or(configured.listen).unwrap_or(default.listen);
+    let tls = configured.tls.as_ref().map(|tls| TlsFiles {
+        certificate: tls.certificate.clone(),
+        key: tls.key.clone(),
+        look_every: LOOK_EVERY,
+    });
+    Ok(Options {
+        listen,
+        tls,
+        behind_tls_proxy: args.behind_tls_proxy || configured.behind_tls_proxy,
+        allowed_commands: configured
+            .allowed_commands
+            .iter()
+            .map(allowed)
+            .collect::<Result<_, _>>()?,
+        allow_ips: configured.rules.networks.clone(),
+        operators: configured.operators.clone(),
+        ..default
+    })
+}
+
+fn allowed(entry: &Allowed) -> Result<AllowedCommand, Failure> {
+    let mut allowed = AllowedCommand::new(&entry.command, &entry.args).map_err(|error| {
+        let hint = error.hint;
+        Failure::failed(format!("`team.allowed_commands`: {}", error.problem)).maybe_hint(hint)
+    })?;
+    if let Some(version) = &entry.version {
+        allowed = allowed.with_version(version);
+    }
+    if let Some(integrity) = &entry.integrity {
+        allowed = allowed.with_integrity(integrity);
+    }
+    Ok(allowed)
+}
+
+impl From<ServeError> for Failure {
+    fn from(error: ServeError) -> Self {
+        let hint = error.hint();
+        Self::new(Exit::Unavailable, error).maybe_hint(hint)
+    }
+}

@@ -1,0 +1,248 @@
+//! One tenant that is served: its broker, and the state of the store that the broker stands on.
+
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use strongroom_model::approval::{Answer, By, Entry, Grant, Opened, Question, Scope, State, Taken};
+use strongroom_model::code::{Code, Refusal};
+use strongroom_model::lock::Locks;
+use strongroom_model::ports::{
+    Approvals, ApprovalsError, BoxFuture, Calls, KillSwitch, Provider, Purpose, Registry,
+    ResolveError, Stamp,
+};
+use strongroom_model::principal::Name;
+use strongroom_model::reference::SecretRef;
+use strongroom_model::secret::Secret;
+use strongroom_model::service::Catalog;
+use strongroom_model::team::TenantCtx;
+use strongroom_proxy::{Broker, Ground, Parts};
+use strongroom_secrets::{Loaded, Resolver};
+use strongroom_server::Problem;
+use strongroom_store::team::{Credential, Team, TeamError, TenantService, TenantStore, Which};
+use tracing::error;
+
+use super::tenants::Tenants;
+use crate::config::tenant::{self, CredentialField, TenantRules};
+
+/// The scheme of a tenant's credentials.
+const SCHEME: &str = "local";
+
+/// A tenant and its broker.
+pub(super) struct Tenant {
+    broker: Arc<Broker>,
+    now: Arc<Now>,
+}
+
+/// What the store said last.
+#[derive(Default)]
+struct Now {
+    catalog: RwLock<Arc<Catalog>>,
+    /// The services that the catalogue was made of, with their revisions.
+    made_of: Mutex<Vec<(String, u64)>>,
+    locks: RwLock<Locks>,
+    /// Changes with every credential of the tenant.
+    credentials: RwLock<Stamp>,
+}
+
+impl Tenant {
+    pub(super) fn new(tenants: &Tenants, ctx: &TenantCtx) -> Self {
+        let now = Arc::new(Now::default());
+        let vault = Vault { team: tenants.team.clone(), ctx: *ctx, now: Arc::clone(&now) };
+        let broker = Broker::new(Parts {
+            registry: Arc::clone(&now) as Arc<dyn Registry>,
+            credentials: Arc::new(Loaded::new(Resolver::new(vec![Box::new(vault)]))),
+            audit: Arc::new(tenants.team.audit_sink(ctx)),
+            switch: Arc::clone(&now) as Arc<dyn KillSwitch>,
+            clock: Arc::clone(&tenants.clock),
+            approvals: Arc::new(Nobody),
+            approval_wait: Duration::ZERO,
+            dns: Arc::clone(&tenants.dns),
+            calls_at_once: Parts::CALLS_AT_ONCE,
+            exchange: None,
+            // A tenant has no programs (decision 11).
+            ground: Ground::bare(PathBuf::new()),
+        });
+        Self { broker: Arc::new(broker), now }
+    }
+
+    pub(super) fn calls(&self) -> Arc<dyn Calls> {
+        Arc::clone(&self.broker) as Arc<dyn Calls>
+    }
+
+    /// Takes up what has changed in the store.
+    pub(super) async fn refresh(
+        &self,
+        store: &TenantStore<'_>,
+        rules: &TenantRules,
+    ) -> Result<(), Problem> {
+        let services = store.services().await?;
+        let locks = store.locked().await?;
+        let stamp = stamp_of(&store.credentials(None).await?);
+        self.now.take(&services, rules);
+        *self.now.locks.write().unwrap_or_else(PoisonError::into_inner) = locks;
+        *self.now.credentials.write().unwrap_or_else(PoisonError::into_inner) = Some(stamp);
+        Ok(())
+    }
+}
+
+/// Changes with every credential.
+fn stamp_of(credentials: &[Credential]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for credential in credentials {
+        (credential.id, credential.version).hash(&mut hasher);
+    }
+    hasher.finish()
+}
+
+impl Now {
+    /// A service that this version cannot read is not there, and nothing of it is allowed.
+    fn take(&self, services: &[TenantService], rules: &TenantRules) {
+        let mut made_of = self.made_of.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = made_of.len() == services.len()
+            && made_of.iter().zip(services).all(|((name, revision), service)| {
+                *name == service.name && *revision == service.revision
+            });
+        let mut catalog = self.catalog.write().unwrap_or_else(PoisonError::into_inner);
+        if same && catalog.revision > 0 {
+            return;
+        }
+        let mut next = Catalog { revision: catalog.revision + 1, ..Catalog::default() };
+        for service in services {
+            let Ok(name) = service.name.parse::<Name>() else { continue };
+            match tenant::read(name.clone(), &service.definition, rules) {
+                Ok(read) => drop(next.services.insert(name, Arc::new(read))),
+                Err(error) => error!(service = %name, "is not served: {}", error.problem),
+            }
+        }
+        *made_of = services.iter().map(|one| (one.name.clone(), one.revision)).collect();
+        *catalog = Arc::new(next);
+    }
+}
+
+impl Registry for Now {
+    fn current(&self) -> Arc<Catalog> {
+        Arc::clone(&self.catalog.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl KillSwitch for Now {
+    fn check(&self, principal: &Name, service: &Name) -> Result<(), Refusal> {
+        let locks = self.locks.read().unwrap_or_else(PoisonError::into_inner);
+        match locks.stops_call(principal, service) {
+            None => Ok(()),
+            Some(part) => Err(Refusal::new(Code::Locked, format!("{part} is locked"))),
+        }
+    }
+}
+
+/// The tenant's credentials, as references name them.
+struct Vault {
+    team: Team,
+    ctx: TenantCtx,
+    now: Arc<Now>,
+}
+
+impl Vault {
+    async fn one(&self, reference: &SecretRef) -> Result<Secret, ResolveError> {
+        let not_found = || ResolveError::NotFound { reference: reference.clone() };
+        let CredentialField { service, credential_type, field } =
+            CredentialField::of(reference).ok_or_else(not_found)?;
+        let which = Which::named(service, credential_type).map_err(|_| not_found())?;
+        match self.team.tenant(&self.ctx).retrieve_credential(which).await {
+            Ok(Some((_, values))) => values.field(field).ok_or_else(not_found),
+            Ok(None) => Err(not_found()),
+            Err(TeamError::Integrity { .. }) => {
+                Err(ResolveError::Integrity { scheme: SCHEME.to_owned() })
+            }
+            Err(_) => Err(ResolveError::unreachable(SCHEME, "the store cannot be read")),
+        }
+    }
+}
+
+impl Provider for Vault {
+    fn scheme(&self) -> &str {
+        SCHEME
+    }
+
+    fn stamp(&self, _: &SecretRef) -> Stamp {
+        *self.now.credentials.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn permits(&self, reference: &SecretRef, purpose: Purpose<'_>) -> Result<(), ResolveError> {
+        match purpose {
+            Purpose::Service(_) => Ok(()),
+            Purpose::Launch(_) | Purpose::Provider(_) => Err(ResolveError::Denied {
+                reference: reference.clone(),
+                why: "it is for calls to services".to_owned(),
+            }),
+        }
+    }
+
+    fn resolve<'a>(
+        &'a self,
+        refs: &'a [SecretRef],
+    ) -> BoxFuture<'a, Vec<Result<Secret, ResolveError>>> {
+        Box::pin(async move {
+            let mut answers = Vec::with_capacity(refs.len());
+            for reference in refs {
+                answers.push(self.one(reference).await);
+            }
+            answers
+        })
+    }
+}
+
+/// Nobody can be asked: what a rule wants a person for is refused.
+struct Nobody;
+
+#[derive(Debug, thiserror::Error)]
+#[error("a team has nobody to ask yet")]
+struct NobodyThere;
+
+fn nobody<T>() -> Result<T, ApprovalsError> {
+    Err(ApprovalsError(Box::new(NobodyThere)))
+}
+
+impl Approvals for Nobody {
+    fn granted(&self, _: &Scope) -> Result<Option<Grant>, ApprovalsError> {
+        Ok(None)
+    }
+
+    fn stands(&self, _: &str) -> Result<bool, ApprovalsError> {
+        Ok(false)
+    }
+
+    fn open(&self, _: &Question) -> Result<Opened, ApprovalsError> {
+        nobody()
+    }
+
+    fn state(&self, _: &str) -> Result<State, ApprovalsError> {
+        nobody()
+    }
+
+    fn version(&self) -> Result<u64, ApprovalsError> {
+        Ok(0)
+    }
+
+    fn answer(&self, _: &str, _: &Name, _: Answer, _: By) -> Result<bool, ApprovalsError> {
+        nobody()
+    }
+
+    fn take(&self, _: &str, _: &Question, _: bool) -> Result<Option<Taken>, ApprovalsError> {
+        nobody()
+    }
+
+    fn withdraw(&self, _: &str) -> Result<bool, ApprovalsError> {
+        Ok(false)
+    }
+
+    fn lapse(&self) -> Result<Vec<Entry>, ApprovalsError> {
+        Ok(Vec::new())
+    }
+
+    fn grants(&self, _: &Name, _: &[String]) -> Result<Vec<Grant>, ApprovalsError> {
+        Ok(Vec::new())
+    }
+}
