@@ -59,8 +59,14 @@ fn a_program_that_does_not_end_in_time_is_ended() {
 
 #[test]
 fn what_left_the_group_and_keeps_the_pipes_is_not_waited_for() {
-    let script = "setsid sh -c 'echo $$; exec sleep 600' & sleep 0.1; exit 0";
-    let error = run(&shell(script), b"", LONG, 10).unwrap_err();
+    let pipe = std::env::temp_dir().join(format!("left-{}", std::process::id()));
+    rustix::fs::mknodat(CWD, &pipe, FileType::Fifo, Mode::RWXU, 0).unwrap();
+    // It waits for us to write, and ends when we let it.
+    let script = format!("setsid cat '{}' & sleep 0.1; exit 0", pipe.display());
+    let error = run(&shell(&script), b"", LONG, 10).unwrap_err();
+    let gate = std::fs::OpenOptions::new().write(true).open(&pipe).unwrap();
+    std::fs::remove_file(&pipe).unwrap();
+    drop(gate);
     assert!(matches!(error, RunError::Timeout { .. }), "{error}");
 }
 
