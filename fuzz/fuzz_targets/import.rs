@@ -12,7 +12,8 @@ use strongroom_gateway::registry::import::{Options, read};
 fuzz_target!(|data: &[u8]| {
     let Some((flags, text)) = data.split_first() else { return };
     let Ok(text) = std::str::from_utf8(text) else { return };
-    let values = [("a".to_owned(), "op://Vault/Item/field".to_owned()), ("b".to_owned(), "{{".to_owned())];
+    let values =
+        [("a".to_owned(), "op://Vault/Item/field".to_owned()), ("b".to_owned(), "{{".to_owned())];
     let options = Options {
         allow_visible_secrets: flags & 1 != 0,
         values: if flags & 2 != 0 { &values } else { &[] },

@@ -1,20 +1,14 @@
 //! What the fuzz targets share.
 
 use strongroom_model::canonical::{CanonicalRequest, Grammar, RawRequest, canonicalize};
-use strongroom_model::policy::Policy;
-use strongroom_model::service::{Auth, Limits, Origin, Scheme, Service, Slots};
+use strongroom_model::service::{Origin, Scheme, Service, Slots};
 
 /// A service at `https://api.test:8443/v1` whose credential goes into the parameter `api_key`.
 /// The lowest bits of `flags` are its grammar.
 pub fn service(flags: u8) -> Service {
     Service {
-        name: "acme".parse().expect("a name"),
-        origin: Origin { scheme: Scheme::Https, host: "api.test".into(), port: 8443 },
         base_path: "/v1".into(),
-        auth: Auth::default(),
         slots: Slots { headers: vec!["authorization".into()], query: vec!["api_key".into()] },
-        fixed_headers: Vec::new(),
-        policy: Policy::default(),
         grammar: Grammar {
             encoded_slash: flags & 1 != 0,
             path_params: flags & 2 != 0,
@@ -22,17 +16,10 @@ pub fn service(flags: u8) -> Service {
             method_override: flags & 8 != 0,
             range: flags & 16 != 0,
         },
-        request_headers: Vec::new(),
-        allow_ips: Vec::new(),
-        ca_pem: None,
-        http2: true,
-        limits: Limits::default(),
-        redact_fields: Vec::new(),
-        seal_fields: Vec::new(),
-        unseal_fields: Vec::new(),
-        test_path: None,
-        principals: None,
-        revision: 1,
+        ..Service::at(
+            "acme".parse().expect("a name"),
+            Origin { scheme: Scheme::Https, host: "api.test".into(), port: 8443 },
+        )
     }
 }
 

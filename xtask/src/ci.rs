@@ -20,6 +20,12 @@ pub(crate) fn run(shell: &Shell) -> Result<(), String> {
         let all = ["clippy", "--quiet", "--locked", "--workspace", "--all-targets"];
         shell.cargo(&[&all, ["--", "-D", "warnings"].as_slice()].concat())
     })?;
+    check("fuzz", &|| {
+        // What they share with us is compiled already.
+        let target = shell.target.display().to_string();
+        let check = ["check", "--quiet", "--locked", "--manifest-path", "fuzz/Cargo.toml"];
+        shell.cargo(&[&check, ["--bins", "--target-dir", target.as_str()].as_slice()].concat())
+    })?;
     check("deny", &|| {
         install::cargo_tool(shell, "cargo-deny", &[])?;
         let quiet = ["deny", "--offline", "--log-level", "error", "check"];

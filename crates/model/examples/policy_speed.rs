@@ -8,9 +8,9 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use strongroom_model::canonical::{CanonicalRequest, Grammar, RawRequest, canonicalize};
+use strongroom_model::canonical::{CanonicalRequest, RawRequest, canonicalize};
 use strongroom_model::policy::{Condition, Policy, Rule, Verdict};
-use strongroom_model::service::{Auth, Limits, Origin, Scheme, Service, Slots};
+use strongroom_model::service::{Origin, Scheme, Service, Slots};
 
 const RUNS: usize = 15;
 const DECISIONS: u32 = 2_000;
@@ -87,24 +87,11 @@ fn request(service: &Service, method: &str, path: &str, body: Option<&str>) -> C
 
 fn service() -> Service {
     Service {
-        name: "acme".parse().expect("a name"),
-        origin: Origin { scheme: Scheme::Https, host: "api.test".into(), port: 8443 },
         base_path: "/v1".into(),
-        auth: Auth::default(),
         slots: Slots { headers: vec!["authorization".into()], query: vec!["api_key".into()] },
-        fixed_headers: Vec::new(),
-        policy: Policy::default(),
-        grammar: Grammar::default(),
-        request_headers: Vec::new(),
-        allow_ips: Vec::new(),
-        ca_pem: None,
-        http2: true,
-        limits: Limits::default(),
-        redact_fields: Vec::new(),
-        seal_fields: Vec::new(),
-        unseal_fields: Vec::new(),
-        test_path: None,
-        principals: None,
-        revision: 1,
+        ..Service::at(
+            "acme".parse().expect("a name"),
+            Origin { scheme: Scheme::Https, host: "api.test".into(), port: 8443 },
+        )
     }
 }

@@ -244,6 +244,34 @@ pub struct Allowance {
     pub bytes_per_day: Option<u64>,
 }
 
+impl Service {
+    /// A service at `origin` with no credential, no rule and no exception: what else it has is set on
+    /// it.
+    pub fn at(name: Name, origin: Origin) -> Self {
+        Self {
+            name,
+            origin,
+            base_path: String::new(),
+            auth: Auth::default(),
+            slots: Slots::default(),
+            fixed_headers: Vec::new(),
+            policy: Policy::default(),
+            grammar: Grammar::default(),
+            request_headers: Vec::new(),
+            allow_ips: Vec::new(),
+            ca_pem: None,
+            http2: true,
+            limits: Limits::default(),
+            redact_fields: Vec::new(),
+            seal_fields: Vec::new(),
+            unseal_fields: Vec::new(),
+            test_path: None,
+            principals: None,
+            revision: 1,
+        }
+    }
+}
+
 impl Catalog {
     /// Whether `principal` may use the service `name`, which serves `served`. To others it does not
     /// exist.

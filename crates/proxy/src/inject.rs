@@ -45,6 +45,7 @@ pub(crate) use mtls::unusable;
 /// Which [`Identity`] a connection was made with, if any.
 pub(crate) type Mark = Option<[u8; 32]>;
 pub use exchange::{Endpoint, Exchange, Minted};
+pub use hmac::SETTINGS as HMAC_SETTINGS;
 pub use oauth2::{Code as AuthorizationCode, issuer_of};
 pub(crate) use oauth2::{REFRESH_TOKEN, code_request, read as read_tokens};
 

@@ -12,7 +12,6 @@ use std::time::{Duration, SystemTime};
 
 use strongroom_model::approval::Channel;
 use strongroom_model::audit::{AuditError, AuditId, AuditSink, Draft};
-use strongroom_model::canonical::Grammar;
 use strongroom_model::code::{Code, Refusal};
 use strongroom_model::injection::Credential;
 use strongroom_model::lock::Locks;
@@ -24,7 +23,7 @@ use strongroom_model::principal::{Caller, Name, Principal, Source};
 use strongroom_model::redact::{Labelled, Redactor};
 use strongroom_model::reference::SecretRef;
 use strongroom_model::secret::Secret;
-use strongroom_model::service::{Auth, Catalog, Keys, Limits, Origin, Scheme, Service, Slots};
+use strongroom_model::service::{Auth, Catalog, Keys, Origin, Scheme, Service, Slots};
 
 pub use approvals::{FixedPrompt, MemoryApprovals};
 pub use counting::CountingProvider;
@@ -318,29 +317,18 @@ pub fn auth(service: &str, scheme: &str, fields: &[&str]) -> Auth {
 /// A service over plain HTTP at `address`, which it may reach.
 pub fn service(name: &str, address: SocketAddr, auth: Auth, slots: Slots, rules: &str) -> Service {
     Service {
-        name: name.parse().expect("a test's services have names"),
-        origin: Origin {
-            scheme: Scheme::Http,
-            host: address.ip().to_string().into(),
-            port: address.port(),
-        },
-        base_path: String::new(),
         auth,
         slots,
-        fixed_headers: Vec::new(),
         policy: policy(rules),
-        grammar: Grammar::default(),
-        request_headers: Vec::new(),
         allow_ips: vec!["127.0.0.1/32".parse().expect("a range")],
-        ca_pem: None,
-        http2: true,
-        limits: Limits::default(),
-        redact_fields: Vec::new(),
-        seal_fields: Vec::new(),
-        unseal_fields: Vec::new(),
-        test_path: None,
-        principals: None,
-        revision: 1,
+        ..Service::at(
+            name.parse().expect("a test's services have names"),
+            Origin {
+                scheme: Scheme::Http,
+                host: address.ip().to_string().into(),
+                port: address.port(),
+            },
+        )
     }
 }
 

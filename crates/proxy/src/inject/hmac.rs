@@ -2,6 +2,8 @@
 
 mod plan;
 
+pub use plan::SETTINGS;
+
 use http::Method;
 use strongroom_model::code::Refusal;
 use strongroom_model::injection::Bound;

@@ -2,11 +2,9 @@ use std::sync::Arc;
 
 use strongroom_model::approval::Channel;
 use strongroom_model::audit::{Asked, AuditError, AuditId, AuditSink, Draft, Journal};
-use strongroom_model::canonical::Grammar;
 use strongroom_model::injection::{Credential, bind};
-use strongroom_model::policy::Policy;
 use strongroom_model::principal::{Caller, Principal, Source};
-use strongroom_model::service::{Limits, Origin, Scheme as Transport, Service};
+use strongroom_model::service::{Origin, Scheme as Transport, Service};
 
 use super::*;
 
@@ -43,25 +41,12 @@ fn inject_into(
 ) -> Result<(String, HeaderMap), Refusal> {
     let slots = slots(auth).unwrap();
     let service = Service {
-        name: "acme".parse().unwrap(),
-        origin: Origin { scheme: Transport::Https, host: "api.test".into(), port: 443 },
-        base_path: String::new(),
         auth: auth.clone(),
         slots,
-        fixed_headers: Vec::new(),
-        policy: Policy::default(),
-        grammar: Grammar::default(),
-        request_headers: Vec::new(),
-        allow_ips: Vec::new(),
-        ca_pem: None,
-        http2: true,
-        limits: Limits::default(),
-        redact_fields: Vec::new(),
-        seal_fields: Vec::new(),
-        unseal_fields: Vec::new(),
-        test_path: None,
-        principals: None,
-        revision: 1,
+        ..Service::at(
+            "acme".parse().unwrap(),
+            Origin { scheme: Transport::Https, host: "api.test".into(), port: 443 },
+        )
     };
     let caller = Caller {
         principal: Principal { name: "default".parse().unwrap(), source: Source::Stdio },

@@ -68,7 +68,8 @@ pub(super) enum Place<'a> {
 
 const SECRETS: [&str; 3] = ["key", "secret", "passphrase"];
 
-const SETTINGS: [&str; 18] = [
+/// What the `auth` of this type has that is not secret.
+pub const SETTINGS: &[&str] = &[
     "preset",
     "algorithm",
     "encoding",
@@ -141,7 +142,7 @@ const MEXC: Preset = &[
 impl<'a> Plan<'a> {
     /// Reads and checks the settings.
     pub(super) fn of(auth: &'a Auth) -> Result<Self, AuthError> {
-        only("hmac", auth, &SECRETS, &SETTINGS)?;
+        only("hmac", auth, &SECRETS, SETTINGS)?;
         let settings = Settings { auth, preset: preset(auth)? };
         let plan = Self {
             algorithm: settings.word(
