@@ -80,6 +80,9 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
     let minted = runtime.map_err(Failure::failed)?.block_on(async {
         let credential = client(host, &vault, &service).await?;
         consent(args, host, output, &service, &credential).await
+    });
+    let minted = minted.inspect_err(|_| {
+        admin::record_if_possible(host, output, "service.login.refused", service.name.as_str());
     })?;
     let Some(refresh) = minted.refresh else {
         return Err(Failure::failed("the server gave no refresh token, so nothing is kept")
@@ -162,11 +165,12 @@ async fn consent(
             Err(error) => output.warn(&format!("no browser was opened: {error}")),
         }
     }
-    let code =
-        tokio::time::timeout(PATIENCE, answer(&listener, &state)).await.map_err(|_| {
+    let code = tokio::time::timeout(PATIENCE, answer(&listener, service, &state)).await.map_err(
+        |_| {
             Failure::new(Exit::Unavailable, "nobody said yes within five minutes")
                 .hint(format!("run `strongroom login {}` again", service.name))
-        })??;
+        },
+    )??;
     let code = AuthorizationCode { code: &code, verifier: &verifier, redirect_uri: &redirect_uri };
     redeem(Arc::new(SystemDns), service, credential, &code).await.map_err(|refusal| {
         Failure::failed(refusal.message.into_owned()).hint(format!(
@@ -177,7 +181,7 @@ async fn consent(
 }
 
 /// The code that the browser brings back. What does not know our state is turned away.
-async fn answer(listener: &TcpListener, state: &str) -> Result<String, Failure> {
+async fn answer(listener: &TcpListener, service: &Service, state: &str) -> Result<String, Failure> {
     let ours = Secret::new(state.as_bytes().to_vec());
     loop {
         let (mut stream, _) = listener.accept().await.map_err(Failure::failed)?;
@@ -190,6 +194,12 @@ async fn answer(listener: &TcpListener, state: &str) -> Result<String, Failure> 
             drop(say(&mut stream, "404 Not Found", "There is nothing here.").await);
             continue;
         };
+        if !back.is_from(service) {
+            drop(
+                say(&mut stream, "200 OK", "Nothing was changed. You can close this window.").await,
+            );
+            return Err(Failure::new(Exit::Denied, "another server answered than was asked"));
+        }
         if let Some(code) = back.code {
             drop(say(&mut stream, "200 OK", "Strongroom has it. You can close this window.").await);
             return Ok(code);
@@ -203,22 +213,43 @@ async fn answer(listener: &TcpListener, state: &str) -> Result<String, Failure> 
 struct Back {
     state: Secret,
     code: Option<String>,
+    /// Who says that they answer (RFC 9207).
+    issuer: Option<String>,
 }
 
 impl Back {
     fn read(query: &str) -> Self {
-        let mut back = Self { state: Secret::new(Vec::new()), code: None };
+        let mut back = Self { state: Secret::new(Vec::new()), code: None, issuer: None };
         for (name, value) in pairs(query.as_bytes()) {
             match name.as_slice() {
                 b"state" => back.state = Secret::new(value),
                 b"code" => {
                     back.code = String::from_utf8(value).ok().filter(|code| !code.is_empty());
                 }
+                b"iss" => back.issuer = Some(String::from_utf8_lossy(&value).into_owned()),
                 _ => {}
             }
         }
         back
     }
+
+    /// Whether who answers, where that is said, is a server that the configuration names: what another
+    /// one gave is not shown to it (RFC 9700 §4.4).
+    fn is_from(&self, service: &Service) -> bool {
+        let ours = ["authorize_url", "token_url"]
+            .into_iter()
+            .filter_map(|name| origin_of(service.auth.settings.get(name)?));
+        let Some(issuer) = &self.issuer else { return true };
+        let theirs = origin_of(issuer);
+        ours.into_iter().any(|ours| theirs.is_some_and(|theirs| theirs.eq_ignore_ascii_case(ours)))
+    }
+}
+
+/// `https://login.example` of an address there.
+fn origin_of(url: &str) -> Option<&str> {
+    let host = url.find("://")? + 3;
+    let end = url[host..].find(['/', '?', '#']).map_or(url.len(), |at| host + at);
+    Some(&url[..end])
 }
 
 /// The target of the GET that `stream` begins with.

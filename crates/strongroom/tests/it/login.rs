@@ -150,6 +150,48 @@ async fn a_consent_that_is_not_given_or_not_ours_changes_nothing() {
     assert!(!sandbox.run("secrets list --json").stdout.contains("oauth/"));
 }
 
+// AU-11
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_without_our_state_of_another_server_or_by_another_port_is_none() {
+    let upstream = server(Arc::default()).await;
+    let sandbox = configured(&upstream);
+    let (child, query, back) = start(&sandbox);
+    for stolen in ["code=stolen", "code=stolen&state=", "state=x&code=stolen&state=y"] {
+        assert!(browse(&back, stolen).starts_with("HTTP/1.1 404"), "{stolen}");
+    }
+    let state = &query["state"];
+    let mixed_up = format!("code=theirs&state={state}&iss=https%3A%2F%2Fevil.test");
+    browse(&back, &mixed_up);
+    assert_eq!(ended(child), 3);
+
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let ran = sandbox.run(&format!("login calendar --port {port}"));
+    assert_eq!(ran.code, 1, "{ran:?}");
+
+    let (child, again, back) = start(&sandbox);
+    assert_ne!(again["state"], *state);
+    assert!(browse(&back, &format!("code=the-code&state={state}")).starts_with("HTTP/1.1 404"));
+    browse(&back, &format!("error=access_denied&state={}", again["state"]));
+    assert_eq!(ended(child), 3);
+    assert!(!upstream.seen().iter().any(|seen| seen.target == "/token"), "no code went there");
+    let audit = sandbox.run("logs --json").ok().stdout;
+    assert_eq!(audit.matches("service.login.refused").count(), 3, "{audit}");
+    assert!(!sandbox.run("secrets list --json").stdout.contains("oauth/"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_may_say_that_it_is_of_the_server_that_was_asked() {
+    let challenge = Arc::new(Mutex::new(String::new()));
+    let upstream = server(Arc::clone(&challenge)).await;
+    let sandbox = configured(&upstream);
+    let (child, query, back) = start(&sandbox);
+    challenge.lock().unwrap().clone_from(&query["code_challenge"]);
+    let issuer = format!("http%3A%2F%2F{}%2Frealm", upstream.address());
+    browse(&back, &format!("code=the-code&state={}&iss={issuer}", query["state"]));
+    assert_eq!(ended(child), 0);
+}
+
 /// A browser that notes where it is sent.
 fn stand_in_browser(sandbox: &Sandbox) {
     sandbox.write(
