@@ -14,7 +14,7 @@ use crate::injection::Target;
 use crate::principal::Name;
 use crate::service::{Auth, Keys, Limits};
 
-pub use invocation::{Invocation, MOST_BYTES, MOST_WORDS, line};
+pub use invocation::{Invocation, MOST_BYTES, MOST_WORDS, line, words};
 pub use policy::{Policy, Rule};
 pub use value::{Value, ValueError};
 

@@ -79,13 +79,6 @@ impl Template {
         let found = self.auth_settings.iter().find(|(there, _)| there == key);
         found.and_then(|(_, value)| value.as_str())
     }
-
-    /// Whether `words`, in lower case, stand in its name, its description or its tags.
-    pub fn is_about(&self, words: &str) -> bool {
-        self.name.contains(words)
-            || self.about.to_lowercase().contains(words)
-            || self.tags.iter().any(|tag| tag.contains(words))
-    }
 }
 
 fn read(name: &str, item: &Item) -> Option<Template> {

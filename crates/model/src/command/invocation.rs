@@ -109,6 +109,30 @@ pub fn line(words: &[String]) -> String {
     quoted(words.iter())
 }
 
+/// The words of a line that [`line`] or [`Invocation::line`] wrote; `None` where neither did.
+pub fn words(line: &str) -> Option<Vec<String>> {
+    let mut words = Vec::new();
+    let mut rest = line.chars().peekable();
+    while rest.peek().is_some() {
+        let mut word = String::new();
+        loop {
+            match rest.next() {
+                None | Some(' ') => break,
+                Some('\'') => loop {
+                    match rest.next()? {
+                        '\'' => break,
+                        c => word.push(c),
+                    }
+                },
+                Some('\\') => word.push(rest.next()?),
+                Some(c) => word.push(c),
+            }
+        }
+        words.push(word);
+    }
+    (quoted(words.iter()) == line).then_some(words)
+}
+
 /// Words with quotes around those that need them (POSIX.1-2024, XCU 2.2.2).
 fn quoted<'a>(words: impl Iterator<Item = &'a String>) -> String {
     let mut line = String::new();
@@ -188,5 +212,20 @@ mod tests {
         let canonical = |words: &[&str]| read(words).unwrap().canonical();
         assert_ne!(canonical(&["git", "ab", "c"]), canonical(&["git", "a", "bc"]));
         assert_ne!(canonical(&["git", "a"]), canonical(&["git", "a", ""]));
+    }
+
+    #[test]
+    fn what_was_written_as_a_line_is_read_back_and_nothing_else_is() {
+        for words in [
+            &["git", "push", "origin", "main"][..],
+            &["echo", "", "it's", "a b", "'", "\\", "$(x)", "\n", "é", " "],
+            &["say"],
+        ] {
+            let words: Vec<String> = words.iter().map(ToString::to_string).collect();
+            assert_eq!(super::words(&line(&words)), Some(words));
+        }
+        for bad in ["a  b", " a", "a ", "'a", "a\\", "'a'", "\"a b\"", "a$b"] {
+            assert_eq!(super::words(bad), None, "{bad}");
+        }
     }
 }

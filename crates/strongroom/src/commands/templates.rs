@@ -1,16 +1,18 @@
-//! `strongroom templates`: the services that `add` knows.
+//! `strongroom templates`: the services and programs that `add` knows.
 
 use std::fmt::Write as _;
 
 use serde::Serialize;
+use toml_edit::Item;
 
 use crate::environment::Host;
 use crate::failure::Failure;
 use crate::near;
 use crate::output::{Output, Report, Style, table};
+use crate::programs;
 use crate::templates::{self, Setting, Template};
 
-/// List the services that `add` knows, with what it lets agents do with each
+/// List the services and programs that `add` knows, with what it lets agents do with each
 ///
 /// SEARCH is a part of a name, a description or a tag (money, email, ai, ...). With the whole name of
 /// one its rules are shown, too.
@@ -24,14 +26,24 @@ pub struct Args {
     search: Option<String>,
 }
 
-/// A template, for programs and in full.
+/// What stands for the auth, and is the tag, of what is run and not called.
+const PROGRAM: &str = "program";
+
+/// A template, for other programs and in full.
 #[derive(Serialize)]
 struct Shown {
     name: String,
     about: String,
     tags: Vec<String>,
     docs: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
     base_url: String,
+    /// The program, where it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    command: Option<String>,
+    /// For which host git is to ask: said when it is added.
+    #[serde(skip)]
+    askpass: bool,
     auth: String,
     secrets: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -54,22 +66,21 @@ struct Found {
 
 /// Lists the templates.
 pub fn run(args: &Args, _: &Host, output: &Output) -> Result<(), Failure> {
-    let all = templates::all();
+    let all = all();
     let Some(search) = args.search.as_deref().map(str::to_lowercase) else {
-        let templates = all.iter().map(Shown::of).collect();
-        output.report(&Found { templates, is_one: false })?;
+        output.report(&Found { templates: all, is_one: false })?;
         output.hint("run `strongroom add NAME`");
         return Ok(());
     };
-    let exact = all.iter().find(|template| template.name == search);
-    let found: Vec<&Template> = match exact {
-        Some(template) => vec![template],
-        None => all.iter().filter(|template| template.is_about(&search)).collect(),
+    let names: Vec<String> = all.iter().map(|shown| shown.name.clone()).collect();
+    let is_one = names.contains(&search);
+    let is_meant = |shown: &Shown| {
+        if is_one { shown.name == search } else { shown.is_about(&search) }
     };
-    if found.is_empty() {
-        let names = all.iter().map(|template| template.name.as_str());
+    let templates: Vec<Shown> = all.into_iter().filter(is_meant).collect();
+    if templates.is_empty() {
         let failure = Failure::failed("no template is about that");
-        return Err(match near::nearest(&search, names) {
+        return Err(match near::nearest(&search, names.iter().map(String::as_str)) {
             Some(near) => failure.hint(format!("did you mean `{near}`?")),
             None => failure.hint(
                 "run `strongroom templates` to see all; any other API is added with `--base-url` \
@@ -77,8 +88,18 @@ pub fn run(args: &Args, _: &Host, output: &Output) -> Result<(), Failure> {
             ),
         });
     }
-    let is_one = exact.is_some();
-    output.report(&Found { templates: found.into_iter().map(Shown::of).collect(), is_one })
+    output.report(&Found { templates, is_one })
+}
+
+/// Every service and program, by name.
+fn all() -> Vec<Shown> {
+    let programs = programs::names();
+    let programs = programs.iter().filter_map(|name| programs::find(name));
+    let services = templates::all();
+    let mut all: Vec<Shown> = services.iter().map(Shown::of).collect();
+    all.extend(programs.map(|program| Shown::of_program(&program)));
+    all.sort_by(|one, other| one.name.cmp(&other.name));
+    all
 }
 
 impl Shown {
@@ -90,6 +111,8 @@ impl Shown {
             tags: template.tags.clone(),
             docs: template.docs.clone(),
             base_url: template.text("base_url").unwrap_or_default().to_owned(),
+            command: None,
+            askpass: false,
             auth: template.auth.clone(),
             secrets: template.secrets.clone(),
             settings: template.settings.clone(),
@@ -101,8 +124,42 @@ impl Shown {
         }
     }
 
+    fn of_program(program: &programs::Template) -> Self {
+        let list = |key| {
+            let texts = program.table.get(key).and_then(Item::as_array).into_iter().flatten();
+            texts.filter_map(|text| Some(text.as_str()?.to_owned())).collect()
+        };
+        Self {
+            name: program.name.clone(),
+            about: program.about.clone(),
+            tags: vec![PROGRAM.to_owned()],
+            docs: program.docs.clone(),
+            base_url: String::new(),
+            command: Some(program.command.display().to_string()),
+            askpass: program.askpass,
+            auth: PROGRAM.to_owned(),
+            secrets: program.secrets.clone(),
+            settings: Vec::new(),
+            test_path: None,
+            allow: list("allow"),
+            ask: list("ask"),
+            deny: list("deny"),
+            redact_fields: Vec::new(),
+        }
+    }
+
+    /// Whether `words`, in lower case, stand in its name, its description or its tags.
+    fn is_about(&self, words: &str) -> bool {
+        self.name.contains(words)
+            || self.about.to_lowercase().contains(words)
+            || self.tags.iter().any(|tag| tag.contains(words))
+    }
+
     /// What to type to add it.
     fn add(&self) -> String {
+        if self.askpass {
+            return format!("strongroom add {} --askpass HOST", self.name);
+        }
         let needed = self.settings.iter().filter(|setting| setting.default.is_none());
         let flags = needed.map(|setting| format!(" --set {}={}", setting.name, setting.example));
         format!("strongroom add {}{}", self.name, flags.collect::<String>())
@@ -115,8 +172,18 @@ impl Shown {
         };
         line("about", &self.about);
         line("docs", &self.docs);
-        line("base url", &self.base_url);
-        line("auth", &format!("{}: {}", self.auth, self.secrets.join(", ")));
+        match &self.command {
+            Some(command) => {
+                line("program", command);
+                if !self.secrets.is_empty() {
+                    line("secret", &self.secrets.join(", "));
+                }
+            }
+            None => {
+                line("base url", &self.base_url);
+                line("auth", &format!("{}: {}", self.auth, self.secrets.join(", ")));
+            }
+        }
         for setting in &self.settings {
             let default = setting.default.as_ref();
             let default = default.map(|text| format!(" (else {text})")).unwrap_or_default();

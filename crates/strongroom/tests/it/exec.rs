@@ -393,3 +393,25 @@ fn a_program_that_was_changed_is_refused_until_a_person_approves_it_again() {
     sandbox.run("remove tool --yes").ok();
     assert_eq!(sandbox.run("list --json").ok().json(), json!([]));
 }
+
+#[test]
+fn a_changed_policy_is_tried_on_the_programs_that_were_run() {
+    let sandbox = Sandbox::headless();
+    sandbox.feed(&["add", "say", "--command", "/bin/echo", "--allow", "echo **"], "").ok();
+    let mut serving = Serving::start(&sandbox, &["serve"]);
+    for word in ["hello", "it's"] {
+        let call = json!({ "service": "say", "command": ["echo", word] });
+        assert_eq!(serving.client.call("exec", &call).unwrap()["exit_code"], 0);
+    }
+    serving.finish();
+    let text = sandbox.read(".config/strongroom/strongroom.toml");
+    sandbox.write("changed.toml", &text.replace("echo **", "echo hello"));
+    let ran = sandbox.run("policy simulate --config changed.toml --json");
+    assert_eq!(ran.code, 3, "{ran:?}");
+    let json = ran.json();
+    assert_eq!((json["calls"].as_u64(), json["same"].as_u64()), (Some(2), Some(1)), "{json}");
+    assert_eq!(json["differences"][0]["request"], "exec echo 'it'\\''s'");
+    assert_eq!(json["differences"][0]["would_be"], "deny");
+    let same = sandbox.run("policy simulate --json").ok().json();
+    assert_eq!(same["same"], 2, "{same}");
+}

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 use strongroom_model::canonical::{RawRequest, canonicalize};
-use strongroom_model::policy::{Foresight, Rule, Verdict};
+use strongroom_model::command::{self, Command, Invocation};
+use strongroom_model::policy::{Foresight, Judgement, Rule, Verdict};
 use strongroom_model::principal::Name;
 use strongroom_model::service::Catalog;
 use strongroom_seal::SecureDir;
@@ -20,6 +21,9 @@ use crate::environment::Host;
 use crate::failure::{Exit, Failure};
 use crate::near;
 use crate::output::{Output, Report, Style, table};
+
+/// What stands for the method where a program was run.
+const EXEC: &str = "exec";
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Simulate {
@@ -45,7 +49,7 @@ struct Simulation {
     /// Ended for another reason than a rule: a limit, a lock, a request that is none.
     not_judged: u64,
     differences: Vec<Difference>,
-    /// Calls that a condition on query or body decides.
+    /// Calls that are decided by what the audit does not keep: a query, a body, a word with a secret in it.
     dependent: Vec<Dependent>,
 }
 
@@ -113,7 +117,7 @@ pub(super) fn run(args: &Simulate, host: &Host, output: Output) -> Result<(), Fa
         tally.take(&record.map_err(Failure::from)?, &before, &catalog);
     }
     if let Some(name) = args.service.as_deref().filter(|_| tally.calls == 0) {
-        let known = catalog.services.keys().map(Name::as_str);
+        let known = catalog.services.keys().chain(catalog.commands.keys()).map(Name::as_str);
         if !known.clone().any(|there| there == name) {
             return Err(near::no_service(name, known));
         }
@@ -138,13 +142,6 @@ struct Tally {
 impl Tally {
     fn take(&mut self, record: &Record, before: &Catalog, catalog: &Catalog) {
         if !matches!(record.text("kind"), Some("intent" | "refusal" | "redirect")) {
-            return;
-        }
-        // Programs have rules of their own, and what they were given is not in the audit.
-        let is_program = record
-            .text("service")
-            .is_some_and(|name| catalog.commands.keys().any(|there| there.as_str() == name));
-        if is_program {
             return;
         }
         self.calls += 1;
@@ -219,6 +216,11 @@ impl<'a> Call<'a> {
     /// far as what was decided tells; a change in between is not looked for.
     fn judged_by(&self, before: &Catalog, catalog: &Catalog) -> Would {
         let denied = Would::Be(Verdict::Deny, None);
+        if let Some((_, command)) =
+            catalog.commands.iter().find(|(name, _)| name.as_str() == self.service)
+        {
+            return self.run_by(command, catalog);
+        }
         let found = catalog.services.iter().find(|(name, _)| name.as_str() == self.service);
         let Some((name, service)) = found else { return denied };
         let is_served = self
@@ -260,6 +262,37 @@ impl<'a> Call<'a> {
     }
 }
 
+impl Call<'_> {
+    /// What `command` says to it. Its words are in the audit, and no rule looks at more.
+    fn run_by(&self, command: &Command, catalog: &Catalog) -> Would {
+        let denied = Would::Be(Verdict::Deny, None);
+        let served = command.principals.as_deref();
+        let is_served = self
+            .principal
+            .parse()
+            .is_ok_and(|principal| catalog.serves(&principal, &command.name, served));
+        if self.method != EXEC || !is_served {
+            return denied;
+        }
+        // A word that a marker stands for is not known.
+        let Some(words) = command::words(self.path).filter(|_| !self.path.contains("[REDACTED:"))
+        else {
+            return Would::Depend;
+        };
+        let Ok(invocation) = Invocation::read(command, words, Vec::new()) else { return denied };
+        let rule = command.policy.explain(&invocation).rule;
+        let (verdict, reason) = match command.policy.judge(invocation) {
+            Judgement::Allowed(permit) => (Verdict::Allow, permit.terms().reason),
+            Judgement::Asks(awaiting) => (Verdict::Ask, awaiting.terms().reason),
+            Judgement::Denied(_) => (Verdict::Deny, false),
+        };
+        if reason && !self.has_reason {
+            return Would::Be(Verdict::Deny, rule.map(|rule| format!("{rule} with a reason")));
+        }
+        Would::Be(verdict, rule)
+    }
+}
+
 impl Report for Simulation {
     fn text(&self, style: Style) -> String {
         let mut text = format!(
@@ -291,8 +324,8 @@ impl Report for Simulation {
             let depends = calls(self.depends);
             text.push_str(&depends);
             text.push_str(
-                " cannot be judged: they depend on a query or a body, which the audit \
-                 does not keep\n",
+                " cannot be judged: they depend on a query, a body or a secret, \
+                 which the audit does not keep\n",
             );
             let rows = self.dependent.iter().map(|one| {
                 vec![
