@@ -225,7 +225,7 @@ mod tests {
             assert_eq!(super::words(&line(&words)), Some(words));
         }
         for bad in ["a  b", " a", "a ", "'a", "a\\", "'a'", "\"a b\"", "a$b"] {
-            assert_eq!(super::words(bad), None, "{bad}");
+            assert_eq!(words(bad), None, "{bad}");
         }
     }
 }
