@@ -83,6 +83,10 @@ const FAULTS: &str = "
         AND (has_function_privilege('strongroom_audit', p.oid, 'EXECUTE')
             OR p.proname NOT IN ('api_key_by_id', 'tenants_by_kek', 'keys_by_kek'))
     UNION ALL
+    SELECT p.proname || ' finds one row and is planned for many' FROM pg_proc p
+        WHERE p.pronamespace = 'strongroom'::regnamespace AND p.proname LIKE '%by_id'
+        AND p.prorows <> 1
+    UNION ALL
     SELECT relname || ' is a view of its owner' FROM pg_class
         WHERE relnamespace = 'strongroom'::regnamespace AND relkind IN ('v', 'm')
         AND NOT coalesce('security_invoker=true' = ANY (reloptions), false);

@@ -52,6 +52,30 @@ async fn while_the_database_is_gone_nobody_is_let_in_and_afterwards_everybody_is
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_hangs_is_one_that_is_gone() {
+    let postgres = Arc::new(Server::start_alone());
+    let base = Base::on(Arc::clone(&postgres)).await;
+    let tenant = base.tenant("a").await;
+    let token = base.key(&tenant, None).await;
+    until("all changes are known", async || base.team.is_fresh()).await;
+    assert!(base.team.authenticate_api_key(&token).await.unwrap().is_some());
+    postgres.freeze();
+    until("the silence is noticed", async || {
+        base.clock.advance(Duration::from_millis(300));
+        !base.team.is_fresh()
+    })
+    .await;
+    let refused = base.team.authenticate_api_key(&token).await;
+    assert!(matches!(refused, Err(TeamError::Unreachable { .. })), "{refused:?}");
+    postgres.thaw();
+    until("the key is let in again", async || {
+        matches!(base.team.authenticate_api_key(&token).await, Ok(Some(_)))
+    })
+    .await;
+    until("all changes are known again", async || base.team.is_fresh()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn every_acknowledged_write_survives_a_kill_under_load() {
     let postgres = Arc::new(Server::start_alone());
     let base = Base::on(Arc::clone(&postgres)).await;
