@@ -172,17 +172,14 @@ impl Shown {
         };
         line("about", &self.about);
         line("docs", &self.docs);
-        match &self.command {
-            Some(command) => {
-                line("program", command);
-                if !self.secrets.is_empty() {
-                    line("secret", &self.secrets.join(", "));
-                }
+        if let Some(command) = &self.command {
+            line("program", command);
+            if !self.secrets.is_empty() {
+                line("secret", &self.secrets.join(", "));
             }
-            None => {
-                line("base url", &self.base_url);
-                line("auth", &format!("{}: {}", self.auth, self.secrets.join(", ")));
-            }
+        } else {
+            line("base url", &self.base_url);
+            line("auth", &format!("{}: {}", self.auth, self.secrets.join(", ")));
         }
         for setting in &self.settings {
             let default = setting.default.as_ref();
