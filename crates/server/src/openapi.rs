@@ -7,7 +7,7 @@ use crate::problem::Reason;
 use crate::public::PAGES;
 use crate::route::{Access, Route};
 use crate::routes;
-use crate::shape::{Alternative, Field, Kind, Need, Shape, Text};
+use crate::shape::{Alternative, Field, Form, Kind, Need, Shape, Text};
 
 /// The document as it is served.
 pub(crate) fn text() -> String {
@@ -116,7 +116,9 @@ fn operation(route: &Route, path: &str, at: usize) -> Value {
 
 fn needs_a_body(route: &Route) -> bool {
     let needed = |field: &Field| field.need == Need::Required;
-    !route.fields.one_of.is_empty() || route.fields.fields.iter().any(needed)
+    let alone = |way: &Alternative| !way.with.is_empty();
+    let ways = route.fields.one_of;
+    !ways.is_empty() && ways.iter().all(alone) || route.fields.fields.iter().any(needed)
 }
 
 const TENANT_FIELD: Field = Field::optional(
@@ -221,7 +223,10 @@ fn shape(shape: &Shape) -> Value {
 
 fn alternative(way: &Alternative) -> Value {
     let without: Vec<_> = way.without.iter().map(|name| json!({ "required": [name] })).collect();
-    let mut schema = json!({ "required": way.with });
+    let mut schema = json!({});
+    if !way.with.is_empty() {
+        schema["required"] = json!(way.with);
+    }
     if !without.is_empty() {
         schema["not"] = json!({ "anyOf": without });
     }
@@ -263,10 +268,14 @@ fn kind(it: &Kind) -> Value {
 }
 
 fn text_schema(text: &Text) -> Value {
-    json!({
+    let mut schema = json!({
         "type": "string",
         "minLength": text.least,
         "maxLength": text.most,
         "pattern": text.form.pattern(),
-    })
+    });
+    if let Form::Time = text.form {
+        schema["format"] = json!("date-time");
+    }
+    schema
 }

@@ -39,8 +39,8 @@ pub(crate) struct Which {
 /// The header, where there is one.
 pub(crate) fn key(parts: &Parts) -> Result<Option<String>, Problem> {
     match single(&parts.headers, &IDEMPOTENCY_KEY)? {
-        Some(key) if key.len() > 255 => {
-            Err(Problem::invalid("`Idempotency-Key` is longer than 255 characters"))
+        Some(key) if key.len() > 255 || !key.bytes().all(|byte| byte.is_ascii_graphic()) => {
+            Err(Problem::invalid("`Idempotency-Key` has 1 to 255 printable characters"))
         }
         other => Ok(other.map(str::to_owned)),
     }

@@ -96,6 +96,8 @@ pub(crate) enum Form {
     Label,
     /// The same with a `.` at its end and no other place of it at the beginning.
     Prefix,
+    /// Lower-case letters, digits and `-`, which is at neither end.
+    Word,
     /// The name of a header (RFC 9110 §5.1).
     Token,
     /// The name of an environment variable, or of a header that could nearly be one.
@@ -121,6 +123,15 @@ impl Shape {
 
     fn field(&self, name: &str) -> Option<&'static Field> {
         self.fields.iter().find(|field| field.name == name)
+    }
+}
+
+impl Alternative {
+    fn says(&self) -> String {
+        match self.with {
+            [] => "neither".to_owned(),
+            with => format!("`{}`", with.join("` with `")),
+        }
     }
 }
 
@@ -166,8 +177,8 @@ impl Kind {
         match (self, json) {
             (Self::Any, _) | (Self::Flag, Json::Flag(_)) => Ok(()),
             (Self::Text(text), Json::Text(value)) => text.check(name, value),
-            (Self::Number { least, most }, Json::Number(digits)) => match digits.parse::<u64>() {
-                Ok(number) if (*least..=*most).contains(&number) => Ok(()),
+            (Self::Number { least, most }, Json::Number(digits)) => match read::whole(digits) {
+                Some(number) if (*least..=*most).contains(&number) => Ok(()),
                 _ => wrong(&format!("is a whole number from {least} to {most}")),
             },
             (Self::OneOf(values), Json::Text(value)) if values.contains(&&**value) => Ok(()),
@@ -231,10 +242,15 @@ impl Form {
             Self::Printable => "^[ -~]*$",
             Self::Token => "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$",
             Self::Place => "^[A-Za-z_][A-Za-z0-9_-]*$",
-            Self::Url => "^https?://[A-Za-z0-9.:\\[\\]-]+(/[A-Za-z0-9._~/-]*)?$",
+            Self::Url => concat!(
+                r"^https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])",
+                "(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?",
+                "(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*/?$"
+            ),
             Self::Name => {
                 r"^[^\s\u0000-\u001f\u007f-\u009f\u0085]([^\u0000-\u001f\u007f-\u009f]*[^\s\u0000-\u001f\u007f-\u009f])?$"
             }
+            Self::Word => "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$",
             Self::Label => "^[A-Za-z0-9][A-Za-z0-9._-]*$",
             Self::Prefix => r"^[A-Za-z0-9][A-Za-z0-9._-]*\.$",
             Self::Uuid => "^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$",
@@ -264,6 +280,7 @@ impl Form {
             Self::Label => {
                 text.chars().all(label) && text.starts_with(|c: char| c.is_ascii_alphanumeric())
             }
+            Self::Word => text.parse::<strongroom_model::principal::Name>().is_ok(),
             Self::Prefix => text.ends_with('.') && text.len() > 1 && Self::Label.allows(text),
             Self::Uuid => text.parse::<strongroom_model::team::TenantId>().is_ok(),
             Self::KeyId => text.parse::<strongroom_model::team::KeyId>().is_ok(),
@@ -284,6 +301,7 @@ impl Form {
                 "has letters, digits, `.`, `_` and `-`, and begins with a letter or a digit"
             }
             Self::Prefix => "has letters, digits, `.`, `_` and `-`, and ends with `.`",
+            Self::Word => "has lower-case letters, digits and `-`, which is at neither end",
             Self::Uuid => "is a random UUID in lower case",
             Self::KeyId => "has 16 hexadecimal digits in lower case",
             Self::Time => "is a time in UTC, as in `2026-11-21T10:00:00Z`",
@@ -327,8 +345,7 @@ impl Shape {
                 && !alternative.without.iter().any(|name| has(name))
         };
         if !self.one_of.is_empty() && !self.one_of.iter().any(holds) {
-            let ways: Vec<_> =
-                self.one_of.iter().map(|way| format!("`{}`", way.with.join("` with `"))).collect();
+            let ways: Vec<_> = self.one_of.iter().map(Alternative::says).collect();
             return Err(Problem::invalid(format!("send either {}", ways.join(" or "))));
         }
         Ok(())

@@ -10,7 +10,7 @@ use crate::access::problem;
 use crate::app::App;
 use crate::problem::{Problem, Reason};
 use crate::route::{Access, Call, Data, Handle, Route};
-use crate::shape::{Alternative, Field, Kind, Shape};
+use crate::shape::{Alternative, Field, Form, Kind, Shape};
 use crate::when;
 
 pub(crate) const ROUTES: &[Route] = &[
@@ -39,7 +39,7 @@ pub(crate) const ROUTES: &[Route] = &[
         ..ALL
     },
     Route {
-        method: "DELETE",
+        path: "/v1/locks/unlock",
         act: "unlock",
         about: "Takes a lock of the tenant back; one of the operator stays.",
         fields: PART,
@@ -52,21 +52,24 @@ pub(crate) const ROUTES: &[Route] = &[
 const ALL: Route = Route {
     path: "/v1/locks",
     access: Access::Tenant(Scope::Admin, None, false),
-    subject: &["name", "part"],
+    subject: &["service", "server"],
     ..super::BLANK
 };
 
-const KIND: Field = Field::required("part", Kind::OneOf(&["everything", "service", "server"]), "");
-const NAME: Field = Field::optional(
-    "name",
-    Kind::text(1, 64, crate::shape::Form::Label),
-    "Which service or server.",
-);
-const PART: Shape =
-    Shape { fields: &[KIND, NAME], one_of: &[Alternative { with: &["part"], without: &[] }] };
+const SERVICE: Field = Field::optional("service", NAME, "Only the calls to this service.");
+const SERVER: Field = Field::optional("server", NAME, "Only the starts of this server.");
+const NAME: Kind = Kind::text(1, 64, Form::Word);
+const PART: Shape = Shape {
+    fields: &[SERVICE, SERVER],
+    one_of: &[
+        Alternative { with: &[], without: &["service", "server"] },
+        Alternative { with: &["service"], without: &["server"] },
+        Alternative { with: &["server"], without: &["service"] },
+    ],
+};
 const VIEW: &[Field] = &[
     Field::required("part", Kind::OneOf(&["everything", "service", "principal", "server"]), ""),
-    NAME,
+    Field::optional("name", NAME, "Which service or server."),
     Field::required("by_operator", Kind::Flag, "Whether the operator locked it for all tenants."),
     Field::required("since", Kind::TIME, ""),
 ];
@@ -143,17 +146,11 @@ pub(crate) async fn open(
 }
 
 fn part(call: &Call<'_>) -> Result<Part, Problem> {
-    let name = || {
-        let text = call.input.text("name");
-        let text = text.ok_or_else(|| Problem::field("name", "`name` is missing"))?;
-        text.parse().map_err(|_| Problem::field("name", "`name` is no name of a service or server"))
-    };
-    Ok(match call.input.text("part") {
-        Some("service") => Part::Service(name()?),
-        Some("server") => Part::Server(name()?),
-        _ if call.input.has("name") => {
-            return Err(Problem::field("name", "`everything` has no name"));
-        }
-        _ => Part::Everything,
+    Ok(if call.input.has("service") {
+        Part::Service(call.id("service")?)
+    } else if call.input.has("server") {
+        Part::Server(call.id("server")?)
+    } else {
+        Part::Everything
     })
 }

@@ -1,12 +1,10 @@
 //! The registry: MCP servers that a tenant registers.
 
+mod incoming;
+
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use strongroom_model::base_url::BaseUrl;
-use strongroom_model::json::{Json, Object};
-use strongroom_model::network;
-use strongroom_model::service::Scheme;
 use strongroom_model::team::{
     McpServer, NewServer, RawServer, Scope, SecretField, ServerChange, TenantCtx,
 };
@@ -15,11 +13,11 @@ use strongroom_store::team::{Page, Servers, Team};
 use crate::access::problem;
 use crate::app::App;
 use crate::backend::Health;
-use crate::commands;
-use crate::problem::{Problem, Reason};
+use crate::problem::Problem;
 use crate::route::{Access, Call, Data, Handle, Route};
-use crate::shape::{Alternative, Field, Form, Input, Kind, Shape, Text};
+use crate::shape::{Alternative, Field, Form, Kind, Shape, Text};
 use crate::when;
+use incoming::{permitted, raw};
 
 pub(crate) const ROUTES: &[Route] = &[
     Route {
@@ -385,84 +383,4 @@ pub(crate) async fn all(
     let page = Page { enabled_only, ..Page::default() };
     let found = team.tenant(ctx).servers(&page).await.map_err(problem)?;
     Ok(found.servers)
-}
-
-/// Whether the operator lets a tenant register this (decision 11, SS-11). What an address stands for is
-/// looked at again when it is dialled: names change.
-fn permitted(
-    app: &App,
-    command: Option<&str>,
-    args: Option<&[String]>,
-    url: Option<&str>,
-) -> Result<(), Problem> {
-    let list = &app.options.allowed_commands;
-    if let Some(command) = command
-        && commands::find(list, command, args.unwrap_or_default()).is_none()
-    {
-        let message =
-            "the operator of this server does not allow this command with these arguments";
-        return Err(Problem::new(Reason::CommandNotAllowed, message));
-    }
-    let Some(url) = url else { return Ok(()) };
-    let allow = &app.options.allow_ips;
-    let base = BaseUrl::parse(url, true)
-        .map_err(|error| Problem::field("url", format!("`url` cannot be used: {error}")))?;
-    let host = &base.origin.host;
-    let refused = |refusal: strongroom_model::code::Refusal| Problem {
-        field: Some("url".to_owned()),
-        ..Problem::new(Reason::Code(refusal.code), refusal.message)
-    };
-    network::check_host(host, allow).map_err(refused)?;
-    let address = host.parse::<std::net::IpAddr>().ok();
-    if let Some(address) = address {
-        network::vet(&[address], allow).map_err(refused)?;
-    }
-    // Plain http only within what the operator named himself.
-    let named = address.is_some_and(|address| allow.iter().any(|range| range.contains(address)));
-    if base.origin.scheme == Scheme::Http && !named {
-        return Err(Problem::field("url", "`url` is plain http, which shows keys to the network"));
-    }
-    Ok(())
-}
-
-/// The fields of a registration or a change, which were checked.
-fn raw(input: &Input<'_>) -> RawServer {
-    let text = |name| input.text(name).map(str::to_owned);
-    RawServer {
-        server_id: text("server_id"),
-        name: text("name"),
-        command: text("command"),
-        args: input.texts("args"),
-        url: text("url"),
-        headers: input.object("headers").map(|object| {
-            let text = |(name, json): (&str, &Json<'_>)| match json {
-                Json::Text(value) => Some((name.to_owned(), value.clone().into_owned())),
-                _ => None,
-            };
-            object.iter().filter_map(text).collect()
-        }),
-        secrets: input.object("secrets").map(|object| {
-            let bound = |(name, json): (&str, &Json<'_>)| match json {
-                Json::Object(from) => Some((name.to_owned(), secret(from))),
-                _ => None,
-            };
-            object.iter().filter_map(bound).collect()
-        }),
-        tool_prefix: text("tool_prefix"),
-        enabled: input.flag("enabled"),
-    }
-}
-
-fn secret(from: &Object<'_>) -> SecretField {
-    let text = |name: &str| {
-        from.iter().find_map(|(key, json)| match json {
-            Json::Text(text) if key == name => Some(text.clone().into_owned()),
-            _ => None,
-        })
-    };
-    SecretField {
-        service: text("service").unwrap_or_default(),
-        credential_type: text("credential_type").unwrap_or_else(|| "api_key".to_owned()),
-        field: text("field").unwrap_or_default(),
-    }
 }

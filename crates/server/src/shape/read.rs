@@ -77,7 +77,7 @@ impl<'a> Input<'a> {
 
     pub(crate) fn number(&self, name: &str) -> Option<u64> {
         match self.0.get(name) {
-            Some(Json::Number(digits)) => digits.parse().ok(),
+            Some(Json::Number(digits)) => whole(digits),
             _ => None,
         }
     }
@@ -102,6 +102,17 @@ impl<'a> Input<'a> {
     pub(crate) fn value(&self, name: &str) -> Option<serde_json::Value> {
         self.0.get(name).map(value)
     }
+}
+
+/// A whole number, however it is written: `7.0` and `7e0` are 7 (JSON Schema, "integer").
+pub(super) fn whole(digits: &str) -> Option<u64> {
+    if let Ok(number) = digits.parse() {
+        return Some(number);
+    }
+    let number = digits.parse::<f64>().ok()?;
+    // Beyond that a double does not say which number was meant.
+    let exact = number.fract() == 0.0 && (0.0..9_007_199_254_740_992.0).contains(&number);
+    exact.then(|| format!("{number:.0}").parse().ok()).flatten()
 }
 
 /// The same value for readers that know no [`Json`].
@@ -228,7 +239,8 @@ mod tests {
         assert_eq!(input.texts("list").unwrap(), ["", "abc"]);
         assert_eq!(input.value("map").unwrap()["K"]["service"], "amazon");
         assert!(
-            judged(r#"{"name":"x","count":3,"id":"2f1c3a4e-0b5d-4c6e-8f70-112233445566"}"#).is_ok()
+            judged(r#"{"name":"x","count":3.0,"id":"2f1c3a4e-0b5d-4c6e-8f70-112233445566"}"#)
+                .is_ok()
         );
     }
 
@@ -246,6 +258,8 @@ mod tests {
             (r#"{"name":"x","flag":"canary","id":null}"#, "flag", "`true` or `false`"),
             (r#"{"name":"x","count":0,"id":null}"#, "count", "from 1 to 10"),
             (r#"{"name":"x","count":1.5,"id":null}"#, "count", "from 1 to 10"),
+            (r#"{"name":"x","count":1e99,"id":null}"#, "count", "from 1 to 10"),
+            (r#"{"name":"x","count":-1,"id":null}"#, "count", "from 1 to 10"),
             (r#"{"name":"x","flag":true,"id":"canary"}"#, "id", "has 36 characters"),
             (r#"{"name":"x","flag":true,"id":null,"kind":"canary"}"#, "kind", "one of `one`"),
             (r#"{"name":"x","flag":true,"id":null,"list":[]}"#, "list", "has 1 to 2 entries"),

@@ -95,7 +95,7 @@ async fn plaintext_is_given_to_executors_and_kernels_alone_and_every_time_is_rec
         ["credential.retrieve allow", "credential.retrieve deny", "credential.store allow"]
     );
     assert!(!records.to_string().contains("AKIA"));
-    site.post("/v1/locks", &agent, r#"{"part":"service","name":"amazon"}"#).await.data();
+    site.post("/v1/locks", &agent, r#"{"service":"amazon"}"#).await.data();
     let locked = site.send("POST", RETRIEVE, &headers, &body).await;
     assert_eq!(locked.problem(), (503, "locked".into()));
 }

@@ -171,13 +171,13 @@ async fn an_address_that_may_not_be_dialled_is_not_registered() {
         ("https://169.254.169.254/latest", "destination_denied"),
         ("https://[::1]/mcp", "destination_denied"),
         ("https://metadata.google.internal/", "destination_denied"),
-        ("http://mcp.example.com/mcp", "invalid_request"),
+        ("http://mcp.example.com/mcp", "destination_denied"),
         ("file:///etc/passwd", "invalid_request"),
         ("unix:/run/x", "invalid_request"),
         ("gopher://127.0.0.1:70", "invalid_request"),
         ("https://user:canary@mcp.example.com/", "invalid_request"),
-        ("https://0x7f.1/", "invalid_request"),
-        ("https://2130706433/", "invalid_request"),
+        ("https://0x7f.1/", "destination_denied"),
+        ("https://2130706433/", "destination_denied"),
         ("https://mcp.example.com/?key=canary", "invalid_request"),
     ] {
         let refused = site.post(REGISTER, &key, &body(url)).await;
