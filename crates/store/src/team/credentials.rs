@@ -255,13 +255,16 @@ impl TenantStore<'_> {
         }
         let read = self.read(move |tx| Box::pin(rows::head_and_all(tx, tenant))).await?;
         let Some((row, rows)) = read else { return Ok(None) };
-        if let Some(kept) = kept.filter(|kept| kept.is_of(&row)) {
-            return Ok(Some(kept));
-        }
-        let key = self.team.tenant_key(tenant, &row.key_id).await?;
-        let opened = Head::open(&key, &tenant, &row)?;
-        let known = Arc::new(Known::verify(&row, &opened, rows)?);
-        memory.known.put(tenant, Arc::clone(&known), known.weight());
+        let known = if let Some(kept) = kept.filter(|kept| kept.is_of(&row)) {
+            kept
+        } else {
+            let key = self.team.tenant_key(tenant, &row.key_id).await?;
+            let opened = Head::open(&key, &tenant, &row)?;
+            let known = Arc::new(Known::verify(&row, &opened, rows)?);
+            memory.known.put(tenant, Arc::clone(&known), known.weight());
+            known
+        };
+        // A row is held against the state that it was read with, and against no other.
         let is_wanted = head.is_none_or(|head| known.is_of(&head));
         Ok(is_wanted.then_some(known))
     }

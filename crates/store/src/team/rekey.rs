@@ -37,6 +37,7 @@ impl Team {
     ) -> Result<u64, TeamError> {
         let tenant = *tenant;
         let Some(mut keys) = self.tenant_keys(tenant).await? else { return Ok(0) };
+        self.record("tenant_key.rotate", &[tenant], tenant.as_str()).await?;
         if keys.len() == 1 {
             self.begin_new_key(tenant).await?;
             keys = self.tenant_keys(tenant).await?.ok_or(TeamError::NotFound)?;

@@ -5,7 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use strongroom_model::team::TenantId;
+use strongroom_model::audit::{AuditSink as _, Draft, Kind};
+use strongroom_model::team::{Actor, TenantCtx, TenantId};
 use strongroom_seal::Wrapped;
 
 use super::credentials::keys::not_retired;
@@ -67,6 +68,7 @@ impl Team {
             let page = self.tenants_not_under(&current, after).await?;
             let Some(last) = page.last() else { return Ok(progress.done) };
             after = Some(*last);
+            self.record("kek.rotate", &page, &current).await?;
             for tenant in page {
                 progress.done += self.rewrap_tenant(tenant, &current).await?;
                 report(progress);
@@ -122,6 +124,32 @@ impl Team {
                 })
             })
             .await
+    }
+
+    /// Writes down what is done to these tenants, before it is done.
+    pub(super) async fn record(
+        &self,
+        act: &str,
+        tenants: &[TenantId],
+        subject: &str,
+    ) -> Result<(), TeamError> {
+        let mut last = None;
+        for tenant in tenants {
+            let ctx = TenantCtx { tenant: *tenant, actor: Actor::Operator };
+            let sink = self.audit_sink(&ctx);
+            let draft = Draft {
+                kind: Kind::Admin,
+                act: Some(act.to_owned()),
+                subject: Some(subject.to_owned()),
+                ..Draft::default()
+            };
+            sink.append(draft).map_err(TeamError::unreachable)?;
+            last = Some(sink);
+        }
+        if let Some(written) = last.as_ref().and_then(|sink| sink.durable()) {
+            written.await.map_err(TeamError::unreachable)?;
+        }
+        Ok(())
     }
 
     async fn tenants_not_under(

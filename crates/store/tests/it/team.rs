@@ -5,9 +5,10 @@ mod base;
 #[cfg(target_os = "linux")]
 mod catalogue;
 mod credentials;
+mod import;
 mod keys;
-#[cfg(target_os = "linux")]
 mod nodes;
+#[cfg(target_os = "linux")]
 mod outage;
 mod rotation;
 mod servers;

@@ -260,7 +260,9 @@ async fn or_nothing<T>(
     found: Option<T>,
 ) -> Result<Option<T>, TeamError> {
     if found.is_none() {
-        let sql = "SELECT count(*) FROM tenant_credentials WHERE tenant_id = $1";
+        // One may have come since, with credentials.
+        let sql = "SELECT count(*) FROM tenant_credentials WHERE tenant_id = $1 \
+                   AND NOT EXISTS (SELECT 1 FROM tenant_heads WHERE tenant_id = $1)";
         if count(tx.first(sql, vec![tenant.into()]).await?.as_ref())? > 0 {
             return Err(TeamError::damaged("a tenant has credentials and no head"));
         }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use strongroom_model::secret::Secret;
 use strongroom_model::team::{Actor, Tenant, TenantCtx};
 use strongroom_seal::{KekError, KekRing, Key, LocalKek, TeamKek};
-use strongroom_store::team::{DatabaseUrl, NewCredential, Progress, Team, TeamError};
+use strongroom_store::team::{AuditQuery, DatabaseUrl, NewCredential, Progress, Team, TeamError};
 use strongroom_testkit::again;
 use strongroom_testkit::fakes::FakeClock;
 
@@ -101,6 +101,11 @@ async fn a_kek_is_rotated_while_everybody_works(base: &Base) {
     assert_eq!(keys_under(&team, kek(OLD).id()).await, 0);
     assert_eq!(keys_under(&team, kek(NEW).id()).await, 13);
     assert_eq!(team.rotate_kek(|_| {}).await.unwrap(), 0, "there is nothing left to do");
+    for tenant in &tenants {
+        let lines = team.tenant(&ctx(tenant)).audit(&AuditQuery::default()).await.unwrap().lines;
+        let (act, kek) = (r#""act":"kek.rotate""#, format!(r#""subject":"{}""#, kek(NEW).id()));
+        assert!(lines.len() == 1 && lines[0].contains(act) && lines[0].contains(&kek), "{lines:?}");
+    }
 
     // The old key is of no use any more, and the new one is enough.
     let error = connect(base, kek(OLD)).await.err().unwrap();
