@@ -147,4 +147,3 @@ impl From<TeamError> for Problem {
         problem(error)
     }
 }
-

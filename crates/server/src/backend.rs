@@ -26,6 +26,8 @@ pub struct Backend {
     pub mcp: Option<Arc<dyn Mount>>,
     /// Knows how the servers do that run; without it none runs.
     pub fleet: Option<Arc<dyn Fleet>>,
+    /// Knows which services can be served; without it none is taken.
+    pub services: Option<Arc<dyn Services>>,
     /// The time.
     pub clock: Arc<dyn Clock>,
 }
@@ -53,6 +55,16 @@ pub struct Visit {
     pub body: Bytes,
     /// The id of the request, for logs.
     pub request_id: String,
+}
+
+/// The services that can be served.
+pub trait Services: Send + Sync {
+    /// Whether a service `name` with this `definition` can be.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it, by its keys and never by its values.
+    fn check(&self, name: &str, definition: &serde_json::Value) -> Result<(), Problem>;
 }
 
 /// The servers that run.

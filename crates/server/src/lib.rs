@@ -21,6 +21,7 @@
 //!     team,
 //!     mcp: None,
 //!     fleet: None,
+//!     services: None,
 //!     clock,
 //! };
 //! let options = Options { listen: ([127, 0, 0, 1], 8443).into(), ..Options::default() };
@@ -55,7 +56,7 @@ mod signature;
 mod tls;
 mod when;
 
-pub use backend::{Backend, Caller, Fleet, Health, Mount, State, Visit};
+pub use backend::{Backend, Caller, Fleet, Health, Mount, Services, State, Visit};
 pub use commands::{AllowedCommand, find as allowed_command};
 pub use judge::{Decision, Judge, Question, Registered, Verdict};
 pub use listen::{ServeError, Server};

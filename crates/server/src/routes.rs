@@ -8,6 +8,7 @@ pub(crate) mod keys;
 pub(crate) mod locks;
 pub(crate) mod organizations;
 pub(crate) mod servers;
+pub(crate) mod services;
 pub(crate) mod tenants;
 
 use serde::Serialize;
@@ -20,7 +21,7 @@ use crate::shape::{Field, Form, Kind, Shape};
 
 /// Every route.
 pub(crate) fn all() -> impl Iterator<Item = &'static Route> {
-    let groups: [&'static [Route]; 9] = [
+    let groups: [&'static [Route]; 10] = [
         servers::ROUTES,
         credentials::ROUTES,
         authorize::ROUTES,
@@ -30,6 +31,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Route> {
         kernels::ROUTES,
         audit::ROUTES,
         locks::ROUTES,
+        services::ROUTES,
     ];
     groups.into_iter().flatten()
 }

@@ -147,6 +147,7 @@ fn backend(team: &Team, clock: &Arc<FakeClock>) -> Backend {
         team: team.clone(),
         mcp: None,
         fleet: None,
+        services: None,
         clock: clock.clone(),
     }
 }

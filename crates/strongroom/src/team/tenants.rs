@@ -12,15 +12,17 @@ use bytes::Bytes;
 use http::Response;
 use http_body_util::BodyExt;
 use http_body_util::combinators::BoxBody;
+use serde_json::Value;
 use strongroom_gateway::http::{Desk, Options, Visitor};
 use strongroom_model::ports::{BoxFuture, Clock, Dns};
-use strongroom_model::principal::{Name, Principal, Source};
+use strongroom_model::principal::{Name, NameError, Principal, Source};
 use strongroom_model::team::TenantId;
-use strongroom_server::{Caller, Mount, Problem, Visit};
+use strongroom_server::{Caller, Mount, Problem, Services, Visit};
 use strongroom_store::team::Team;
 
 use super::tenant::Tenant;
-use crate::config::tenant::TenantRules;
+use crate::config::ConfigError;
+use crate::config::tenant::{self, TenantRules};
 
 /// What a page answers.
 type Answer = BoxBody<Bytes, Infallible>;
@@ -89,6 +91,18 @@ impl Tenants {
 impl Mount for Tenants {
     fn answer(&self, visit: Visit) -> BoxFuture<'_, Result<Response<Answer>, Problem>> {
         Box::pin(self.visit(visit))
+    }
+}
+
+impl Services for Tenants {
+    fn check(&self, name: &str, definition: &Value) -> Result<(), Problem> {
+        let wrong = |error: NameError| Problem::field("name", error.to_string());
+        tenant::read(name.parse().map_err(wrong)?, definition, &self.rules).map(drop).map_err(
+            |ConfigError { problem, hint, .. }| {
+                let hint = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
+                Problem::field("definition", format!("{problem}{hint}"))
+            },
+        )
     }
 }
 

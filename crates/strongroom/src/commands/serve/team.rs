@@ -7,7 +7,7 @@ use std::time::Duration;
 use strongroom_model::ports::Clock;
 use strongroom_proxy::SystemDns;
 use strongroom_server::{
-    AllowedCommand, Backend, Options, Registered, ServeError, Server, TlsFiles,
+    AllowedCommand, Backend, Mount, Options, Registered, ServeError, Server, TlsFiles,
 };
 use tokio::runtime::Builder;
 
@@ -31,17 +31,15 @@ pub(super) fn run(args: &Args, host: &Host, output: Output) -> Result<(), Failur
         let opened = team::open(host, &home, &configured).await?;
         let clock: Arc<dyn Clock> = Arc::clone(&host.clock);
         let team = opened.team.clone();
-        let tenants = Tenants::new(
-            team.clone(),
-            configured.rules.clone(),
-            Arc::clone(&clock),
-            Arc::new(SystemDns),
-        );
+        let rules = configured.rules.clone();
+        let dns = Arc::new(SystemDns);
+        let tenants = Arc::new(Tenants::new(team.clone(), rules, Arc::clone(&clock), dns));
         let backend = Backend {
             judge: Arc::new(Registered::new(team.clone())),
             team: team.clone(),
-            mcp: Some(Arc::new(tenants)),
+            mcp: Some(Arc::clone(&tenants) as Arc<dyn Mount>),
             fleet: None,
+            services: Some(tenants),
             clock,
         };
         let tls = options.tls.is_some();
