@@ -66,6 +66,9 @@ pub enum TeamError {
         /// The schema of this version.
         known: i64,
     },
+    /// The database was never migrated, or its user may not act as the server's role.
+    #[error("the user of the database cannot act as `strongroom_app`")]
+    Role,
     /// The text names no database.
     #[error("a database is `sqlite:PATH` or `postgres://USER@HOST/NAME`: {why}")]
     Url {
@@ -98,6 +101,11 @@ impl TeamError {
             Self::Schema { found, known } if found < known => {
                 Some("run `strongroom migrate` as the owner of the database".to_owned())
             }
+            Self::Role => Some(
+                "run `strongroom migrate` as the owner of the database, and connect as \
+                 `strongroom_app` or as a user that was granted it"
+                    .to_owned(),
+            ),
             Self::Schema { .. } => Some("install the newer version of Strongroom".to_owned()),
             Self::Kek(error) => error.hint(),
             Self::Retired { .. } => {

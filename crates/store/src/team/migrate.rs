@@ -20,9 +20,6 @@ pub struct Migrated {
     pub to: i64,
 }
 
-/// The role that the server connects as; it owns nothing, and row-level security binds it.
-pub const APP_ROLE: &str = "strongroom_app";
-
 /// Every schema there was, in order. One that was released is never changed.
 const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/team/postgres/0001_team.sql"),
@@ -33,7 +30,7 @@ const ROLES: &str = include_str!("../../migrations/team/postgres/roles.sql");
 const PROTECT: &str = include_str!("../../migrations/team/postgres/protect.sql");
 
 /// Brings the schema up to date. On Postgres `url` is that of the owner, who may make roles; the
-/// role [`APP_ROLE`] is made where it is missing, without a password, and its rights are set anew.
+/// role [`APP_ROLE`](super::APP_ROLE) is made where it is missing, without a password, and its rights are set anew.
 /// On SQLite the file is made where it is missing.
 pub async fn migrate(url: &DatabaseUrl) -> Result<Migrated, TeamError> {
     match &url.0 {

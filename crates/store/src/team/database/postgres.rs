@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use sqlx_core::error::DatabaseError;
 use sqlx_core::pool::PoolOptions;
 use sqlx_core::query::Query;
 use sqlx_core::sql_str::AssertSqlSafe;
-use sqlx_postgres::{PgArguments, PgConnectOptions, PgPool};
+use sqlx_postgres::{PgArguments, PgConnectOptions, PgDatabaseError, PgPool, PgSeverity};
 use strongroom_model::ports::BoxFuture;
 
 use super::value::moment;
@@ -22,6 +23,9 @@ pub(crate) struct Postgres {
 
 /// A transaction on it.
 pub(crate) type Transaction = sqlx_core::transaction::Transaction<'static, sqlx_postgres::Postgres>;
+
+/// The role that the server acts as; it owns nothing, and row-level security binds it.
+pub const APP_ROLE: &str = "strongroom_app";
 
 /// The schema that has all tables.
 pub(crate) const SCHEMA: &str = "strongroom";
@@ -45,7 +49,8 @@ impl Postgres {
             .max_connections(most)
             .acquire_timeout(PATIENCE)
             .test_before_acquire(false)
-            .connect_lazy_with(with_schema(options));
+            // Whoever logs in, what it does is bound by row-level security: a superuser, too.
+            .connect_lazy_with(with_schema(options).options([("role", APP_ROLE)]));
         Self { pool, feed }
     }
 
@@ -206,6 +211,8 @@ pub(crate) fn of_sqlx(error: sqlx_core::Error) -> TeamError {
     match said.code().as_deref() {
         Some("23505") => TeamError::conflict(said.constraint().unwrap_or_default()),
         Some("23503") => TeamError::NotFound,
+        // While connecting: there is no such role yet, or it may not be taken on.
+        Some("22023" | "42501") if is_fatal(said.as_ref()) => TeamError::Role,
         // Classes of PostgreSQL: connections, resources, an operator's act, a system's error; and
         // serialization, deadlock, a statement that took too long, a server that only reads.
         Some(code)
@@ -216,6 +223,11 @@ pub(crate) fn of_sqlx(error: sqlx_core::Error) -> TeamError {
         }
         _ => TeamError::database(error),
     }
+}
+
+fn is_fatal(said: &dyn DatabaseError) -> bool {
+    said.try_downcast_ref::<PgDatabaseError>()
+        .is_some_and(|said| said.severity() == PgSeverity::Fatal)
 }
 
 /// Whether the connection is gone: nothing was done over it.

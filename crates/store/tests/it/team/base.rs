@@ -100,6 +100,12 @@ impl Base {
         ["", "-wal", "-shm"].iter().flat_map(|end| file(end)).collect()
     }
 
+    #[cfg(target_os = "linux")]
+    pub(crate) async fn connect_to(&self, url: &str) -> Result<Team, TeamError> {
+        let url = url.parse().unwrap();
+        Team::connect(&url, Arc::clone(&self.kek), self.clock.clone()).await
+    }
+
     pub(crate) fn file(&self) -> PathBuf {
         self.folder.path().join("vault/team.db")
     }

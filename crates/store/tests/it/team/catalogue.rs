@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use strongroom_store::team::{APP_ROLE, migrate};
+use strongroom_store::team::{APP_ROLE, TeamError, migrate};
 use strongroom_testkit::postgres::{OWNER, Server};
 
 use super::base::{Base, ctx, server};
@@ -157,6 +157,28 @@ async fn the_application_cannot_migrate_nor_take_its_own_guard_away() {
         let done = server.sql_as(APP_ROLE, &database, statement);
         assert!(done.is_err(), "{statement}: {done:?}");
     }
+}
+
+#[tokio::test]
+async fn whoever_logs_in_acts_as_the_application() {
+    let base = Base::postgres().await;
+    let tenant = base.tenant("a").await;
+    let (postgres, database) = base.server.as_ref().unwrap();
+    let as_owner = base.connect_to(&postgres.url(OWNER, database)).await.unwrap();
+    assert!(as_owner.find_tenant(&tenant.id).await.unwrap().is_some());
+    postgres.sql(database, "REVOKE SELECT ON strongroom.tenants FROM strongroom_app");
+    assert!(as_owner.find_tenant(&tenant.id).await.is_err());
+
+    postgres.sql(database, "CREATE ROLE stranger LOGIN");
+    let stranger = base.connect_to(&postgres.url("stranger", database)).await;
+    assert!(matches!(stranger, Err(TeamError::Role)), "{:?}", stranger.err());
+    let empty = postgres.create_database();
+    let unmigrated = base.connect_to(&postgres.url(APP_ROLE, &empty)).await;
+    assert!(
+        matches!(unmigrated, Err(TeamError::Schema { found: 0, .. })),
+        "{:?}",
+        unmigrated.err()
+    );
 }
 
 /// TN-02.
