@@ -13,6 +13,8 @@ mod forms;
 mod kernels;
 mod limits;
 mod pages;
+#[cfg(target_os = "linux")]
+mod postgres;
 mod registry;
 mod support;
 mod tls;

@@ -55,9 +55,32 @@ impl Site {
     pub(crate) async fn with(change: impl FnOnce(&mut Options, &Tenant)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let url = DatabaseUrl::sqlite(folder.path().join("vault/team.db"));
+        Self::over(&url, folder, change).await
+    }
+
+    /// A site on the database of `server`.
+    #[cfg(target_os = "linux")]
+    pub(crate) async fn on_postgres(
+        server: &strongroom_testkit::postgres::Server,
+        options: Options,
+    ) -> Self {
+        use strongroom_store::team::{APP_ROLE, migrate};
+        use strongroom_testkit::postgres::OWNER;
+
+        let database = server.create_database();
+        migrate(&server.url(OWNER, &database).parse().unwrap()).await.unwrap();
+        let url = server.url(APP_ROLE, &database).parse().unwrap();
+        Self::over(&url, tempfile::tempdir().unwrap(), |it, _| *it = options).await
+    }
+
+    async fn over(
+        url: &DatabaseUrl,
+        folder: TempDir,
+        change: impl FnOnce(&mut Options, &Tenant),
+    ) -> Self {
         let clock = Arc::new(FakeClock::default());
         let kek: Arc<dyn TeamKek> = Arc::new(LocalKek::new(Key::generate().unwrap()));
-        let team = Team::connect(&url, kek, clock.clone()).await.unwrap();
+        let team = Team::connect(url, kek, clock.clone()).await.unwrap();
         let organization = team.create_organization("one").await.unwrap();
         let a = team.create_tenant(&organization.id, "a").await.unwrap();
         let other = team.create_organization("other").await.unwrap();
