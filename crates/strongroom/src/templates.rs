@@ -68,10 +68,15 @@ impl Template {
         self.table.get(key).and_then(Item::as_str)
     }
 
-    /// The texts of the list `key` of the service's table.
-    pub fn list(&self, key: &str) -> Vec<&str> {
+    /// The entries of the list `key` of the service's table, as a person reads them.
+    pub fn list(&self, key: &str) -> Vec<String> {
         let list = self.table.get(key).and_then(Item::as_array);
-        list.into_iter().flatten().filter_map(Value::as_str).collect()
+        list.into_iter().flatten().map(shown).collect()
+    }
+
+    /// Those of the list `key` that are texts: rules without conditions.
+    pub fn plain(&self, key: &str) -> Vec<String> {
+        texts(self.table.get(key))
     }
 
     /// The text of a field of its `auth` that is not secret.
@@ -79,6 +84,18 @@ impl Template {
         let found = self.auth_settings.iter().find(|(there, _)| there == key);
         found.and_then(|(_, value)| value.as_str())
     }
+}
+
+/// A text, or a rule with what else has to hold: `POST /graphql where graphql ["query"]`.
+fn shown(entry: &Value) -> String {
+    let Some(table) = entry.as_inline_table() else {
+        return entry.as_str().unwrap_or_default().to_owned();
+    };
+    let rule = table.get("rule").and_then(Value::as_str).unwrap_or_default();
+    let conditions = table.iter().filter(|(key, _)| *key != "rule");
+    let conditions: Vec<_> =
+        conditions.map(|(key, value)| format!("{key} {}", value.to_string().trim())).collect();
+    format!("{rule} where {}", conditions.join(" and "))
 }
 
 fn read(name: &str, item: &Item) -> Option<Template> {

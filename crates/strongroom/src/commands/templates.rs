@@ -104,7 +104,7 @@ fn all() -> Vec<Shown> {
 
 impl Shown {
     fn of(template: &Template) -> Self {
-        let list = |key| template.list(key).into_iter().map(str::to_owned).collect();
+        let list = |key| template.list(key);
         Self {
             name: template.name.clone(),
             about: template.about.clone(),

@@ -138,9 +138,9 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "linear",
-        allow: &["POST /graphql"],
-        ask: &[],
-        deny: &["POST /oauth/token", "GET /graphql", "POST /oauth/revoke"],
+        allow: &[r#"POST /graphql {"query":"{ issues { nodes { title } } }"}"#],
+        ask: &[r#"POST /graphql {"query":"mutation { a: issueCreate(input: {title: \"x\"}) { success } }"}"#],
+        deny: &["POST /oauth/token", "GET /graphql", "POST /oauth/revoke", r#"POST /graphql {"query":"mutation { issueCreate: webhookCreate { webhook { secret } } }"}"#],
     },
     Case {
         name: "mixpanel",
@@ -253,8 +253,13 @@ fn service(template: &Template) -> Arc<Service> {
     config.service(&template.name).unwrap().clone()
 }
 
+/// `path` may have a blank and a body of JSON behind it.
 fn verdict(service: &Service, method: &str, path: &str) -> Verdict {
-    let raw = RawRequest { method: method.into(), path: path.into(), ..RawRequest::default() };
+    let (path, body) = path.split_once(' ').unwrap_or((path, ""));
+    let json = ("content-type".to_owned(), "application/json".to_owned());
+    let headers = if body.is_empty() { Vec::new() } else { vec![json] };
+    let (method, path, body) = (method.into(), path.into(), body.into());
+    let raw = RawRequest { method, path, headers, body, ..RawRequest::default() };
     service.policy.explain(&canonicalize(service, raw).unwrap()).verdict
 }
 
@@ -333,7 +338,7 @@ const MINTS: &[(&str, &[&str])] = &[
     ("gitlab", &["POST /users/1/personal_access_tokens", "POST /personal_access_tokens/1/rotate", "POST /users/1/impersonation_tokens", "POST /projects/1/access_tokens", "POST /groups/1/access_tokens/2/rotate", "POST /projects/1/deploy_tokens", "POST /projects/1/triggers", "POST /user/runners", "POST /runners/reset_registration_token", "POST /projects/1/runners/reset_registration_token", "POST /applications", "POST /projects/1/cluster_agents/2/tokens"]),
     ("hubspot", &["POST /oauth/v1/token", "GET /oauth/v1/access-tokens/t", "POST /visitor-identification/v3/tokens/create", "POST /marketing/v3/transactional/smtp-tokens", "POST /marketing/v3/transactional/smtp-tokens/t/password-reset"]),
     ("jira", &["POST /rest/api/3/webhook", "POST /rest/atlassian-connect/1/migration/field", "POST /oauth/token"]),
-    ("linear", &["POST /oauth/token", "POST /oauth/revoke"]),
+    ("linear", &["POST /oauth/token", "POST /oauth/revoke", r#"POST /graphql {"query":"mutation { issueUpdate(id: \"1\") { success } webhookCreate { webhook { secret } } }"}"#]),
     ("mexc", &["POST /api/v3/userDataStream", "GET /api/v3/userDataStream", "POST /api/v3/sub-account/apiKey", "GET /api/v3/sub-account/apiKey"]),
     ("mixpanel", &["POST /app/organizations/1/service-accounts", "POST /app/projects/1/service-accounts/add"]),
     ("notion", &["POST /v1/oauth/token", "POST /v1/oauth/introspect"]),

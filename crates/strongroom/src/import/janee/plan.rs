@@ -258,10 +258,9 @@ fn everything(policy: &mut Policy, template: Option<&At>, allow_all: bool, meant
         policy.allow.push(ALLOW_ALL_RULE.to_owned());
         "here it is, too".to_owned()
     } else if let Some(template) = template.filter(|template| template.is_same) {
-        let texts = |key| template.template.list(key).into_iter().map(str::to_owned);
-        policy.allow.extend(texts("allow"));
-        policy.ask.extend(texts("ask"));
-        policy.deny.extend(texts("deny"));
+        policy.allow.extend(template.template.plain("allow"));
+        policy.ask.extend(template.template.plain("ask"));
+        policy.deny.extend(template.template.plain("deny"));
         format!("here the rules of the template `{}` hold", template.template.name)
     } else {
         policy.allow.extend(["GET /**".to_owned(), "HEAD /**".to_owned()]);
