@@ -14,6 +14,7 @@ pub mod files;
 pub mod grants;
 pub mod import;
 pub mod init;
+pub mod kek;
 pub mod kernel;
 pub mod key;
 pub mod list;

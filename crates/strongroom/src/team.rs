@@ -88,20 +88,28 @@ fn keks(
     let resolver = app::resolver_with(host, None);
     tokens.use_resolver(&resolver);
     let open = |kek: &Kek| kek::open(kek.source, &kek.settings, &context);
-    let current: Arc<dyn TeamKek> = match &team.kek {
-        Some(kek) => open(kek)?,
-        None => {
-            let settings = of_home(home);
-            let there = SecureDir::create(&home.share)?.has(KEK_FILE)?;
-            if is_new && !there {
-                kek::create("file", &settings, &context)?
-            } else {
-                kek::open("file", &settings, &context)?
-            }
-        }
+    let current: Arc<dyn TeamKek> = if let Some(kek) = &team.kek {
+        open(kek)?
+    } else {
+        let there = SecureDir::create(&home.share)?.has(KEK_FILE)?;
+        let act = if is_new && !there { kek::create } else { kek::open };
+        act("file", &of_home(home), &context)?
     };
     let earlier = team.earlier_keks.iter().map(open).collect::<Result<Vec<_>, _>>()?;
     Ok((KekRing::with_earlier(current, earlier), resolver))
+}
+
+/// Makes the KEK that the configuration tells of, and says its id.
+pub fn create_kek(host: &Host, home: &Home, team: &Configured) -> Result<String, Failure> {
+    let tokens = Tokens::default();
+    let context = providers::context(host, tokens.clone());
+    let resolver = app::resolver_with(host, None);
+    tokens.use_resolver(&resolver);
+    let made = match &team.kek {
+        Some(kek) => kek::create(kek.source, &kek.settings, &context)?,
+        None => kek::create("file", &of_home(home), &context)?,
+    };
+    Ok(made.id().to_owned())
 }
 
 fn of_home(home: &Home) -> Settings {
@@ -131,7 +139,15 @@ impl Operator {
 
     /// Waits for `act`.
     pub fn wait<T>(&self, act: impl Future<Output = Result<T, TeamError>>) -> Result<T, Failure> {
-        Ok(self.runtime.block_on(act)?)
+        self.finish(act)
+    }
+
+    /// The same, for what fails in ways of its own.
+    pub fn finish<T, E: Into<Failure>>(
+        &self,
+        act: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, Failure> {
+        self.runtime.block_on(act).map_err(Into::into)
     }
 }
 

@@ -28,6 +28,7 @@ use crate::paths::Home;
 use crate::servers::Places;
 use crate::{admin, confirm, home, servers};
 
+mod credentials;
 mod env;
 mod janee;
 
@@ -45,7 +46,8 @@ mod janee;
   strongroom import cursor claude-code
   strongroom import --undo
   strongroom import env .env --for shop
-  strongroom import janee ~/.janee --dry-run"
+  strongroom import janee ~/.janee --dry-run
+  strongroom import credentials dump.sql --dry-run"
 )]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct Args {
@@ -82,6 +84,7 @@ enum To {
 
 #[derive(Debug, clap::Subcommand)]
 enum From {
+    Credentials(credentials::Args),
     Env(env::Args),
     Janee(janee::Args),
 }
@@ -89,6 +92,7 @@ enum From {
 /// Imports.
 pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
     match &args.from {
+        Some(From::Credentials(args)) => return credentials::run(args, host, *output),
         Some(From::Env(args)) => return env::run(args, host, *output),
         Some(From::Janee(args)) => return janee::run(args, host, *output),
         None => {}

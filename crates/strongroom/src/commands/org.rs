@@ -114,12 +114,12 @@ pub struct Deleted {
 
 impl Report for Row {
     fn text(&self, _: Style) -> String {
-        let mut text =
-            format!("{}\n  id       {}\n  created  {}\n", self.name, self.id, self.created_at);
-        if !self.tenants.is_empty() {
-            text += &format!("  tenants  {}\n", self.tenants.join(", "));
-        }
-        text
+        let Self { id, name, created_at, tenants } = self;
+        let tenants = match tenants.as_slice() {
+            [] => String::new(),
+            names => format!("  tenants  {}\n", names.join(", ")),
+        };
+        format!("{name}\n  id       {id}\n  created  {created_at}\n{tenants}")
     }
 }
 
