@@ -70,7 +70,7 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
             let tenants = operator.wait(operator.team.tenants(&one.id))?;
             if !tenants.is_empty() {
                 let many = tenants.len();
-                return Err(Failure::failed(format!("the organization has {many} tenants"))
+                return Err(Failure::failed(format!("the organization has tenants: {many}"))
                     .hint("delete them first: `strongroom tenant delete TENANT --yes`"));
             }
             operator.done(operator.team.delete_organization(&one.id))?;

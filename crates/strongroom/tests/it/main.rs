@@ -34,4 +34,6 @@ mod sandbox;
 mod serve;
 mod services;
 mod streaming;
+#[cfg(target_os = "linux")]
+mod team;
 mod transcripts;

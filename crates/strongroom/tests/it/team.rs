@@ -1,0 +1,224 @@
+//! A team, as its operator and its agents meet it: the commands, `serve --team`, and curl.
+
+use std::io::{BufRead as _, BufReader};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use strongroom_process::Child;
+use strongroom_testkit::canary::K1;
+use strongroom_testkit::oracle::Oracle;
+use strongroom_testkit::postgres::{OWNER, Server};
+use strongroom_testkit::upstream::Upstream;
+
+use crate::sandbox::Sandbox;
+use crate::serve::echo;
+
+/// The operator's file: what the commands of these tests need, and no more.
+const TEAM: &str = r#"
+[team]
+allowed_commands = [{ command = "node", args = "test.js" }]
+allow_ips = ["127.0.0.1/32"]
+insecure_transport = true
+"#;
+
+/// A team that is served, and keys of its tenant `shop`.
+struct Team {
+    sandbox: Sandbox,
+    serve: Option<Child>,
+    url: String,
+    key: String,
+    executor: String,
+}
+
+impl Team {
+    fn new(sandbox: Sandbox) -> Self {
+        sandbox.write(".config/strongroom/strongroom.toml", TEAM);
+        sandbox.chmod(".config/strongroom", 0o700);
+        sandbox.chmod(".config/strongroom/strongroom.toml", 0o600);
+        sandbox.run("org create acme").ok();
+        sandbox.run("tenant create shop --org acme").ok();
+        let key = |scope: &str| {
+            let created = sandbox.run(&format!("key create --tenant shop --scope {scope}")).ok();
+            created.stdout.trim().to_owned()
+        };
+        let (key, executor) = (key("use,register,credentials:write,admin"), key("executor"));
+        let mut team = Self { sandbox, serve: None, url: String::new(), key, executor };
+        team.serve();
+        team
+    }
+
+    /// Starts it, after whatever ran before was killed.
+    fn serve(&mut self) {
+        if let Some(mut child) = self.serve.take() {
+            child.end(Duration::ZERO).unwrap();
+        }
+        let mut child = self.sandbox.child(&["serve", "--team", "--listen", "127.0.0.1:0"]);
+        let mut line = String::new();
+        BufReader::new(child.stderr().unwrap()).read_line(&mut line).unwrap();
+        line.trim().rsplit(' ').next().unwrap().clone_into(&mut self.url);
+        assert!(self.url.starts_with("http://127.0.0.1:"), "{line}");
+        self.serve = Some(child);
+    }
+
+    /// A command of the documentation, with our host and key in the place of theirs.
+    fn shell(&self, command: &str) -> Value {
+        let host =
+            ["https://your-governance-hub.supabase.co", "https://your-key-vault.supabase.co"];
+        let command =
+            host.iter().fold(command.to_owned(), |text, host| text.replace(host, &self.url));
+        let command = command.replace("mcp_xxxxx", &self.key).replace("curl ", "curl -sS ");
+        self.sandbox.start("/bin/sh".as_ref(), &["-c", &command]).ok().json()
+    }
+
+    fn post(&self, path: &str, key: &str, body: &Value) -> Value {
+        self.send("POST", path, key, body)
+    }
+
+    fn send(&self, method: &str, path: &str, key: &str, body: &Value) -> Value {
+        let url = format!("{}{path}", self.url);
+        let (key, body) = (format!("X-API-Key: {key}"), body.to_string());
+        let words = ["-sS", "-X", method, &url, "-H", &key];
+        let with = ["-H", "Content-Type: application/json", "-d", &body];
+        let with: &[&str] = if body == "null" { &[] } else { &with };
+        self.sandbox.start("/usr/bin/curl".as_ref(), &[&words, with].concat()).ok().json()
+    }
+
+    fn execute(&self, method: &str) -> Value {
+        let arguments = json!({"service": "amazon", "method": method, "path": "/orders/7"});
+        let params = json!({"name": "execute", "arguments": arguments});
+        let call = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params});
+        self.post("/mcp", &self.key, &call)["result"]["structuredContent"].clone()
+    }
+}
+
+impl Drop for Team {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.serve.take() {
+            let _ = child.end(Duration::ZERO);
+        }
+    }
+}
+
+/// Registers, stores and lists by the commands of the documentation, word for word.
+fn by_the_book(team: &Team) {
+    let registered = team.shell(
+        r#"curl -X POST https://your-governance-hub.supabase.co/functions/v1/mcp-servers/register \
+  -H "X-API-Key: mcp_xxxxx" \
+  -H "Content-Type: application/json" \
+  -d '{
+    "server_id": "test-server",
+    "name": "Test Server",
+    "command": "node",
+    "args": ["test.js"],
+    "tool_prefix": "test."
+  }'"#,
+    );
+    assert_eq!(registered["ok"], true, "{registered}");
+    assert_eq!(registered["data"]["tool_prefix"], "test.");
+    let listed = team.shell(
+        r#"curl -X GET "https://your-governance-hub.supabase.co/functions/v1/mcp-servers/list" \
+  -H "X-API-Key: mcp_xxxxx""#,
+    );
+    assert_eq!(listed["data"]["servers"][0]["id"], registered["data"]["id"], "{listed}");
+    let stored = team.shell(
+        r#"curl -X POST https://your-key-vault.supabase.co/functions/v1/credentials/store \
+  -H "X-API-Key: mcp_xxxxx" \
+  -H "Content-Type: application/json" \
+  -d '{
+    "service": "amazon",
+    "credentials": {
+      "api_key": "test_key",
+      "secret_key": "test_secret"
+    }
+  }'"#,
+    );
+    assert_eq!((&stored["ok"], &stored["status"]), (&json!(true), &json!("success")), "{stored}");
+    let credentials = team.shell(
+        r#"curl -X GET "https://your-key-vault.supabase.co/functions/v1/credentials/list" \
+  -H "X-API-Key: mcp_xxxxx""#,
+    );
+    assert_eq!(credentials["data"]["count"], 1, "{credentials}");
+    assert!(!credentials.to_string().contains("test_key"));
+}
+
+/// A service of the tenant is called by its agent, by its policy, with a credential that nobody but an
+/// executor can ask for, and that is nowhere afterwards.
+fn by_the_broker(mut team: Team, upstream: &Upstream) {
+    let fields = json!({"api_key": K1, "secret_key": "test_secret"});
+    let credential = json!({"service": "amazon", "credentials": fields});
+    let stored = team.post("/functions/v1/credentials/store", &team.key, &credential);
+    assert_eq!(stored["ok"], true, "{stored}");
+    let which = json!({"service": "amazon", "credential_type": "api_key"});
+    let denied = team.post("/functions/v1/credentials/retrieve", &team.key, &which);
+    assert_eq!(denied["error"]["code"], "policy_denied", "{denied}");
+    let retrieved = team.post("/functions/v1/credentials/retrieve", &team.executor, &which);
+    assert_eq!(retrieved["data"]["credentials"]["api_key"], K1);
+
+    let definition = json!({
+        "base_url": format!("http://{}", upstream.address()),
+        "insecure_transport": true,
+        "allow_ips": ["127.0.0.1/32"],
+        "auth": {"type": "bearer", "token": "local://amazon/api_key"},
+        "allow": ["GET /orders/**"],
+    });
+    let service = json!({"name": "amazon", "definition": definition});
+    let put = team.send("PUT", "/v1/services", &team.key, &service);
+    assert_eq!(put["data"]["revision"], 1, "{put}");
+    let done = team.execute("GET");
+    assert_eq!(done["status"], 200, "{done}");
+    assert_eq!(team.execute("POST")["error"]["code"], "policy_denied");
+    let part = json!({"service": "amazon"});
+    let locked = team.post("/v1/locks", &team.key, &part);
+    assert_eq!(locked["data"]["locked"], true, "{locked}");
+    assert_eq!(team.execute("GET")["error"]["code"], "locked");
+    let unlocked = team.post("/v1/locks/unlock", &team.key, &part);
+    assert_eq!(unlocked["data"]["locked"], false, "{unlocked}");
+    let done = team.execute("GET");
+    assert_eq!(done["status"], 200, "{done}");
+
+    // Killed, it has lost nothing.
+    team.serve();
+    let done = team.execute("GET");
+    assert_eq!(done["status"], 200, "{done}");
+    let audit = team.send("GET", "/v1/audit?limit=1000", &team.key, &Value::Null);
+    let records = audit["data"]["records"].as_array().unwrap();
+    let acts = |kind: &str| records.iter().filter(|record| record["kind"] == kind).count();
+    assert_eq!((acts("intent"), acts("outcome")), (3, 3), "{audit}");
+    team.sandbox.run("key list --tenant shop --json").ok();
+    team.serve.take().unwrap().end(Duration::from_secs(10)).unwrap();
+    let oracle = Oracle::new(&[
+        ("the credential", K1.as_bytes()),
+        // Behind their public part.
+        ("the key", &team.key.as_bytes()[21..]),
+        ("the executor's key", &team.executor.as_bytes()[21..]),
+    ]);
+    oracle.assert_tree_clean(&team.sandbox.path(""));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_team_in_a_file_does_what_its_documentation_says() {
+    let upstream = echo().await;
+    let team = Team::new(Sandbox::new().with("PATH", "/usr/bin:/bin"));
+    by_the_book(&team);
+    by_the_broker(team, &upstream);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_team_in_postgres_does_what_its_documentation_says() {
+    let upstream = echo().await;
+    let server = Server::start();
+    let database = server.create_database();
+    let url = server.url(OWNER, &database);
+    let sandbox = Sandbox::new().with("PATH", "/usr/bin:/bin").with("DATABASE_URL", &url);
+    let refused = sandbox.run("org create acme");
+    assert!(refused.stderr.contains("strongroom kek create"), "{refused:?}");
+    sandbox.run("kek create").ok();
+    let refused = sandbox.run("org create acme");
+    assert!(refused.stderr.contains("strongroom migrate"), "{refused:?}");
+    sandbox.run("migrate").ok();
+    let team = Team::new(sandbox);
+    by_the_book(&team);
+    by_the_broker(team, &upstream);
+    let dump = server.dump(&database);
+    Oracle::new(&[("the credential", K1.as_bytes())]).assert_clean("a dump of the database", dump);
+}
