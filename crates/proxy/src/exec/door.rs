@@ -185,6 +185,8 @@ mod platform {
     use std::path::Path;
     use std::sync::Arc;
 
+    use tokio::sync::SetOnce;
+
     use super::Answers;
 
     pub(super) enum Open {}
