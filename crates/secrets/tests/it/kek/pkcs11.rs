@@ -40,7 +40,9 @@ fn has_tokens(test: &str) -> bool {
         let mut bytes = [0; 32];
         strongroom_seal::random(&mut bytes).unwrap();
         // The tool cuts a key off where it has a zero.
-        bytes.iter_mut().for_each(|byte| *byte |= 1);
+        for byte in &mut bytes {
+            *byte |= 1;
+        }
         fs::write(&file, bytes).unwrap();
         run(Command::new("softhsm2-util").arg("--import").arg(&file).args([
             "--aes",
