@@ -21,6 +21,8 @@ mod detached;
 mod guard;
 mod replace;
 mod run;
+#[cfg(unix)]
+mod session;
 mod shield;
 
 use std::ffi::OsString;
@@ -35,6 +37,8 @@ pub use child::Child;
 pub use detached::{DETACHED, intermediate};
 pub use guard::{GUARD, Guard, guard};
 pub use run::{Output, RunError, run};
+#[cfg(unix)]
+pub use session::session_of;
 pub use shield::shield;
 
 /// What to start, and with what.

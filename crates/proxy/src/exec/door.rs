@@ -115,7 +115,8 @@ mod platform {
     use std::sync::Arc;
     use std::time::Duration;
 
-    use rustix::process::{Pid, geteuid, getsid};
+    use rustix::process::geteuid;
+    use strongroom_process::session_of;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::{UnixListener, UnixStream};
     use tokio::sync::SetOnce;
@@ -163,9 +164,8 @@ mod platform {
     /// Whether a process of the run of `session` asks.
     fn may_ask(stream: &UnixStream, session: u32) -> bool {
         let Ok(peer) = stream.peer_cred() else { return false };
-        let asks = peer.pid().and_then(Pid::from_raw).and_then(|pid| getsid(Some(pid)).ok());
-        let ours = Pid::from_raw(session.cast_signed());
-        peer.uid() == geteuid().as_raw() && asks.is_some() && asks == ours
+        let pid = peer.pid().and_then(|pid| u32::try_from(pid).ok());
+        peer.uid() == geteuid().as_raw() && pid.and_then(session_of) == Some(session)
     }
 
     /// The question ends where the asker's half of the stream does.
