@@ -1,6 +1,7 @@
 //! The `OpenAPI` 3.1 document, made of the tables that requests are dispatched and checked by.
 
 use serde_json::{Map, Value, json};
+use strongroom_model::team::Scope;
 
 use crate::access::TENANT;
 use crate::problem::Reason;
@@ -129,6 +130,10 @@ const TENANT_FIELD: Field = Field::optional(
 
 fn who(route: &Route) -> String {
     match route.access {
+        Access::Anyone => {
+            let scopes = Scope::ALL.map(|scope| format!("`{scope}`")).join(", ");
+            format!("For keys of any scope ({scopes}), and kernels.")
+        }
         Access::Tenant(scope, other, kernels) => {
             let other = other.map(|other| format!(" or `{other}`")).unwrap_or_default();
             let kernels = if kernels { ", and kernels" } else { "" };

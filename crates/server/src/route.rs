@@ -49,6 +49,8 @@ pub(crate) struct Route {
 /// Who may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
+    /// Every key that is valid, and kernels.
+    Anyone,
     /// A key with the first scope, or with the second; a kernel where the third says so.
     Tenant(Scope, Option<Scope>, bool),
     /// A key of the scope `admin`: for its own tenant, or an operator's for all.
@@ -99,7 +101,7 @@ impl Route {
 
     /// Whether a kernel may ask, and has to name its tenant.
     pub(crate) fn for_kernels(&self) -> bool {
-        matches!(self.access, Access::Tenant(_, _, true))
+        matches!(self.access, Access::Anyone | Access::Tenant(_, _, true))
     }
 
     /// All its paths.

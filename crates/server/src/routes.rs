@@ -10,6 +10,7 @@ pub(crate) mod organizations;
 pub(crate) mod servers;
 pub(crate) mod services;
 pub(crate) mod tenants;
+pub(crate) mod whoami;
 
 use serde::Serialize;
 use strongroom_model::secret::Secret;
@@ -21,7 +22,7 @@ use crate::shape::{Field, Form, Kind, Shape};
 
 /// Every route.
 pub(crate) fn all() -> impl Iterator<Item = &'static Route> {
-    let groups: [&'static [Route]; 10] = [
+    let groups: [&'static [Route]; 11] = [
         servers::ROUTES,
         credentials::ROUTES,
         authorize::ROUTES,
@@ -32,6 +33,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Route> {
         audit::ROUTES,
         locks::ROUTES,
         services::ROUTES,
+        whoami::ROUTES,
     ];
     groups.into_iter().flatten()
 }

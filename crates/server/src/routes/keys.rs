@@ -121,7 +121,8 @@ const SCOPES: Field = Field::required(
     Kind::List { item: &Kind::OneOf(WORDS), least: 1, most: 6 },
     "What its holder may do; `use` by default.",
 );
-const WORDS: &[&str] = &["use", "register", "credentials:write", "executor", "approve", "admin"];
+pub(super) const WORDS: &[&str] =
+    &["use", "register", "credentials:write", "executor", "approve", "admin"];
 const TENANT: Field = Field::optional(
     "tenant_id",
     Kind::UUID,

@@ -209,3 +209,29 @@ async fn what_was_done_and_what_was_refused_is_in_the_tenants_audit_once_and_in_
     assert_eq!(two["records"][0], page["records"][2]);
     assert_eq!(site.get(&format!("/v1/audit?cursor={cursor}"), &theirs).await.problem().0, 404);
 }
+
+#[tokio::test]
+async fn a_caller_is_told_for_whom_it_acts() {
+    let site = Site::new().await;
+    let key = site.key(&site.a, "credentials:write").await;
+    let told = site.get("/v1/whoami", &key).await.data();
+    assert_eq!(
+        told,
+        json!({
+            "tenant_id": site.a.id.as_str(), "tenant": "a",
+            "organization_id": site.a.organization.as_str(),
+            "key_id": &key[4..20], "kernel": false,
+            "scopes": ["credentials:write"], "operator": false,
+        })
+    );
+    let (_, kernel) = site.kernel(false).await;
+    let headers = [("authorization", &*format!("Bearer {kernel}"))];
+    let path = format!("/v1/whoami?tenant_id={}", site.a.id);
+    let told = site.send("GET", &path, &headers, "").await.data();
+    assert_eq!((&told["kernel"], &told["tenant"]), (&json!(true), &json!("a")));
+    let path = format!("/v1/whoami?tenant_id={}", site.b.id);
+    assert_eq!(site.send("GET", &path, &headers, "").await.problem(), (404, "not_found".into()));
+    let unnamed = site.send("GET", "/v1/whoami", &headers, "").await;
+    assert_eq!(unnamed.problem(), (400, "invalid_request".into()));
+    assert_eq!(site.get("/v1/whoami", "mcp_none").await.problem().0, 401);
+}
