@@ -33,6 +33,9 @@ pub struct Draft {
     /// The call; the sink draws one where it is `None`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub audit_id: Option<AuditId>,
+    /// In a team, whose record it is: the id of the tenant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<String>,
     /// Who called, from the authenticated transport; `None` for acts of the person at the CLI.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub principal: Option<String>,

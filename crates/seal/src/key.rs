@@ -84,6 +84,13 @@ impl Key {
         Self::derive(secret, id.as_str().as_bytes(), info.as_bytes())
     }
 
+    /// A key of another purpose that follows from this one, as [`mac`](Self::mac) makes them.
+    pub(crate) fn derived(&self, info: &[u8]) -> Self {
+        let mut bytes = Zeroizing::new([0; KEY_LEN]);
+        expand(&hkdf::Prk::new_less_safe(hkdf::HKDF_SHA256, &*self.0), info, &mut *bytes);
+        Self(bytes)
+    }
+
     /// A key of another purpose that follows from this one.
     pub fn mac(&self, purpose: &str) -> MacKey {
         let mut bytes = Zeroizing::new([0; KEY_LEN]);

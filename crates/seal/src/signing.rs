@@ -21,6 +21,14 @@ impl SigningKey {
         Self(pair.expect("a seed of Ed25519 has 32 bytes, and any will do"))
     }
 
+    /// The key that vouches for the audit of a team: HKDF-SHA256 over the installation's secret, for a
+    /// purpose of its own.
+    pub fn of_team_audit(secret: &Key) -> Self {
+        let seed = secret.derived(b"strongroom team audit signing key 1");
+        let pair = Ed25519KeyPair::from_seed_unchecked(seed.bytes());
+        Self(pair.expect("a seed of Ed25519 has 32 bytes, and any will do"))
+    }
+
     /// The signature of `message`.
     pub fn sign(&self, message: &[u8]) -> [u8; 64] {
         let mut signature = [0; 64];
@@ -59,5 +67,15 @@ mod tests {
         assert_eq!(of(7, 'a').sign(b"x"), of(7, 'a').sign(b"x"));
         assert_ne!(of(7, 'a').sign(b"x"), of(7, 'a').sign(b"y"));
         assert_eq!(format!("{:?}", of(7, 'a')), "SigningKey(..)");
+    }
+
+    #[test]
+    fn the_key_of_a_team_follows_from_the_secret_of_its_installation() {
+        let of = |byte| {
+            SigningKey::of_team_audit(&Key::from_secret(&Secret::new(vec![byte; 32])).unwrap())
+        };
+        assert_eq!(of(7).public(), of(7).public());
+        assert_ne!(of(7).public(), of(8).public());
+        assert_ne!(of(7).public(), super::tests::of(7, 'a').public());
     }
 }

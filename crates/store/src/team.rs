@@ -47,7 +47,7 @@ use installation::Secrets;
 use url::Place;
 use used::Used;
 
-pub use audit::{AuditPage, AuditQuery, TenantAudit};
+pub use audit::{AuditPage, AuditQuery, AuditVerified, TenantAudit};
 pub use authenticate::SignedKernel;
 pub use credentials::{Credential, CredentialValues, DEFAULT_TYPE, NewCredential, Which};
 pub use database::postgres::APP_ROLE;
@@ -120,7 +120,8 @@ impl Team {
         let secrets = installation::open(&db, &keks, clock.as_ref()).await?;
         let journal = Arc::new(Journal::new(Arc::clone(&clock))?);
         let used = Used::default();
-        tasks.spawn(audit::write_all(Arc::clone(&journal), Arc::clone(&db), stopped.clone()));
+        let key = Arc::clone(&secrets.audit);
+        tasks.spawn(audit::write_all(Arc::clone(&journal), Arc::clone(&db), key, stopped.clone()));
         let kept = Kept::new(&feed, &clock);
         let stop = Mutex::new(Some(stop));
         let tasks = tokio::sync::Mutex::new(tasks);

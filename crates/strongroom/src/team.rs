@@ -64,16 +64,20 @@ pub struct Opened {
     _resolver: Arc<Resolver>,
 }
 
-/// Opens the team of `home`.
-pub async fn open(host: &Host, home: &Home, team: &Configured) -> Result<Opened, Failure> {
-    let url = database(host, home, team)?;
+/// Opens the team in the database at `url` with the KEKs of `home`.
+pub async fn open(
+    host: &Host,
+    home: &Home,
+    team: &Configured,
+    url: &DatabaseUrl,
+) -> Result<Opened, Failure> {
     if let Some(folder) = url.file().and_then(std::path::Path::parent) {
         SecureDir::create(folder)?;
     }
     let is_new = url.file().is_some_and(|file| !file.exists());
     let (keks, resolver) = keks(host, home, team, is_new)?;
     let clock: Arc<dyn Clock> = Arc::clone(&host.clock);
-    Ok(Opened { team: Team::connect(&url, keks, clock).await?, _resolver: resolver })
+    Ok(Opened { team: Team::connect(url, keks, clock).await?, _resolver: resolver })
 }
 
 /// The KEKs. One in a file of the home is made where `is_new` says that nothing is sealed yet.
@@ -130,10 +134,19 @@ pub struct Operator {
 impl Operator {
     /// Opens the team of `host`.
     pub fn open(host: &Host) -> Result<Self, Failure> {
+        Self::open_at(host, None)
+    }
+
+    /// Opens the team of `host` in the database `url`, where one is named.
+    pub fn open_at(host: &Host, url: Option<&str>) -> Result<Self, Failure> {
         let home = host.home()?;
         let configured = configured(&home)?;
         let runtime = runtime()?;
-        let opened = runtime.block_on(open(host, &home, &configured))?;
+        let url = match url {
+            Some(url) => url.parse::<DatabaseUrl>()?,
+            None => database(host, &home, &configured)?,
+        };
+        let opened = runtime.block_on(open(host, &home, &configured, &url))?;
         Ok(Self { team: opened.team.clone(), _opened: opened, runtime })
     }
 

@@ -165,6 +165,7 @@ impl Line {
         let Draft {
             kind,
             audit_id,
+            tenant,
             principal,
             claimed_client,
             service,
@@ -193,6 +194,7 @@ impl Line {
         } = draft;
         self.text("kind", Some(kind.as_str()));
         self.text("audit_id", audit_id.as_ref().map(|id| id.0.as_str()));
+        self.text("tenant", tenant.as_deref());
         self.text("principal", principal.as_deref());
         self.text("claimed_client", claimed_client.as_deref());
         self.text("service", service.as_deref());
@@ -356,6 +358,7 @@ mod tests {
         Draft {
             kind: Kind::Refusal,
             audit_id: Some(AuditId("0123".into())),
+            tenant: Some("7b0e".into()),
             principal: Some("claude".into()),
             claimed_client: Some("Claude \"Code\"".into()),
             service: Some("acme".into()),

@@ -125,6 +125,20 @@ pub enum Finding {
     OtherKey,
     /// No record has the hash that was kept elsewhere.
     HeadNotFound,
+    /// In a team: the end of the chain has no signature.
+    Unsigned,
+    /// In a team: whole chains are gone.
+    ChainsMissing {
+        /// The number of the first of them.
+        first: u64,
+        /// That of the last one.
+        last: u64,
+    },
+    /// In a team: the row of a record has another tenant, time or call than the record.
+    Misplaced {
+        /// The number of the record.
+        seq: u64,
+    },
     /// A note: the records up to this one were removed, as the configuration said.
     Removed {
         /// The last of them.
@@ -432,6 +446,16 @@ impl fmt::Display for Finding {
             Self::BadSignature => "the signature of the checkpoint is wrong",
             Self::OtherKey => "the checkpoint was not signed with the key of this machine",
             Self::HeadNotFound => "no record has the hash that was given",
+            Self::Unsigned => "the end of the chain is not signed",
+            Self::ChainsMissing { first, last } if first == last => {
+                return write!(f, "chain {first} is missing");
+            }
+            Self::ChainsMissing { first, last } => {
+                return write!(f, "chains {first} to {last} are missing");
+            }
+            Self::Misplaced { seq } => {
+                return write!(f, "record {seq} stands in the row of another tenant, time or call");
+            }
             Self::Removed { last } => {
                 return write!(f, "records 1 to {last} were removed, as `[audit] keep` says");
             }

@@ -68,6 +68,12 @@ uuid_id! {
     ServiceId;
 }
 
+impl TenantId {
+    /// Stands for the installation where a record of the audit is no tenant's. No text is read as it,
+    /// so nobody can ask for it by its id.
+    pub const INSTALLATION: Self = Self(*b"00000000-0000-0000-0000-000000000000");
+}
+
 /// The public part of a key: 16 lower-case hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyId([u8; 16]);

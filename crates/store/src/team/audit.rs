@@ -1,5 +1,8 @@
 //! The audit of a team: rows, one hash chain for each node, written in batches (decision 16).
 //!
+//! Every record says whose it is; those that are no tenant's are the installation's. The end of a chain is
+//! signed with each batch, and chains are numbered: [`Team::verify_audit`] shows what was done to them.
+//!
 //! A record is queued by the call and written with those that other calls queued meanwhile; what is to
 //! leave the machine waits for [`AuditSink::durable`]. A batch whose fate is not known is written
 //! again, and `audit_nodes` says whether it was there already: the chain has no gap and nothing twice.
@@ -9,17 +12,21 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use strongroom_model::audit::chain::{Hash, write_line};
 use strongroom_model::audit::{AuditError, AuditId, AuditSink, Draft};
 use strongroom_model::ports::{BoxFuture, Clock};
-use strongroom_model::team::{TenantCtx, TenantId};
+use strongroom_model::team::{Actor, TenantCtx, TenantId};
 use strongroom_seal::{hex, random};
 use tokio::sync::{Notify, watch};
-use tokio::time::{sleep, timeout};
-use uuid::Uuid;
+use tokio::time::timeout;
 
-use super::database::{Announce, Database, Row, Sight, Tx, Value, micros};
+use super::database::{Row, Value, micros};
 use super::{Team, TeamError, TenantStore};
+
+mod chain;
+mod verify;
+
+pub(super) use chain::write_all;
+pub use verify::AuditVerified;
 
 /// Which records are wanted: the newest first.
 #[derive(Clone, Debug, Default)]
@@ -74,16 +81,8 @@ struct Queued {
     draft: Draft,
 }
 
-/// The end of the chain, as far as it is known to be written.
-#[derive(Clone, Copy)]
-struct End {
-    seq: u64,
-    hash: Hash,
-}
-
 const MOST_QUEUED: usize = 20_000;
 const BATCH: usize = 256;
-const AGAIN: Duration = Duration::from_millis(100);
 /// How long a call waits for its record.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -158,6 +157,30 @@ impl Team {
         TenantAudit { journal: Arc::clone(&self.inner.journal), tenant: ctx.tenant }
     }
 
+    /// The audit of the installation: what is no tenant's.
+    pub fn installation_audit(&self) -> TenantAudit {
+        TenantAudit { journal: Arc::clone(&self.inner.journal), tenant: TenantId::INSTALLATION }
+    }
+
+    /// The records of the installation, of all nodes.
+    pub async fn audit_of_installation(&self, query: &AuditQuery) -> Result<AuditPage, TeamError> {
+        let ctx = TenantCtx { tenant: TenantId::INSTALLATION, actor: Actor::Operator };
+        self.tenant(&ctx).audit(query).await
+    }
+
+    /// Writes what the operator is about to do, in the audit of `tenant`, or else of the installation,
+    /// and returns when it is written. It comes before the act: what cannot be recorded is not done.
+    pub async fn record_act(
+        &self,
+        tenant: Option<TenantId>,
+        draft: Draft,
+    ) -> Result<AuditId, TeamError> {
+        let tenant = tenant.unwrap_or(TenantId::INSTALLATION);
+        let id = self.inner.journal.push(tenant, draft).map_err(TeamError::unreachable)?;
+        self.inner.journal.settled().await.map_err(TeamError::unreachable)?;
+        Ok(id)
+    }
+
     /// Which chain this process writes.
     pub fn audit_node(&self) -> &str {
         &self.inner.journal.node
@@ -197,6 +220,7 @@ impl Journal {
             AuditId(hex(&bytes))
         };
         draft.audit_id = Some(id.clone());
+        draft.tenant = Some(tenant.to_string());
         let mut queue = self.queue();
         if queue.waiting.len() >= MOST_QUEUED {
             return Err(failed("too many records wait to be written"));
@@ -228,147 +252,6 @@ impl Journal {
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Writes what is queued, until `stop` is gone and nothing waits any more.
-pub(super) async fn write_all(
-    journal: Arc<Journal>,
-    db: Arc<Database>,
-    mut stop: watch::Receiver<()>,
-) {
-    let mut end = End { seq: 0, hash: Hash::GENESIS };
-    let mut stopping = false;
-    loop {
-        let batch = journal.batch();
-        let Some(last) = batch.last().map(|last| last.number) else {
-            if stopping {
-                return;
-            }
-            tokio::select! {
-                () = journal.queued.notified() => (),
-                _ = stop.changed() => stopping = true,
-            }
-            continue;
-        };
-        match write_batch(&db, &journal.node, end, &batch).await {
-            Ok(new) => {
-                end = new;
-                journal.queue().waiting.drain(..batch.len());
-                journal.written.send_replace(last);
-            }
-            // Who waits for it does not wait for ever; a shutdown does not wait at all.
-            Err(_) if stopping => return,
-            Err(_) => tokio::select! {
-                () = sleep(AGAIN) => (),
-                _ = stop.changed() => stopping = true,
-            },
-        }
-    }
-}
-
-/// Writes a batch behind `end`; the new end.
-async fn write_batch(
-    db: &Database,
-    node: &str,
-    end: End,
-    batch: &[Queued],
-) -> Result<End, TeamError> {
-    let mut new = end;
-    let mut rows = Rows::default();
-    for Queued { tenant, at, id, draft, .. } in batch {
-        new.seq += 1;
-        let millis = u64::try_from(micros(*at) / 1000).unwrap_or_default();
-        let (line, hash) = write_line(draft, new.seq, millis, &new.hash);
-        new.hash = hash;
-        let line = String::from_utf8(line).map_err(TeamError::database)?;
-        rows.tenants.push(Uuid::from_bytes(tenant.bytes()));
-        rows.seqs.push(i64::try_from(new.seq).unwrap_or(i64::MAX));
-        rows.times.push(micros(*at));
-        rows.ids.push(id.clone());
-        rows.lines.push(line.trim_end().to_owned());
-    }
-    let node = node.to_owned();
-    db.write(Sight::Audit, Announce::Nothing, move |tx| {
-        Box::pin(async move {
-            // Where it has moved already, the same batch, whose fate was not known, is there.
-            if moved(tx, &node, end, new).await? {
-                rows.insert(tx, node).await?;
-            }
-            Ok(new)
-        })
-    })
-    .await
-}
-
-/// Moves the end of the chain; `false` where it is there already.
-async fn moved(tx: &mut Tx, node: &str, from: End, to: End) -> Result<bool, TeamError> {
-    let seq = |end: End| i64::try_from(end.seq).unwrap_or(i64::MAX);
-    let (from_hash, to_hash) = (from.hash.as_bytes().to_vec(), to.hash.as_bytes().to_vec());
-    let sql = "INSERT INTO audit_nodes (node, seq, hash) VALUES ($1, $2, $3) \
-               ON CONFLICT (node) DO UPDATE SET seq = $2, hash = $3 \
-               WHERE audit_nodes.seq = $4 AND audit_nodes.hash = $5";
-    let values = vec![
-        node.into(),
-        seq(to).into(),
-        to_hash.clone().into(),
-        seq(from).into(),
-        from_hash.into(),
-    ];
-    if tx.execute(sql, values).await? == 1 {
-        return Ok(true);
-    }
-    let sql = "SELECT seq, hash FROM audit_nodes WHERE node = $1";
-    let row = tx.first(sql, vec![node.into()]).await?.ok_or(TeamError::damaged("the chain"))?;
-    if (row.get::<i64>(0)?, row.get::<Vec<u8>>(1)?) == (seq(to), to_hash) {
-        Ok(false)
-    } else {
-        Err(TeamError::damaged("another process writes the chain of this one"))
-    }
-}
-
-/// A batch by columns.
-#[derive(Default)]
-struct Rows {
-    tenants: Vec<Uuid>,
-    seqs: Vec<i64>,
-    times: Vec<i64>,
-    ids: Vec<String>,
-    lines: Vec<String>,
-}
-
-impl Rows {
-    async fn insert(self, tx: &mut Tx, node: String) -> Result<(), TeamError> {
-        const AT_ONCE: &str = "INSERT INTO audit_records (tenant_id, node, seq, at, audit_id, line) \
-             SELECT tenant, $1, seq, at, id, line FROM unnest($2::uuid[], $3::bigint[], \
-             $4::timestamptz[], $5::text[], $6::text[]) AS rows (tenant, seq, at, id, line)";
-        const ONE: &str = "INSERT INTO audit_records (tenant_id, node, seq, at, audit_id, line) \
-             VALUES ($1, $2, $3, $4, $5, $6)";
-        if let Tx::Postgres(_) = tx {
-            let values = vec![
-                node.into(),
-                Value::Uuids(self.tenants),
-                Value::Ints(self.seqs),
-                Value::Times(self.times),
-                self.ids.into(),
-                self.lines.into(),
-            ];
-            tx.execute(AT_ONCE, values).await?;
-            return Ok(());
-        }
-        let rows = self.tenants.into_iter().zip(self.seqs).zip(self.times);
-        for (((tenant, seq), at), (id, line)) in rows.zip(self.ids.into_iter().zip(self.lines)) {
-            let values = vec![
-                Value::Uuid(tenant),
-                node.clone().into(),
-                seq.into(),
-                Value::Time(Some(at)),
-                id.into(),
-                line.into(),
-            ];
-            tx.execute(ONE, values).await?;
-        }
-        Ok(())
     }
 }
 

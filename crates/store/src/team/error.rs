@@ -69,6 +69,11 @@ pub enum TeamError {
     /// The database was never migrated, or its user may not act as the server's role.
     #[error("the user of the database cannot act as `strongroom_app`")]
     Role,
+    /// The user of the database may not read the records of all tenants.
+    #[error(
+        "the user of the database cannot act as `strongroom_auditor`, who reads the whole audit"
+    )]
+    Auditor,
     /// The text names no database.
     #[error("a database is `sqlite:PATH` or `postgres://USER@HOST/NAME`: {why}")]
     Url {
@@ -104,6 +109,11 @@ impl TeamError {
             Self::Role => Some(
                 "run `strongroom migrate` as the owner of the database, and connect as \
                  `strongroom_app` or as a user that was granted it"
+                    .to_owned(),
+            ),
+            Self::Auditor => Some(
+                "give the URL of the owner of the database, or of a user that was granted \
+                 `strongroom_app` and `strongroom_auditor`"
                     .to_owned(),
             ),
             Self::Schema { .. } => Some("install the newer version of Strongroom".to_owned()),

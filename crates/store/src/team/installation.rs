@@ -1,10 +1,12 @@
 //! The installation's secret: from it follow the keys under which callers' keys are hashed, cursors
-//! are signed and kernels' signing keys are sealed. The KEK wraps it.
+//! are signed, the audit is vouched for and kernels' signing keys are sealed. The KEK wraps it.
+
+use std::sync::Arc;
 
 use strongroom_model::ports::Clock;
 use strongroom_model::secret::Secret;
 use strongroom_seal::envelope::FORMAT;
-use strongroom_seal::{KekRing, Key, MacKey, Place, Wrapped, open as unseal, seal};
+use strongroom_seal::{KekRing, Key, MacKey, Place, SigningKey, Wrapped, open as unseal, seal};
 use subtle::ConstantTimeEq as _;
 
 use super::TeamError;
@@ -17,6 +19,8 @@ pub(super) struct Secrets {
     pub(super) callers: MacKey,
     /// Signs the cursors of lists.
     pub(super) cursors: MacKey,
+    /// Vouches for the audit.
+    pub(super) audit: Arc<SigningKey>,
     sealer: Key,
 }
 
@@ -104,6 +108,7 @@ impl Secrets {
         Self {
             callers: key.mac("strongroom team callers 1"),
             cursors: key.mac("strongroom team cursors 1"),
+            audit: Arc::new(SigningKey::of_team_audit(&key)),
             sealer: key,
         }
     }

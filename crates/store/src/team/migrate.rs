@@ -24,6 +24,7 @@ pub struct Migrated {
 const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/team/postgres/0001_team.sql"),
     include_str!("../../migrations/team/postgres/0002_credentials.sql"),
+    include_str!("../../migrations/team/postgres/0003_audit.sql"),
 ];
 
 const ROLES: &str = include_str!("../../migrations/team/postgres/roles.sql");

@@ -14,6 +14,7 @@ mod rotation;
 mod servers;
 mod strangers;
 mod tenants;
+mod verify;
 
 /// Runs each of these functions on an empty SQLite database and on an empty Postgres.
 macro_rules! on_both {

@@ -4,6 +4,7 @@
 mod cef;
 mod export;
 mod otlp;
+mod team;
 
 use std::path::PathBuf;
 
@@ -34,7 +35,8 @@ enum Command {
     /// What is whole is signed up to its end, so that a later cut shows.
     #[command(after_help = "Examples:
   strongroom audit verify
-  strongroom audit verify --head 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08")]
+  strongroom audit verify --head 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+  DATABASE_URL=postgres://owner@db.internal/strongroom strongroom audit verify --team")]
     Verify(Verify),
     /// Write the records for another program: JSON Lines, CEF or OpenTelemetry
     #[command(after_help = "Examples:
@@ -53,8 +55,17 @@ struct Verify {
     #[arg(long, value_name = "KEY", value_parser = key)]
     key: Option<Octets<32>>,
     /// Check a copy of the audit that is there
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["team", "tenant", "database"])]
     dir: Option<PathBuf>,
+    /// Check the audit of the team: of `$DATABASE_URL`, of `[team]`, or of this home
+    #[arg(long)]
+    team: bool,
+    /// Check what the records of this tenant of the team stand in, by its name or id
+    #[arg(long, value_name = "TENANT")]
+    tenant: Option<String>,
+    /// Check the audit of the team in this database; a password belongs in `$DATABASE_URL`
+    #[arg(long, value_name = "URL")]
+    database: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -89,6 +100,9 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
 }
 
 fn verify(args: &Verify, host: &Host, output: Output) -> Result<(), Failure> {
+    if args.team || args.tenant.is_some() || args.database.is_some() {
+        return team::verify(args, host, output);
+    }
     let own = host.home().ok().and_then(|home| home::audit_key(&home).ok());
     let key = args.key.or_else(|| own.as_ref().map(|key| Octets(key.public())));
     let dir = match &args.dir {
@@ -145,16 +159,8 @@ fn key(text: &str) -> Result<Octets<32>, NotHex> {
 
 impl Report for Verified {
     fn text(&self, style: Style) -> String {
-        let counted = |n: u64, one: &str| format!("{n} {one}{}", if n == 1 { "" } else { "s" });
-        let mut lines = Vec::new();
-        for (kind, findings) in [("problem", &self.problems), ("note", &self.notes)] {
-            for Finding { segment, line, what } in findings {
-                let kind = if kind == "note" { kind.to_owned() } else { style.red(kind) };
-                let line = line.map_or_else(String::new, |line| format!(":{line}"));
-                lines.push(format!("{kind}: {segment}{line}: {what}"));
-            }
-        }
-        let verdict = if self.intact { style.green("intact") } else { style.red("NOT INTACT") };
+        let mut lines = found(style, &self.problems, &self.notes);
+        let verdict = verdict(style, self.intact);
         let counts =
             format!("{} in {}", counted(self.records, "record"), counted(self.segments, "segment"));
         let signed = match self.signed {
@@ -168,4 +174,23 @@ impl Report for Verified {
         lines.push(String::new());
         lines.join("\n")
     }
+}
+
+/// A line for each finding.
+fn found(style: Style, problems: &[Finding], notes: &[Finding]) -> Vec<String> {
+    let line = |kind: &str, Finding { segment, line, what }: &Finding| {
+        let line = line.map_or_else(String::new, |line| format!(":{line}"));
+        format!("{kind}: {segment}{line}: {what}")
+    };
+    let problem = style.red("problem");
+    let problems = problems.iter().map(|one| line(&problem, one));
+    problems.chain(notes.iter().map(|one| line("note", one))).collect()
+}
+
+fn verdict(style: Style, intact: bool) -> String {
+    if intact { style.green("intact") } else { style.red("NOT INTACT") }
+}
+
+fn counted(number: u64, one: &str) -> String {
+    format!("{number} {one}{}", if number == 1 { "" } else { "s" })
 }

@@ -11,7 +11,8 @@ BEGIN
         SELECT relname FROM pg_class
         WHERE relnamespace = 'strongroom'::regnamespace AND relkind IN ('r', 'p')
     LOOP
-        EXECUTE format('REVOKE ALL ON %I FROM PUBLIC, strongroom_app, strongroom_audit', one);
+        EXECUTE format(
+            'REVOKE ALL ON %I FROM PUBLIC, strongroom_app, strongroom_audit, strongroom_auditor', one);
         IF one = 'schema_versions' THEN
             EXECUTE format('GRANT SELECT ON %I TO strongroom_app', one);
         ELSIF one NOT IN ('audit_nodes', 'audit_records') THEN
@@ -38,8 +39,8 @@ BEGIN
 END
 $$;
 
-REVOKE ALL ON SCHEMA strongroom FROM PUBLIC, strongroom_app, strongroom_audit;
-GRANT USAGE ON SCHEMA strongroom TO strongroom_app, strongroom_audit;
+REVOKE ALL ON SCHEMA strongroom FROM PUBLIC, strongroom_app, strongroom_audit, strongroom_auditor;
+GRANT USAGE ON SCHEMA strongroom TO strongroom_app, strongroom_audit, strongroom_auditor;
 GRANT EXECUTE ON FUNCTION api_key_by_id(TEXT) TO strongroom_app;
 GRANT EXECUTE ON FUNCTION tenants_by_kek(TEXT, UUID, BIGINT) TO strongroom_app;
 GRANT EXECUTE ON FUNCTION keys_by_kek() TO strongroom_app;
@@ -50,3 +51,8 @@ GRANT INSERT ON audit_records TO strongroom_audit;
 GRANT SELECT, INSERT, UPDATE ON audit_nodes TO strongroom_audit;
 DROP POLICY IF EXISTS append ON audit_records;
 CREATE POLICY append ON audit_records FOR INSERT TO strongroom_audit WITH CHECK (true);
+
+-- Who checks the chains reads them whole, and nothing else. The server is not among those.
+GRANT SELECT ON audit_records, audit_nodes TO strongroom_auditor;
+DROP POLICY IF EXISTS check_chains ON audit_records;
+CREATE POLICY check_chains ON audit_records FOR SELECT TO strongroom_auditor USING (true);

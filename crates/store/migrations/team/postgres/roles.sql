@@ -8,6 +8,10 @@ BEGIN
         CREATE ROLE strongroom_audit
             NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOINHERIT NOBYPASSRLS;
     END IF;
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'strongroom_auditor') THEN
+        CREATE ROLE strongroom_auditor
+            NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOINHERIT NOBYPASSRLS;
+    END IF;
     IF NOT EXISTS (
         SELECT FROM pg_auth_members
         WHERE roleid = 'strongroom_audit'::regrole AND member = 'strongroom_app'::regrole

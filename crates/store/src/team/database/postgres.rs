@@ -115,11 +115,16 @@ impl Postgres {
     /// Invariant: the one text that is put together here is made of constants and of an id, which
     /// has nothing in it but hexadecimal digits and hyphens.
     async fn begin(&self, sight: Sight, read_only: bool) -> Result<Transaction, TeamError> {
-        let mode = if read_only { "BEGIN READ ONLY" } else { "BEGIN" };
+        let mode = match (sight, read_only) {
+            (Sight::Auditor, _) => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+            (_, true) => "BEGIN READ ONLY",
+            (_, false) => "BEGIN",
+        };
         let (tenant, role) = match sight {
             Sight::Installation => (String::new(), ""),
             Sight::Tenant(tenant) => (tenant.to_string(), ""),
             Sight::Audit => (String::new(), "; SET LOCAL ROLE strongroom_audit"),
+            Sight::Auditor => (String::new(), "; SET LOCAL ROLE strongroom_auditor"),
         };
         let statement = || format!("{mode}; SET LOCAL app.tenant_id = '{tenant}'{role}");
         let mut begun = self.pool.begin_with(AssertSqlSafe(statement())).await;
@@ -132,7 +137,12 @@ impl Postgres {
                 _ => break,
             }
         }
-        begun.map_err(of_sqlx)
+        begun.map_err(|error| match (sight, error.as_database_error()) {
+            (Sight::Auditor, Some(said)) if said.code().as_deref() == Some("42501") => {
+                TeamError::Auditor
+            }
+            _ => of_sqlx(error),
+        })
     }
 
     pub(super) async fn close(&self) {

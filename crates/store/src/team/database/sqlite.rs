@@ -269,6 +269,7 @@ fn of_sqlite(source: rusqlite::Error) -> TeamError {
 pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/team/sqlite/0001_team.sql"),
     include_str!("../../../migrations/team/sqlite/0002_credentials.sql"),
+    include_str!("../../../migrations/team/sqlite/0003_audit.sql"),
 ];
 
 /// `SRtm`, in the file's header.

@@ -40,7 +40,9 @@ const FAULTS: &str = "
                 (('api_keys', 'by_id', 'r'), ('tenant_keys', 'by_kek', 'r'))
                 AND NOT 'strongroom_app'::regrole = ANY (polroles) AND NOT 0 = ANY (polroles)
             OR (relname, polname, polcmd) = ('audit_records', 'append', 'a')
-                AND polroles = ARRAY['strongroom_audit'::regrole::oid])
+                AND polroles = ARRAY['strongroom_audit'::regrole::oid]
+            OR (relname, polname, polcmd) = ('audit_records', 'check_chains', 'r')
+                AND polroles = ARRAY['strongroom_auditor'::regrole::oid])
     UNION ALL
     SELECT i.indexrelid::regclass || ' does not begin with the tenant'
         FROM pg_index i JOIN tables ON tables.oid = i.indrelid JOIN tenant_column ON attrelid = i.indrelid
@@ -52,7 +54,7 @@ const FAULTS: &str = "
         WHERE c.contype = 'f' AND c.conkey[1] <> attnum
     UNION ALL
     SELECT rolname || ' may do too much' FROM pg_roles
-        WHERE rolname IN ('strongroom_app', 'strongroom_audit')
+        WHERE rolname IN ('strongroom_app', 'strongroom_audit', 'strongroom_auditor')
         AND (rolsuper OR rolbypassrls OR rolcreaterole OR rolcreatedb OR rolinherit)
     UNION ALL
     SELECT c.relname || ' is owned by ' || r.rolname
@@ -73,6 +75,14 @@ const FAULTS: &str = "
         OR relname <> 'audit_nodes'
             AND has_table_privilege('strongroom_audit', oid, 'SELECT, UPDATE')
         OR relname NOT LIKE 'audit%' AND has_table_privilege('strongroom_audit', oid, 'INSERT')
+    UNION ALL
+    SELECT relname || ' is open to who checks the chains' FROM tables
+        WHERE has_table_privilege('strongroom_auditor', oid, 'INSERT, UPDATE, DELETE, TRUNCATE')
+        OR relname NOT IN ('audit_records', 'audit_nodes')
+            AND has_table_privilege('strongroom_auditor', oid, 'SELECT')
+    UNION ALL
+    SELECT 'the application may check the chains of all tenants'
+        WHERE pg_has_role('strongroom_app', 'strongroom_auditor', 'MEMBER')
     UNION ALL
     SELECT p.proname || ' runs as its owner and looks anywhere' FROM pg_proc p
         WHERE p.pronamespace = 'strongroom'::regnamespace AND p.prosecdef
@@ -119,6 +129,7 @@ async fn a_table_that_lacks_something_is_found_and_the_next_migration_guards_it(
         ("DROP POLICY of_tenant ON tenant_locks", "tenant_locks has no policy"),
         ("GRANT DELETE ON audit_records TO strongroom_app", "lets the application change"),
         ("GRANT CREATE ON SCHEMA strongroom TO strongroom_app", "strongroom_app may create"),
+        ("GRANT SELECT ON api_keys TO strongroom_auditor", "api_keys is open to who checks"),
         ("CREATE VIEW v AS SELECT * FROM api_keys", "v is a view of its owner"),
         (
             "CREATE FUNCTION f() RETURNS INT LANGUAGE sql SECURITY DEFINER AS 'SELECT 1'",

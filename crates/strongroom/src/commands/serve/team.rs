@@ -28,7 +28,8 @@ pub(super) fn run(args: &Args, host: &Host, output: Output) -> Result<(), Failur
     let options = options(args, &configured)?;
     let runtime = runtime(&mut Builder::new_multi_thread())?;
     runtime.block_on(async {
-        let opened = team::open(host, &home, &configured).await?;
+        let url = team::database(host, &home, &configured)?;
+        let opened = team::open(host, &home, &configured, &url).await?;
         let clock: Arc<dyn Clock> = Arc::clone(&host.clock);
         let team = opened.team.clone();
         let rules = configured.rules.clone();
