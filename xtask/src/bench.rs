@@ -7,6 +7,7 @@
 mod launch;
 mod loaded;
 mod page;
+mod team;
 
 use std::{
     fs,
@@ -46,6 +47,7 @@ pub(crate) struct Measured {
     redaction: Value,
     loaded: loaded::Loaded,
     launched: launch::Launched,
+    team: Value,
 }
 
 /// Builds, measures, writes the page.
@@ -78,6 +80,14 @@ pub(crate) fn loaded(shell: &Shell) -> Result<(), String> {
     let rig = Rig::new(shell)?;
     println!("{}", loaded::section(&loaded::measure(shell, &rig)?)?);
     Ok(())
+}
+
+/// Builds, measures a team, and puts that into the page.
+pub(crate) fn team(shell: &Shell) -> Result<(), String> {
+    build(shell)?;
+    let section = team::section(&team::measure(shell)?)?;
+    println!("{section}");
+    team::replace(shell, &section)
 }
 
 fn build(shell: &Shell) -> Result<(), String> {
@@ -157,6 +167,7 @@ impl Rig {
             serde_json::from_slice(&output.stdout).map_err(|error| error.to_string())?;
         let loaded = loaded::measure(shell, self)?;
         let launched = launch::measure(shell)?;
+        let team = team::measure(shell)?;
         Ok(Measured {
             bare,
             spawn,
@@ -169,6 +180,7 @@ impl Rig {
             redaction,
             loaded,
             launched,
+            team,
         })
     }
 

@@ -35,13 +35,22 @@ pub(crate) fn run(shell: &Shell) -> Result<(), String> {
 /// How often `soak` kills a refresh.
 const REFRESH_KILLS: &str = "500";
 
-/// Kills `serve` again and again while it writes, and refreshes of the cache while they do.
+/// How often `soak` kills the server of a team on each database; its Postgres a fifth of it.
+const TEAM_KILLS: &str = "100";
+
+/// Kills `serve` again and again while it writes, the server and the database of a team, and refreshes of the cache while they do.
 pub(crate) fn soak(shell: &Shell) -> Result<(), String> {
     step("soak", || {
         let mut command = shell.command("cargo");
         command.env("STRONGROOM_SOAK_KILLS", KILLS);
         command.args(["nextest", "run", "-p", "strongroom", "--profile", "soak"]);
-        shell::run(command.args(["-E", "test(killed) and not test(refresh)"]))
+        shell::run(command.args(["-E", "test(killed) and not test(refresh) and not test(team)"]))
+    })?;
+    step("soak team", || {
+        let mut command = shell.command("cargo");
+        command.env("STRONGROOM_SOAK_KILLS", TEAM_KILLS);
+        command.args(["nextest", "run", "-p", "strongroom", "--profile", "soak"]);
+        shell::run(command.args(["-E", "test(killed_team)"]))
     })?;
     for (package, tests) in
         [("strongroom-secrets", "test(flight)"), ("strongroom", "test(killed) and test(refresh)")]

@@ -34,7 +34,7 @@ pub(crate) fn direct(
 ) -> Result<Value, Box<dyn Error>> {
     let authority = format!("127.0.0.1:{port}");
     let bearer = format!("Bearer {key}");
-    let run = Run::new(seconds);
+    let run = Run::new(WARM_UP, Duration::from_secs(seconds));
     let times = each_worker(workers, |worker| {
         let (authority, bearer) = (authority.clone(), bearer.clone());
         async move {
@@ -70,7 +70,7 @@ pub(crate) fn broker(
     let (authority, path): (Rc<str>, Rc<str>) = (authority.into(), format!("/{path}").into());
     let bearer: Rc<str> = format!("Bearer {}", target.token).into();
     let service: Rc<str> = target.service.into();
-    let run = Run::new(seconds);
+    let run = Run::new(WARM_UP, Duration::from_secs(seconds));
     let before = process::processor(pid);
     let times = each_worker(workers, |worker| {
         let (authority, path) = (authority.clone(), path.clone());
@@ -102,29 +102,30 @@ pub(crate) fn broker(
     Ok(summary)
 }
 
-/// When a run counts.
+/// When a run counts: after a while, and for a while.
 #[derive(Clone, Copy)]
-struct Run {
+pub(crate) struct Run {
     begin: Instant,
+    warm_up: Duration,
     length: Duration,
 }
 
 impl Run {
-    fn new(seconds: u64) -> Self {
-        Self { begin: Instant::now(), length: Duration::from_secs(seconds) }
+    pub(crate) fn new(warm_up: Duration, length: Duration) -> Self {
+        Self { begin: Instant::now(), warm_up, length }
     }
 
     /// Counts a call that began at `start` and ended now; says whether another is due.
-    fn goes_on(&self, start: Instant, times: &mut Times) -> bool {
-        if start.duration_since(self.begin) >= WARM_UP {
+    pub(crate) fn goes_on(&self, start: Instant, times: &mut Times) -> bool {
+        if start.duration_since(self.begin) >= self.warm_up {
             times.add(start.elapsed());
         } else {
             times.skip();
         }
-        self.begin.elapsed() < WARM_UP + self.length
+        self.begin.elapsed() < self.warm_up + self.length
     }
 
-    fn summary(&self, mut times: Times) -> Value {
+    pub(crate) fn summary(&self, mut times: Times) -> Value {
         let per_second = times.counted() / self.length.as_secs_f64();
         let mut summary = times.summary();
         summary["per_second"] = json!(per_second.round());
@@ -133,7 +134,7 @@ impl Run {
 }
 
 /// Runs the workers side by side on one thread.
-fn each_worker<F: Future<Output = Result<Times, Box<dyn Error>>> + 'static>(
+pub(crate) fn each_worker<F: Future<Output = Result<Times, Box<dyn Error>>> + 'static>(
     workers: usize,
     work: impl Fn(usize) -> F,
 ) -> Result<Times, Box<dyn Error>> {
@@ -149,13 +150,13 @@ fn each_worker<F: Future<Output = Result<Times, Box<dyn Error>>> + 'static>(
     })
 }
 
-struct Connection {
+pub(crate) struct Connection {
     sender: http1::SendRequest<Full<Bytes>>,
     authority: Rc<str>,
 }
 
 impl Connection {
-    async fn open(authority: &str) -> Result<Self, Box<dyn Error>> {
+    pub(crate) async fn open(authority: &str) -> Result<Self, Box<dyn Error>> {
         let stream = TcpStream::connect(authority).await?;
         stream.set_nodelay(true)?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
@@ -163,7 +164,7 @@ impl Connection {
         Ok(Self { sender, authority: authority.into() })
     }
 
-    async fn send(
+    pub(crate) async fn send(
         &mut self,
         request: hyper::http::request::Builder,
         body: Bytes,

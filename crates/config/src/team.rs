@@ -9,6 +9,7 @@ use strongroom_model::network::Cidr;
 use strongroom_model::team::TenantId;
 use strongroom_secrets::kek::{SOURCES, Source};
 use strongroom_secrets::settings::Settings;
+use strongroom_store::team::Caps;
 
 use super::ConfigError;
 use super::paths::Os;
@@ -27,7 +28,22 @@ const KEYS: &[&str] = &[
     "insecure_transport",
     "kek",
     "earlier_keks",
+    "limits",
 ];
+
+const LIMIT_KEYS: &[&str] = &[
+    "requests_per_minute",
+    "requests_per_minute_per_address",
+    "servers",
+    "services",
+    "credentials",
+    "keys",
+    "locks",
+];
+
+/// So much of one kind fits into the answer of a list, and into the deletion of a tenant.
+const MOST_ROWS: u64 = 10_000;
+const MOST_REQUESTS: u64 = 100_000_000;
 
 const TLS_KEYS: &[&str] = &["certificate", "key"];
 
@@ -55,6 +71,19 @@ pub struct Team {
     pub kek: Option<Kek>,
     /// Where earlier ones are, under which tenants' keys may still be wrapped.
     pub earlier_keks: Vec<Kek>,
+    /// How much there may be of what, and how often may be asked.
+    pub limits: TeamLimits,
+}
+
+/// How much there may be of what, and how often may be asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TeamLimits {
+    /// Requests of one key in a minute, where something is said.
+    pub requests_per_minute: Option<u32>,
+    /// Requests from one address in a minute, where something is said.
+    pub requests_per_minute_per_address: Option<u32>,
+    /// What one tenant may have.
+    pub caps: Caps,
 }
 
 /// Where a certificate is.
@@ -112,6 +141,36 @@ pub(super) fn read(root: &Section<'_>) -> Result<Team, ConfigError> {
             .into_iter()
             .map(kek)
             .collect::<Result<_, _>>()?,
+        limits: section
+            .table("limits")?
+            .map(|section| limits(&section))
+            .transpose()?
+            .unwrap_or_default(),
+    })
+}
+
+fn limits(section: &Section<'_>) -> Result<TeamLimits, ConfigError> {
+    section.only(LIMIT_KEYS)?;
+    let number = |key: &'static str, most: u64| match section.value(key) {
+        None => Ok(None),
+        Some(value) => {
+            let number = value.number_or_text()?.ok().filter(|n| (1..=most).contains(n));
+            let number = number.and_then(|number| u32::try_from(number).ok()).map(Some);
+            number.ok_or_else(|| value.problem(format!("`{key}` is not a number from 1 to {most}")))
+        }
+    };
+    let cap = |key, default: u32| number(key, MOST_ROWS).map(|cap| cap.unwrap_or(default));
+    let default = Caps::default();
+    Ok(TeamLimits {
+        requests_per_minute: number("requests_per_minute", MOST_REQUESTS)?,
+        requests_per_minute_per_address: number("requests_per_minute_per_address", MOST_REQUESTS)?,
+        caps: Caps {
+            servers: cap("servers", default.servers)?,
+            services: cap("services", default.services)?,
+            credentials: cap("credentials", default.credentials)?,
+            keys: cap("keys", default.keys)?,
+            locks: cap("locks", default.locks)?,
+        },
     })
 }
 
@@ -221,6 +280,7 @@ mod tests {
             allow_ips = ["127.0.0.1/32"]
             kek = { source = "aws-kms", key = "k-1" }
             earlier_keks = [{ source = "env" }]
+            limits = { requests_per_minute = 60, servers = 20 }
             "#,
         )
         .unwrap();
@@ -229,6 +289,9 @@ mod tests {
         assert_eq!(team.rules.networks.len(), 1);
         assert_eq!(team.kek.unwrap().settings.texts["key"], "k-1");
         assert_eq!(team.earlier_keks[0].source, "env");
+        let caps = Caps { servers: 20, ..Caps::default() };
+        let limits = TeamLimits { requests_per_minute: Some(60), caps, ..TeamLimits::default() };
+        assert_eq!(team.limits, limits);
         assert_eq!(self::team("").unwrap(), Team::default());
     }
 
@@ -260,6 +323,8 @@ mod tests {
                 "`certificate` is not an absolute path",
             ),
             ("allowed_commands = [{ args = \"x\" }]", "an allowed command has no `command`"),
+            ("limits = { servers = 0 }", "`servers` is not a number from 1 to 10000"),
+            ("limits = { server = 9 }", "unknown key `server`"),
             ("databse = \"sqlite:/x\"", "unknown key `databse`"),
         ] {
             assert_eq!(team(&format!("[team]\n{line}")).unwrap_err().problem, problem);

@@ -129,6 +129,9 @@ pub(crate) fn problem(error: TeamError) -> Problem {
             ..Problem::new(Reason::Conflict, format!("`{field}` is taken"))
         },
         TeamError::Invalid(error) => error.into(),
+        TeamError::TooMany { what, most } => {
+            Problem::denied(format!("there are {most} {what} already, and no more are allowed"))
+        }
         // Somebody else's cursor is like one that was never there.
         TeamError::NotFound | TeamError::Cursor => Problem::not_found(),
         TeamError::Integrity { what } => {

@@ -9,6 +9,7 @@
 mod audit;
 mod authenticate;
 mod cache;
+mod caps;
 mod credentials;
 mod cursor;
 mod database;
@@ -39,6 +40,7 @@ use tokio::task::JoinSet;
 use audit::Journal;
 use authenticate::{StoredApiKey, StoredKernelKey, StoredTenant};
 use cache::Cache;
+use caps::Counted;
 use database::postgres::Postgres;
 use database::sqlite::Sqlite;
 use database::{Announce, Database, Sight, Tx};
@@ -49,6 +51,7 @@ use used::Used;
 
 pub use audit::{AuditPage, AuditQuery, AuditVerified, TenantAudit};
 pub use authenticate::SignedKernel;
+pub use caps::Caps;
 pub use credentials::{Credential, CredentialValues, DEFAULT_TYPE, NewCredential, Which};
 pub use database::postgres::APP_ROLE;
 pub use error::TeamError;
@@ -65,6 +68,7 @@ pub use url::DatabaseUrl;
 #[derive(Clone)]
 pub struct Team {
     inner: Arc<Inner>,
+    caps: Caps,
 }
 
 struct Inner {
@@ -90,6 +94,7 @@ struct Kept {
     servers: Cache<TenantId, Vec<McpServer>>,
     services: Cache<TenantId, Vec<TenantService>>,
     locks: Cache<TenantId, Vec<TeamLock>>,
+    generations: Cache<TenantId, i64>,
 }
 
 /// What belongs to one tenant.
@@ -128,10 +133,16 @@ impl Team {
         let memory = credentials::Memory::default();
         let inner =
             Inner { db, keks, clock, secrets, memory, feed, kept, used, journal, stop, tasks };
-        let team = Self { inner: Arc::new(inner) };
+        let team = Self { inner: Arc::new(inner), caps: Caps::default() };
         let writer = used::write_often(Arc::downgrade(&team.inner), stopped);
         team.inner.tasks.lock().await.spawn(writer);
         Ok(team)
+    }
+
+    /// The same store, where each tenant may have so much.
+    #[must_use]
+    pub fn with_caps(self, caps: Caps) -> Self {
+        Self { caps, ..self }
     }
 
     /// What belongs to the tenant of `ctx`.
@@ -222,6 +233,7 @@ impl Kept {
             servers: Cache::new(feed, clock, 2_000, |servers| servers.len() <= 200),
             services: Cache::new(feed, clock, 500, |services| services.len() <= 50),
             locks: Cache::new(feed, clock, 20_000, |locks| locks.len() <= 100),
+            generations: Cache::new(feed, clock, 20_000, |_| true),
         }
     }
 }
@@ -251,6 +263,17 @@ impl TenantStore<'_> {
     ) -> Result<T, TeamError> {
         let tenant = self.ctx.tenant;
         self.team.db().write(Sight::Tenant(tenant), Announce::Tenant(tenant), act).await
+    }
+
+    /// As [`write`](Self::write), for what adds something that is `counted`: beyond the cap all of it is
+    /// taken back.
+    pub(crate) async fn add<T: Send + 'static>(
+        &self,
+        counted: Counted,
+        act: impl for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T, TeamError>> + Send + 'static,
+    ) -> Result<T, TeamError> {
+        let (tenant, caps) = (self.ctx.tenant, self.team.caps);
+        self.write(move |tx| Box::pin(caps::within(tx, (tenant, counted, caps), act))).await
     }
 }
 

@@ -77,7 +77,8 @@ pub async fn open(
     let is_new = url.file().is_some_and(|file| !file.exists());
     let (keks, resolver) = keks(host, home, team, is_new)?;
     let clock: Arc<dyn Clock> = Arc::clone(&host.clock);
-    Ok(Opened { team: Team::connect(url, keks, clock).await?, _resolver: resolver })
+    let opened = Team::connect(url, keks, clock).await?.with_caps(team.limits.caps);
+    Ok(Opened { team: opened, _resolver: resolver })
 }
 
 /// The KEKs. One in a file of the home is made where `is_new` says that nothing is sealed yet.
@@ -173,9 +174,10 @@ impl From<TeamError> for Failure {
     fn from(error: TeamError) -> Self {
         let hint = error.hint();
         let exit = match error {
-            TeamError::Conflict { .. } | TeamError::NotFound | TeamError::Invalid(_) => {
-                Exit::Failed
-            }
+            TeamError::Conflict { .. }
+            | TeamError::NotFound
+            | TeamError::Invalid(_)
+            | TeamError::TooMany { .. } => Exit::Failed,
             TeamError::Url { .. } => Exit::Usage,
             _ => Exit::Unavailable,
         };

@@ -20,6 +20,8 @@ use tempfile::TempDir;
 pub struct Server {
     folder: TempDir,
     programs: PathBuf,
+    /// Settings of its own, as `postgres` takes them.
+    settings: &'static [&'static str],
     process: Mutex<Option<Child>>,
     databases: AtomicU32,
 }
@@ -47,13 +49,31 @@ impl Server {
     /// A server that nobody else uses: for tests that kill it.
     #[must_use]
     pub fn start_alone() -> Self {
+        Self::start_with(&[
+            "-c",
+            "fsync=off",
+            "-c",
+            "max_connections=200",
+            "-c",
+            "shared_buffers=32MB",
+        ])
+    }
+
+    /// A server that nobody else uses, as a new one stands: what it has acknowledged survives a power
+    /// failure.
+    #[must_use]
+    pub fn start_durable() -> Self {
+        Self::start_with(&[])
+    }
+
+    fn start_with(settings: &'static [&'static str]) -> Self {
         let folder = tempfile::Builder::new().prefix("pg").tempdir_in("/tmp").expect("a folder");
         if is_root(folder.path()) {
             chown(folder.path(), Some(NOBODY), Some(NOBODY)).expect("the folder is given away");
         }
         let programs = programs();
-        let server =
-            Self { folder, programs, process: Mutex::new(None), databases: AtomicU32::new(0) };
+        let process = Mutex::new(None);
+        let server = Self { folder, programs, settings, process, databases: AtomicU32::new(0) };
         server.copy_cluster();
         server.resume();
         server
@@ -116,6 +136,25 @@ impl Server {
         if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
     }
 
+    /// How often in a second `statement` is run by `clients` connections, over `seconds`: prepared, and
+    /// with nothing of ours before it.
+    pub fn statements_per_second(
+        &self,
+        (user, database): (&str, &str),
+        statement: &str,
+        (clients, seconds): (u32, u32),
+    ) -> f64 {
+        let script = self.folder.path().join("script.sql");
+        fs::write(&script, statement).expect("the folder is ours");
+        let (clients, seconds) = (clients.to_string(), seconds.to_string());
+        let mut bench = self.command("pgbench");
+        bench.args(["-n", "-M", "prepared", "-c", &clients, "-T", &seconds, "-U", user, "-h"]);
+        let said = done(bench.arg(self.folder.path()).arg("-f").arg(&script).arg(database));
+        let said = String::from_utf8_lossy(&said).into_owned();
+        let rate = said.lines().find_map(|line| line.strip_prefix("tps = "));
+        rate.and_then(|rate| rate.split(' ').next()?.parse().ok()).expect("pgbench says it")
+    }
+
     /// All that `database` holds, as SQL.
     pub fn dump(&self, database: &str) -> Vec<u8> {
         let mut dump = self.command("pg_dump");
@@ -150,14 +189,14 @@ impl Server {
     /// Starts the server where it was killed, and waits until it answers.
     pub fn resume(&self) {
         // The shell outlives us just long enough to end the server.
-        let script = "\"$0\" -D \"$1/data\" -c listen_addresses= -c unix_socket_directories=\"$1\" \
-                      -c fsync=off -c max_connections=200 -c shared_buffers=32MB >\"$1/log\" 2>&1 & \
+        let script = "folder=$1; shift; \"$0\" -D \"$folder/data\" -c listen_addresses= \
+                      -c unix_socket_directories=\"$folder\" \"$@\" >\"$folder/log\" 2>&1 & \
                       server=$!; echo $server; while read line; do :; done; \
                       kill -INT $server; wait $server";
         let mut watch = self.command("postgres");
         let program = watch.get_program().to_owned();
         watch = self.command_of(Path::new("/bin/sh"));
-        watch.args(["-c", script]).arg(program).arg(self.folder.path());
+        watch.args(["-c", script]).arg(program).arg(self.folder.path()).args(self.settings);
         let mut watch =
             watch.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("a shell starts");
         let mut started = String::new();

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::Value;
 use time::OffsetDateTime;
 
-use super::{CALLS, Measured, WORKERS, launch, loaded};
+use super::{CALLS, Measured, WORKERS, launch, loaded, team};
 use crate::shell::Shell;
 
 /// The page as it is written.
@@ -27,6 +27,7 @@ pub(super) fn render(shell: &Shell, measured: &Measured) -> Result<String, Strin
         redaction,
         loaded,
         launched,
+        team,
     } = measured;
     row(
         "spawn to the first `tools/list` over stdio (bare: `true`), p50",
@@ -85,6 +86,7 @@ pub(super) fn render(shell: &Shell, measured: &Measured) -> Result<String, Strin
     page.push_str(&launch::section(launched)?);
     page.push_str(&growth(stdio)?);
     page.push_str(&rates(redaction)?);
+    page.push_str(&team::section(team)?);
     Ok(page)
 }
 
@@ -171,7 +173,7 @@ pub(super) fn ms(value: &Value, name: &str) -> String {
     format!("{:.3} ms", number(value, name) / 1e3)
 }
 
-fn mib(kib: f64) -> String {
+pub(super) fn mib(kib: f64) -> String {
     format!("{:.1} MiB", kib / 1024.0)
 }
 

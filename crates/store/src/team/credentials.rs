@@ -18,6 +18,7 @@ use std::time::SystemTime;
 use strongroom_model::team::{CredentialId, FieldError, TenantId, is_label};
 use strongroom_seal::{open as unseal, seal};
 
+use super::caps::Counted;
 use super::database::Tx;
 use super::{TeamError, TenantStore, new_id};
 use head::Head;
@@ -133,7 +134,7 @@ impl TenantStore<'_> {
         for _ in 0..TRIES {
             let (key, new) = (self.current_key().await?, Arc::clone(&new));
             let stored = self
-                .write(move |tx| {
+                .add(Counted::Credentials, move |tx| {
                     Box::pin(async move {
                         let Some((row, mut head)) = rows::lock_head(tx, tenant, &key).await? else {
                             return Ok(None);
@@ -173,6 +174,19 @@ impl TenantStore<'_> {
             row.last_used_at = used.get(&row.id).copied().max(noted);
         }
         Ok(found)
+    }
+
+    /// Changes with every credential of the tenant, and is cheap to ask for.
+    pub async fn credentials_generation(&self) -> Result<i64, TeamError> {
+        let tenant = self.tenant();
+        let load = self.read(move |tx| {
+            Box::pin(async move {
+                let head = rows::head(tx, tenant).await?;
+                Ok(head.map_or(0, |head| head.generation))
+            })
+        });
+        let of = |_: &i64| Some(tenant);
+        self.team.inner.kept.generations.get(tenant, of, load).await.map(|kept| *kept)
     }
 
     /// A credential with its values; that it was used is written down later, with others.

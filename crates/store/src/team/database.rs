@@ -128,6 +128,14 @@ impl Tx {
         Ok(self.query(sql, values).await?.into_iter().next())
     }
 
+    /// Several statements in one round trip: Postgres only. Their text is the caller's to vouch for.
+    pub(crate) async fn script(&mut self, text: String) -> Result<(), TeamError> {
+        match self {
+            Self::Sqlite(_) => Err(TeamError::database("a script is for Postgres alone")),
+            Self::Postgres(transaction) => postgres::script(transaction, text).await,
+        }
+    }
+
     /// The statement in the words of this database, where the two differ.
     pub(crate) fn either(&self, sqlite: &'static str, postgres: &'static str) -> &'static str {
         match self {

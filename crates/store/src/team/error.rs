@@ -26,6 +26,14 @@ pub enum TeamError {
     /// Not there, or not the tenant's: nobody is told which.
     #[error("there is no such thing")]
     NotFound,
+    /// The tenant has as many as it may have.
+    #[error("there are {most} {what} already, and no more are allowed")]
+    TooMany {
+        /// What.
+        what: &'static str,
+        /// How many there may be.
+        most: u32,
+    },
     /// A field may not stand as it is.
     #[error(transparent)]
     Invalid(#[from] FieldError),
@@ -127,6 +135,9 @@ impl TeamError {
             Self::InUse { keys: None, .. } => {
                 Some("configure another key, and run `strongroom kek rotate`".to_owned())
             }
+            Self::TooMany { what, .. } => Some(format!(
+                "delete some that are not needed, or raise `{what}` in `[team.limits]`"
+            )),
             Self::Exhausted => Some("rotate the tenant's key".to_owned()),
             Self::File(error) => error.hint(),
             Self::Unreachable { .. } => {

@@ -11,7 +11,8 @@ use strongroom_model::team::{
 use strongroom_seal::random;
 use zeroize::Zeroizing;
 
-use super::database::{Announce, Row, Sight};
+use super::caps::{self, Counted};
+use super::database::{Announce, Row, Sight, Value};
 use super::{Team, TeamError};
 
 /// A new key: what is shown once, and what is kept.
@@ -23,6 +24,8 @@ struct Made {
     mac: Vec<u8>,
 }
 
+const NEW_API_KEY: &str = "INSERT INTO api_keys (tenant_id, id, name, scopes, mac, created_at, \
+                           expires_at, enabled) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
 const API_KEYS: &str = "SELECT id, tenant_id, name, scopes, created_at, expires_at, enabled, \
                         last_used_at FROM api_keys WHERE tenant_id = $1 ORDER BY created_at, id";
 const API_KEY: &str = "SELECT id, tenant_id, name, scopes, created_at, expires_at, enabled, \
@@ -53,26 +56,22 @@ impl Team {
             enabled: true,
             last_used: None,
         };
-        let (row, mac) = (key.clone(), new.mac);
+        let values: Vec<Value> = vec![
+            key.tenant.into(),
+            key.id.into(),
+            key.name.clone().into(),
+            key.scopes.to_string().into(),
+            new.mac.into(),
+            key.created.into(),
+            key.expires.into(),
+            key.enabled.into(),
+        ];
+        let counted = (*tenant, Counted::Keys, self.caps);
         self.db()
             .write(Sight::Tenant(*tenant), Announce::Tenant(*tenant), move |tx| {
-                Box::pin(async move {
-                    tx.execute(
-                        "INSERT INTO api_keys (tenant_id, id, name, scopes, mac, created_at, \
-                         expires_at, enabled) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-                        vec![
-                            row.tenant.into(),
-                            row.id.into(),
-                            row.name.into(),
-                            row.scopes.to_string().into(),
-                            mac.into(),
-                            row.created.into(),
-                            row.expires.into(),
-                            row.enabled.into(),
-                        ],
-                    )
-                    .await
-                })
+                Box::pin(caps::within(tx, counted, |tx| {
+                    Box::pin(async move { tx.execute(NEW_API_KEY, values).await })
+                }))
             })
             .await?;
         Ok((key, new.token))

@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use strongroom_model::lock::{Locks, Part};
 
+use super::caps::Counted;
 use super::database::{Announce, Row, Sight, micros};
 use super::{Team, TeamError, TenantStore};
 
@@ -25,7 +26,7 @@ impl TenantStore<'_> {
     /// Locks a part of the tenant; says whether it was open.
     pub async fn lock(&self, part: &Part) -> Result<bool, TeamError> {
         let (tenant, part, now) = (self.tenant(), text(part), self.team.now());
-        self.write(move |tx| {
+        self.add(Counted::Locks, move |tx| {
             Box::pin(async move {
                 let sql = "INSERT INTO tenant_locks (tenant_id, part, since) VALUES ($1, $2, $3) \
                            ON CONFLICT DO NOTHING";

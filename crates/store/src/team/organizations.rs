@@ -14,6 +14,18 @@ const TENANTS_NAMED: &str = "SELECT id, organization_id, name, enabled, created_
 const TENANT: &str =
     "SELECT id, organization_id, name, enabled, created_at FROM tenants WHERE id = $1";
 
+const DELETE_KERNELS: [&str; 2] = ["DELETE FROM kernel_keys WHERE organization_id = $1"; 2];
+const DISABLE_SOME: [&str; 2] = [
+    "UPDATE tenants SET enabled = 0 WHERE id IN (SELECT id FROM tenants \
+     WHERE organization_id = $1 AND enabled = 1 LIMIT 5000)",
+    "UPDATE tenants SET enabled = false WHERE id IN (SELECT id FROM tenants \
+     WHERE organization_id = $1 AND enabled LIMIT 5000)",
+];
+/// Each has at most what [`Caps`](super::Caps) allow, so that this many are deleted in time.
+const DELETE_SOME: [&str; 2] = ["DELETE FROM tenants WHERE id IN (SELECT id FROM tenants \
+     WHERE organization_id = $1 LIMIT 100)"; 2];
+const DELETE_ORGANIZATION: [&str; 2] = ["DELETE FROM organizations WHERE id = $1"; 2];
+
 impl Team {
     /// Makes an organization; its name is unique.
     pub async fn create_organization(&self, name: &str) -> Result<Organization, TeamError> {
@@ -47,20 +59,37 @@ impl Team {
             .await
     }
 
-    /// Deletes an organization with all its tenants and kernel keys; says whether it was there.
+    /// Deletes an organization with all its tenants and kernel keys; says whether it was there. Its
+    /// callers are refused first; tenants go some at a time, because a large organization takes longer
+    /// than one transaction may. Where this ends on the way, what is left is refused and can be
+    /// deleted again.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, it leaves an organization whose callers are refused, with some of its tenants.
     pub async fn delete_organization(&self, id: &OrganizationId) -> Result<bool, TeamError> {
         let id = *id;
-        let deleted = self
-            .db()
-            .write(Sight::Installation, Announce::All, move |tx| {
-                Box::pin(async move {
-                    let sql = "DELETE FROM organizations WHERE id = $1";
-                    Ok(tx.execute(sql, vec![id.into()]).await? == 1)
-                })
-            })
-            .await?;
+        self.installation_write(DELETE_KERNELS, id).await?;
+        for sql in [DISABLE_SOME, DELETE_SOME] {
+            while self.installation_write(sql, id).await? > 0 {}
+        }
+        let deleted = self.installation_write(DELETE_ORGANIZATION, id).await? == 1;
         self.memory().forget_all();
         Ok(deleted)
+    }
+
+    /// Runs a statement on one organization; how many rows it touched.
+    async fn installation_write(
+        &self,
+        sql: [&'static str; 2],
+        id: OrganizationId,
+    ) -> Result<u64, TeamError> {
+        self.db()
+            .write(Sight::Installation, Announce::All, move |tx| {
+                let sql = tx.either(sql[0], sql[1]);
+                Box::pin(async move { tx.execute(sql, vec![id.into()]).await })
+            })
+            .await
     }
 
     /// Makes a tenant of an organization, in which its name is unique.

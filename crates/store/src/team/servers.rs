@@ -7,6 +7,7 @@ use strongroom_model::team::{
     McpServer, NewServer, ServerChange, ServerId, ServerSpec, TenantId, advertised,
 };
 
+use super::caps::Counted;
 use super::database::{Row, Tx, Value, micros};
 use super::{TeamError, TenantStore, new_id};
 
@@ -49,7 +50,7 @@ impl TenantStore<'_> {
     pub async fn register_server(&self, new: NewServer) -> Result<McpServer, TeamError> {
         let server = of_spec(new.spec(), new_id(ServerId::from_random)?, self.team.now());
         let (row, tenant) = (server.clone(), self.tenant());
-        self.write(move |tx| {
+        self.add(Counted::Servers, move |tx| {
             Box::pin(async move {
                 tx.execute(
                     "INSERT INTO tenant_mcp_servers (tenant_id, id, server_id, name, command, \

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use serde_json::Value as Json;
 use strongroom_model::team::{FieldError, ServiceId, is_label};
 
+use super::caps::Counted;
 use super::database::Row;
 use super::{TeamError, TenantStore, new_id};
 
@@ -49,7 +50,7 @@ impl TenantStore<'_> {
         }
         let (tenant, id, now) = (self.tenant(), new_id(ServiceId::from_random)?, self.team.now());
         let name = name.to_owned();
-        self.write(move |tx| {
+        self.add(Counted::Services, move |tx| {
             Box::pin(async move {
                 tx.execute(
                     "INSERT INTO tenant_services (tenant_id, id, name, definition, revision, \

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
 
-use strongroom_model::team::{KeyId, TenantId};
+use strongroom_model::team::{CredentialId, KeyId, TenantId};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::database::{Announce, Database, Sight};
+use super::caps::Caps;
+use super::database::{Announce, Database, Sight, Tx, Value, micros};
 use super::{Inner, Team, TeamError};
 
 /// Keys that were used and not yet written. A kernel's has no tenant.
@@ -43,39 +44,88 @@ impl Used {
     /// Writes all that was noted. What cannot be written is forgotten: it is no more than a hint.
     pub(super) async fn flush(&self, db: &Database) -> Result<(), TeamError> {
         let noted = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        let mut batches = BTreeMap::<Option<TenantId>, Vec<(KeyId, SystemTime)>>::new();
-        for ((tenant, key), at) in noted {
-            batches.entry(tenant).or_default().push((key, at));
-        }
-        for (tenant, keys) in batches {
-            write(db, tenant, keys).await?;
+        let uses = noted.into_iter().map(|((tenant, key), at)| match tenant {
+            Some(tenant) => Use::ApiKey(tenant, key, at),
+            None => Use::KernelKey(key, at),
+        });
+        let uses: Vec<Use> = uses.collect();
+        for batch in uses.chunks(BATCH) {
+            write(db, batch.to_vec()).await?;
         }
         Ok(())
     }
 }
 
-async fn write(
-    db: &Database,
-    tenant: Option<TenantId>,
-    keys: Vec<(KeyId, SystemTime)>,
-) -> Result<(), TeamError> {
-    const API: &str = "UPDATE api_keys SET last_used_at = $3 WHERE tenant_id = $1 AND id = $2 \
-                       AND (last_used_at IS NULL OR last_used_at < $3)";
-    const KERNEL: &str = "UPDATE kernel_keys SET last_used_at = $2 WHERE id = $1 \
-                          AND (last_used_at IS NULL OR last_used_at < $2)";
-    let sight = tenant.map_or(Sight::Installation, Sight::Tenant);
-    db.write(sight, Announce::Nothing, move |tx| {
+/// What was used, and when.
+#[derive(Clone, Copy)]
+pub(super) enum Use {
+    ApiKey(TenantId, KeyId, SystemTime),
+    KernelKey(KeyId, SystemTime),
+    Credential(TenantId, CredentialId, SystemTime),
+}
+
+/// As many are written at once; other writers wait meanwhile, on SQLite.
+pub(super) const BATCH: usize = 256;
+
+/// Writes uses of any tenants in one transaction. On Postgres it is one round trip, and sees one tenant
+/// after the other.
+pub(super) async fn write(db: &Database, uses: Vec<Use>) -> Result<(), TeamError> {
+    db.write(Sight::Installation, Announce::Nothing, move |tx| {
         Box::pin(async move {
-            for (key, at) in keys {
-                match tenant {
-                    Some(id) => tx.execute(API, vec![id.into(), key.into(), at.into()]).await?,
-                    None => tx.execute(KERNEL, vec![key.into(), at.into()]).await?,
-                };
+            if let Tx::Postgres(_) = tx {
+                // A hint need not survive the database's end.
+                let start = "SET LOCAL synchronous_commit = off;".to_owned();
+                return tx.script(uses.into_iter().fold(start, with_statement)).await;
+            }
+            for one in uses {
+                let (sql, values) = statement(one);
+                tx.execute(sql, values).await?;
             }
             Ok(())
         })
     })
     .await
+}
+
+fn statement(one: Use) -> (&'static str, Vec<Value>) {
+    match one {
+        Use::ApiKey(tenant, key, at) => (
+            "UPDATE api_keys SET last_used_at = $3 WHERE tenant_id = $1 AND id = $2 \
+             AND (last_used_at IS NULL OR last_used_at < $3)",
+            vec![tenant.into(), key.into(), at.into()],
+        ),
+        Use::KernelKey(key, at) => (
+            "UPDATE kernel_keys SET last_used_at = $2 WHERE id = $1 \
+             AND (last_used_at IS NULL OR last_used_at < $2)",
+            vec![key.into(), at.into()],
+        ),
+        Use::Credential(tenant, id, at) => (
+            "UPDATE tenant_credentials SET last_used_at = $3 WHERE tenant_id = $1 \
+             AND id = $2 AND (last_used_at IS NULL OR last_used_at < $3)",
+            vec![tenant.into(), id.into(), at.into()],
+        ),
+    }
+}
+
+/// Invariant: what is put together here is made of constants, of ids, which have nothing in them but
+/// hexadecimal digits and hyphens, and of a number.
+fn with_statement(mut script: String, one: Use) -> String {
+    let (table, tenant, id, at) = match one {
+        Use::ApiKey(tenant, key, at) => ("api_keys", Some(tenant), key.to_string(), at),
+        Use::KernelKey(key, at) => ("kernel_keys", None, key.to_string(), at),
+        Use::Credential(tenant, id, at) => ("tenant_credentials", Some(tenant), id.to_string(), at),
+    };
+    let at = format!("(TIMESTAMPTZ 'epoch' + INTERVAL '{} microseconds')", micros(at));
+    let mut of = String::new();
+    if let Some(tenant) = tenant {
+        script.push_str(&format!("SET LOCAL app.tenant_id = '{tenant}';"));
+        of = format!("tenant_id = '{tenant}' AND ");
+    }
+    script.push_str(&format!(
+        "UPDATE {table} SET last_used_at = {at} WHERE {of}id = '{id}' \
+         AND (last_used_at IS NULL OR last_used_at < {at});"
+    ));
+    script
 }
 
 impl Team {
@@ -90,6 +140,6 @@ impl Team {
 pub(super) async fn write_often(team: Weak<Inner>, mut stop: watch::Receiver<()>) {
     while timeout(EVERY, stop.changed()).await.is_err() {
         let Some(inner) = team.upgrade() else { return };
-        Team { inner }.write_uses().await;
+        Team { inner, caps: Caps::default() }.write_uses().await;
     }
 }

@@ -2,6 +2,7 @@
 
 mod audit;
 mod base;
+mod caps;
 #[cfg(target_os = "linux")]
 mod catalogue;
 mod credentials;

@@ -1,6 +1,5 @@
 //! One tenant that is served: its broker, and the state of the store that the broker stands on.
 
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
@@ -20,7 +19,7 @@ use strongroom_model::team::TenantCtx;
 use strongroom_proxy::{Broker, Ground, Parts};
 use strongroom_secrets::{Loaded, Resolver};
 use strongroom_server::Problem;
-use strongroom_store::team::{Credential, Team, TeamError, TenantService, TenantStore, Which};
+use strongroom_store::team::{Team, TeamError, TenantService, TenantStore, Which};
 use tracing::error;
 
 use super::tenants::Tenants;
@@ -79,21 +78,12 @@ impl Tenant {
     ) -> Result<(), Problem> {
         let services = store.services().await?;
         let locks = store.locked().await?;
-        let stamp = stamp_of(&store.credentials(None).await?);
+        let stamp = store.credentials_generation().await?.unsigned_abs();
         self.now.take(&services, rules);
         *self.now.locks.write().unwrap_or_else(PoisonError::into_inner) = locks;
         *self.now.credentials.write().unwrap_or_else(PoisonError::into_inner) = Some(stamp);
         Ok(())
     }
-}
-
-/// Changes with every credential.
-fn stamp_of(credentials: &[Credential]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    for credential in credentials {
-        (credential.id, credential.version).hash(&mut hasher);
-    }
-    hasher.finish()
 }
 
 impl Now {

@@ -6,6 +6,8 @@
 mod approvals;
 mod aws;
 mod backup;
+#[cfg(target_os = "linux")]
+mod bench_team;
 mod binary;
 mod clients;
 mod every_client;
@@ -14,6 +16,8 @@ mod exec;
 mod handles;
 mod janee;
 mod killed;
+#[cfg(target_os = "linux")]
+mod killed_team;
 mod login;
 mod machine_clients;
 mod machine_demo;

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use strongroom_model::team::{CredentialId, TenantId};
 
-use crate::team::database::{Announce, Sight, Tx, Value, micros};
+use crate::team::used::{BATCH, Use, write};
 use crate::team::{Team, TeamError, TenantStore};
 
 /// Uses that nobody has written down yet, the newest of each credential.
@@ -34,26 +34,22 @@ impl Team {
     /// Writes down when credentials were last used: to be called every second or so, and at the end.
     /// How many were written. What fails is kept for the next time.
     pub async fn write_credential_uses(&self) -> Result<usize, TeamError> {
-        let mut left = self.memory().used.take();
+        let noted = self.memory().used.take();
+        let of_tenant = |(tenant, uses): (TenantId, BTreeMap<CredentialId, SystemTime>)| {
+            uses.into_iter().map(move |(id, at)| Use::Credential(tenant, id, at))
+        };
+        let uses: Vec<Use> = noted.into_iter().flat_map(of_tenant).collect();
         let mut written = 0;
-        while let Some((tenant, uses)) = left.pop_first() {
-            let batch = uses.clone();
-            let done = self
-                .db()
-                .write(Sight::Tenant(tenant), Announce::Nothing, move |tx| {
-                    Box::pin(write(tx, tenant, batch))
-                })
-                .await;
-            if let Err(error) = done {
-                left.insert(tenant, uses);
-                for (tenant, uses) in left {
-                    for (id, at) in uses {
+        for batch in uses.chunks(BATCH) {
+            if let Err(error) = write(self.db(), batch.to_vec()).await {
+                for one in &uses[written..] {
+                    if let Use::Credential(tenant, id, at) = *one {
                         self.memory().used.note(tenant, id, at);
                     }
                 }
                 return Err(error);
             }
-            written += uses.len();
+            written += batch.len();
         }
         Ok(written)
     }
@@ -73,29 +69,4 @@ impl TenantStore<'_> {
         })
         .await
     }
-}
-
-async fn write(
-    tx: &mut Tx,
-    tenant: TenantId,
-    uses: BTreeMap<CredentialId, SystemTime>,
-) -> Result<(), TeamError> {
-    if let Tx::Postgres(_) = tx {
-        let (ids, times) = uses
-            .into_iter()
-            .map(|(id, at)| (uuid::Uuid::from_bytes(id.bytes()), micros(at)))
-            .unzip();
-        let sql = "UPDATE tenant_credentials c SET last_used_at = u.at \
-                   FROM unnest($2::uuid[], $3::timestamptz[]) AS u (id, at) \
-                   WHERE c.tenant_id = $1 AND c.id = u.id \
-                   AND (c.last_used_at IS NULL OR c.last_used_at < u.at)";
-        tx.execute(sql, vec![tenant.into(), Value::Uuids(ids), Value::Times(times)]).await?;
-        return Ok(());
-    }
-    for (id, at) in uses {
-        let sql = "UPDATE tenant_credentials SET last_used_at = $3 WHERE tenant_id = $1 \
-                   AND id = $2 AND (last_used_at IS NULL OR last_used_at < $3)";
-        tx.execute(sql, vec![tenant.into(), id.into(), at.into()]).await?;
-    }
-    Ok(())
 }

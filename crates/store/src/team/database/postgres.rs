@@ -6,6 +6,7 @@ use std::time::Duration;
 use sqlx_core::error::DatabaseError;
 use sqlx_core::pool::PoolOptions;
 use sqlx_core::query::Query;
+use sqlx_core::raw_sql::raw_sql;
 use sqlx_core::sql_str::AssertSqlSafe;
 use sqlx_postgres::{PgArguments, PgConnectOptions, PgDatabaseError, PgPool, PgSeverity};
 use strongroom_model::ports::BoxFuture;
@@ -183,6 +184,11 @@ pub(super) async fn query(
 ) -> Result<Vec<Row>, TeamError> {
     let rows = bound(sql, values).fetch_all(&mut **transaction).await.map_err(of_sqlx)?;
     Ok(rows.into_iter().map(Row::Postgres).collect())
+}
+
+pub(super) async fn script(transaction: &mut Transaction, text: String) -> Result<(), TeamError> {
+    let script = raw_sql(AssertSqlSafe(text));
+    script.execute(&mut **transaction).await.map(drop).map_err(of_sqlx)
 }
 
 fn bound(

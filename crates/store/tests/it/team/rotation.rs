@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use strongroom_model::secret::Secret;
 use strongroom_model::team::{Actor, Tenant, TenantCtx};
 use strongroom_seal::{KekError, KekRing, Key, LocalKek, TeamKek};
-use strongroom_store::team::{AuditQuery, DatabaseUrl, NewCredential, Progress, Team, TeamError};
+use strongroom_store::team::{
+    AuditQuery, Caps, DatabaseUrl, NewCredential, Progress, Team, TeamError,
+};
 use strongroom_testkit::again;
 use strongroom_testkit::fakes::FakeClock;
 
@@ -247,6 +249,7 @@ async fn a_tenants_key_is_rotated_while_everybody_works(base: &Base) {
 async fn a_rotation_of_ten_thousand_rows_that_is_killed_goes_on(base: &Base) {
     const MANY: usize = 10_000;
     let (team, tenants) = under_old(base, 1).await;
+    let team = team.with_caps(Caps { credentials: 20_000, ..Caps::default() });
     let tenant = &tenants[0];
     let stored = team.tenant(&ctx(tenant));
     stored.store_credentials(many(MANY), true).await.unwrap();

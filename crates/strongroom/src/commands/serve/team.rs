@@ -5,14 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use strongroom_model::ports::Clock;
+use strongroom_model::rate::Gcra;
 use strongroom_proxy::SystemDns;
 use strongroom_server::{
-    AllowedCommand, Backend, Mount, Options, Registered, ServeError, Server, TlsFiles,
+    AllowedCommand, Backend, Mount, Options, Rates, Registered, ServeError, Server, TlsFiles,
 };
 use tokio::runtime::Builder;
 
 use super::{Args, runtime, told_to_end};
-use crate::config::team::{Allowed, Team as Configured};
+use crate::config::team::{Allowed, Team as Configured, TeamLimits};
 use crate::environment::Host;
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
@@ -72,8 +73,24 @@ fn options(args: &Args, configured: &Configured) -> Result<Options, Failure> {
             .collect::<Result<_, _>>()?,
         allow_ips: configured.rules.networks.clone(),
         operators: configured.operators.clone(),
+        rates: rates(configured.limits, default.rates),
         ..default
     })
+}
+
+/// What the file says counts; as many at once as before in proportion.
+fn rates(limits: TeamLimits, default: Rates) -> Rates {
+    let rate = |rate: Gcra, said: Option<u32>| match said {
+        Some(per_minute) => {
+            Gcra { per_minute, burst: (per_minute / (rate.per_minute / rate.burst)).max(1) }
+        }
+        None => rate,
+    };
+    Rates {
+        key: rate(default.key, limits.requests_per_minute),
+        source: rate(default.source, limits.requests_per_minute_per_address),
+        ..default
+    }
 }
 
 fn allowed(entry: &Allowed) -> Result<AllowedCommand, Failure> {

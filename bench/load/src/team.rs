@@ -1,0 +1,113 @@
+//! A team, served: how fast and how large it is with few tenants and with many.
+//!
+//! The server is the program that users have, on a database that keeps what it acknowledges. Tenants and
+//! their servers are put into the database past it; keys and credentials are made by the store itself,
+//! as the server makes them. Every answer is checked to be that of the tenant who asked.
+
+mod fill;
+mod load;
+mod place;
+
+use std::{error::Error, path::Path, time::Duration};
+
+use serde_json::{Value, json};
+
+use crate::process;
+use fill::Account;
+use load::{Ask, Crowd};
+use place::{Place, Serving};
+
+/// How much is measured.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    /// Tenants at first, and then.
+    pub tenants: [usize; 2],
+    /// Servers of each.
+    pub servers: u32,
+    /// How long each rate is measured.
+    pub length: Duration,
+    /// How long the same is done before.
+    pub warm_up: Duration,
+    /// Requests in flight.
+    pub workers: usize,
+}
+
+impl Plan {
+    /// What the benchmark says: 100 and 100,000 tenants.
+    pub const WHOLE: Self = Self {
+        tenants: [100, 100_000],
+        servers: 20,
+        length: Duration::from_secs(5),
+        warm_up: Duration::from_secs(1),
+        workers: 32,
+    };
+    /// Enough to see that it works.
+    pub const QUICK: Self = Self {
+        tenants: [3, 12],
+        servers: 2,
+        length: Duration::from_millis(100),
+        warm_up: Duration::from_millis(10),
+        workers: 4,
+    };
+}
+
+/// Measures `strongroom` on SQLite and on Postgres.
+///
+/// # Errors
+///
+/// Something does not start, or an answer is not what it should be.
+pub fn measure(strongroom: &Path, plan: &Plan) -> Result<Value, Box<dyn Error>> {
+    let sqlite = on(&Place::sqlite(strongroom)?, plan)?;
+    let postgres = on(&Place::postgres(strongroom)?, plan)?;
+    Ok(json!({
+        "tenants": plan.tenants,
+        "servers": plan.servers,
+        "workers": plan.workers,
+        "sqlite": sqlite,
+        "postgres": postgres,
+    }))
+}
+
+fn on(place: &Place, plan: &Plan) -> Result<Value, Box<dyn Error>> {
+    let mut accounts = Vec::new();
+    let mut sizes = Vec::new();
+    for tenants in plan.tenants {
+        fill::up_to(place, plan.servers, tenants, &mut accounts)?;
+        let bare = place.selects_per_second(&accounts[0], plan.length)?;
+        let mut size = served(&place.serve()?, &accounts, plan)?;
+        size["tenants"] = tenants.into();
+        size["select"] = json!({ "per_second": bare.round() });
+        eprintln!("{}: {size}", place.name());
+        sizes.push(size);
+    }
+    Ok(json!(sizes))
+}
+
+/// What the server does with all of `accounts`.
+fn served(serving: &Serving, accounts: &[Account], plan: &Plan) -> Result<Value, Box<dyn Error>> {
+    let one = Crowd::new(serving.address(), &accounts[..1], plan);
+    let many = Crowd::new(serving.address(), accounts, plan);
+    let start = process::resident(serving.pid());
+    let mut all = json!({ "resident_at_start_kib": start });
+    for (name, crowd, ask) in [
+        ("healthz", &one, Ask::Health),
+        ("list_one", &one, Ask::List),
+        ("list", &many, Ask::List),
+        ("authorize_one", &one, Ask::Authorize),
+        ("authorize", &many, Ask::Authorize),
+        ("retrieve_one", &one, Ask::Retrieve),
+        ("retrieve", &many, Ask::Retrieve),
+    ] {
+        let before = process::processor(serving.pid());
+        let mut measured = crowd.rate(ask)?;
+        let used = process::processor(serving.pid()).saturating_sub(before).as_secs_f64();
+        measured["cpu_seconds"] = json!(used);
+        all[name] = measured;
+    }
+    many.touch_all()?;
+    all["resident_kib"] = process::resident(serving.pid()).into();
+    // A second time: what grows with use and not with tenants would show.
+    many.touch_all()?;
+    all["resident_again_kib"] = process::resident(serving.pid()).into();
+    Ok(all)
+}
