@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use strongroom_model::network::Cidr;
 use strongroom_model::team::TenantId;
@@ -12,6 +13,7 @@ use strongroom_secrets::settings::Settings;
 use strongroom_store::team::Caps;
 
 use super::ConfigError;
+use super::limits;
 use super::paths::Os;
 use super::providers;
 use super::reader::{Section, Text, Value};
@@ -73,6 +75,8 @@ pub struct Team {
     pub earlier_keks: Vec<Kek>,
     /// How much there may be of what, and how often may be asked.
     pub limits: TeamLimits,
+    /// How long a call waits for a person's answer: `approval_wait` of the whole file.
+    pub approval_wait: Duration,
 }
 
 /// How much there may be of what, and how often may be asked.
@@ -118,7 +122,10 @@ pub struct Kek {
 }
 
 pub(super) fn read(root: &Section<'_>) -> Result<Team, ConfigError> {
-    let Some(section) = root.table("team")? else { return Ok(Team::default()) };
+    let approval_wait = limits::approval_wait(root)?;
+    let Some(section) = root.table("team")? else {
+        return Ok(Team { approval_wait, ..Team::default() });
+    };
     section.only(KEYS)?;
     Ok(Team {
         database: section.text("database")?.map(|text| database(&text)).transpose()?,
@@ -146,6 +153,7 @@ pub(super) fn read(root: &Section<'_>) -> Result<Team, ConfigError> {
             .map(|section| limits(&section))
             .transpose()?
             .unwrap_or_default(),
+        approval_wait,
     })
 }
 

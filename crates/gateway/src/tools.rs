@@ -12,7 +12,7 @@ mod whoami;
 
 use std::sync::LazyLock;
 
-use strongroom_model::call::{Exec, Execute};
+use strongroom_model::call::{Exec, Execute, RequestAccess};
 use strongroom_model::ports::{BoxFuture, Calls};
 use strongroom_model::principal::Caller;
 
@@ -23,11 +23,11 @@ pub(crate) use output::Output;
 pub(crate) enum Started {
     /// It has answered.
     Done(Output),
-    /// It waits for an upstream or a program.
+    /// It waits for an upstream, a program or a store.
     Waiting(Invocation),
 }
 
-/// A tool that waits for an upstream or a program, with its arguments.
+/// A tool that waits for an upstream, a program or a store, with its arguments.
 pub(crate) enum Invocation {
     /// `execute`.
     Execute(Box<Execute>),
@@ -35,6 +35,10 @@ pub(crate) enum Invocation {
     Exec(Exec),
     /// `test_service`.
     TestService(String),
+    /// `whoami`.
+    WhoAmI,
+    /// `request_access`.
+    RequestAccess(RequestAccess),
 }
 
 impl Invocation {
@@ -50,6 +54,10 @@ impl Invocation {
             Self::Exec(call) => exec::output(calls.exec(caller, call, cancel).await),
             Self::TestService(service) => {
                 test_service::output(calls.test_service(caller, &service, cancel).await)
+            }
+            Self::WhoAmI => whoami::output(&calls.whoami(caller).await),
+            Self::RequestAccess(request) => {
+                request_access::output(calls.request_access(caller, request).await)
             }
         }
     }
@@ -72,8 +80,13 @@ pub(crate) fn start(
         "exec" => Started::Waiting(Invocation::Exec(exec::read(arguments)?)),
         "explain_access" => Started::Done(explain_access::call(arguments, calls, caller)?),
         "test_service" => Started::Waiting(Invocation::TestService(test_service::read(arguments)?)),
-        "whoami" => Started::Done(whoami::call(arguments, calls, caller)?),
-        "request_access" => Started::Done(request_access::call(arguments, calls, caller)?),
+        "whoami" => {
+            whoami::read(arguments)?;
+            Started::Waiting(Invocation::WhoAmI)
+        }
+        "request_access" => {
+            Started::Waiting(Invocation::RequestAccess(request_access::read(arguments)?))
+        }
         _ => return Err(RpcError::invalid_params("there is no such tool")),
     })
 }

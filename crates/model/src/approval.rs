@@ -44,7 +44,7 @@ pub const MOST_ACCESS: usize = 8;
 pub struct Approved {
     /// What covers it: the approval's own id (`a-...`), or the grant's (`g-...`, `s-...`).
     pub grant: Option<String>,
-    /// How the person was asked: `cli`, `elicitation`, `dialog`.
+    /// How the person was asked: `cli`, `elicitation`, `dialog`, `api`.
     pub method: &'static str,
 }
 
@@ -58,6 +58,8 @@ pub enum By {
     Dialog,
     /// By the agent's own client. A weak way: a client may answer without a person.
     Elicitation,
+    /// Over the REST interface of a team, by the holder of a key other than the one that asks.
+    Api,
 }
 
 impl By {
@@ -67,7 +69,15 @@ impl By {
             Self::Cli => "cli",
             Self::Dialog => "dialog",
             Self::Elicitation => "elicitation",
+            Self::Api => "api",
         }
+    }
+
+    /// The way of this name.
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Cli, Self::Dialog, Self::Elicitation, Self::Api]
+            .into_iter()
+            .find(|by| by.as_str() == name)
     }
 }
 
@@ -98,6 +108,29 @@ impl Answer {
             Self::ALLOW => Self::Once,
             Self::ALLOW_SESSION => Self::Session,
             _ => Self::Deny,
+        }
+    }
+
+    /// The answer as it is kept.
+    pub fn text(self) -> String {
+        match self {
+            Self::Once => "once".into(),
+            Self::Session => "session".into(),
+            Self::For(time) => format!("for {}", time.as_secs()),
+            Self::Deny => "deny".into(),
+        }
+    }
+
+    /// The answer that was kept as `text`.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "once" => Some(Self::Once),
+            "session" => Some(Self::Session),
+            "deny" => Some(Self::Deny),
+            _ => {
+                let seconds = text.strip_prefix("for ")?.parse().ok()?;
+                Some(Self::For(Duration::from_secs(seconds)))
+            }
         }
     }
 

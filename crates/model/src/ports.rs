@@ -331,51 +331,73 @@ pub trait KillSwitch: Send + Sync {
 #[error("questions for a person and their answers cannot be kept")]
 pub struct ApprovalsError(#[source] pub Box<dyn std::error::Error + Send + Sync>);
 
+/// Who answers questions, and how whoever waits is told of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asking {
+    /// Whoever uses the machine: at a terminal, by a window, or by the agent's own client where the rule
+    /// lets it.
+    Machine,
+    /// Others than the one who asks, each by a key of their own: the agent's client answers nothing.
+    Others,
+}
+
 /// The questions that a person is asked, the answers, and the grants: the same for every process of this
-/// machine.
+/// machine, or for every node of a team.
 pub trait Approvals: Send + Sync {
+    /// Who answers.
+    fn asking(&self) -> Asking {
+        Asking::Machine
+    }
+
     /// The timed grant that covers `scope` now.
-    fn granted(&self, scope: &Scope) -> Result<Option<Grant>, ApprovalsError>;
+    fn granted<'a>(
+        &'a self,
+        scope: &'a Scope,
+    ) -> BoxFuture<'a, Result<Option<Grant>, ApprovalsError>>;
 
     /// Whether the grant `id` for a session has not been taken back.
-    fn stands(&self, id: &str) -> Result<bool, ApprovalsError>;
+    fn stands<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<bool, ApprovalsError>>;
 
     /// Asks `question`, or finds it asked: nothing is opened twice.
-    fn open(&self, question: &Question) -> Result<Opened, ApprovalsError>;
+    fn open<'a>(&'a self, question: &'a Question) -> BoxFuture<'a, Result<Opened, ApprovalsError>>;
 
     /// What became of the question `id`.
-    fn state(&self, id: &str) -> Result<State, ApprovalsError>;
+    fn state<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<State, ApprovalsError>>;
 
-    /// A number that changes whenever any question or grant may have.
+    /// A number that changes whenever any question or grant may have. It waits for nobody.
     fn version(&self) -> Result<u64, ApprovalsError>;
 
     /// Answers the question `id`, if it is open, may be answered so, and is one of `principal`'s; says
     /// whether it was.
-    fn answer(
-        &self,
-        id: &str,
-        principal: &Name,
+    fn answer<'a>(
+        &'a self,
+        id: &'a str,
+        principal: &'a Name,
         answer: Answer,
         by: By,
-    ) -> Result<bool, ApprovalsError>;
+    ) -> BoxFuture<'a, Result<bool, ApprovalsError>>;
 
     /// Uses the yes to `question`, which is the question `id`. Of all who try, in all processes, one
     /// gets it. `session`: a grant for the session can be kept with the caller's connection.
-    fn take(
-        &self,
-        id: &str,
-        question: &Question,
+    fn take<'a>(
+        &'a self,
+        id: &'a str,
+        question: &'a Question,
         session: bool,
-    ) -> Result<Option<Taken>, ApprovalsError>;
+    ) -> BoxFuture<'a, Result<Option<Taken>, ApprovalsError>>;
 
     /// Takes an open question back: nobody waits any more. Says whether it was open.
-    fn withdraw(&self, id: &str) -> Result<bool, ApprovalsError>;
+    fn withdraw<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<bool, ApprovalsError>>;
 
     /// Closes what has expired without an answer since this was last called, and says what that is.
-    fn lapse(&self) -> Result<Vec<Entry>, ApprovalsError>;
+    fn lapse(&self) -> BoxFuture<'_, Result<Vec<Entry>, ApprovalsError>>;
 
     /// The timed grants of `principal` that stand now, and those for sessions with these ids.
-    fn grants(&self, principal: &Name, sessions: &[String]) -> Result<Vec<Grant>, ApprovalsError>;
+    fn grants<'a>(
+        &'a self,
+        principal: &'a Name,
+        sessions: &'a [String],
+    ) -> BoxFuture<'a, Result<Vec<Grant>, ApprovalsError>>;
 }
 
 /// What came of a prompt in the client.
@@ -456,15 +478,15 @@ pub trait Calls: Send + Sync {
     ) -> BoxFuture<'a, Result<Tested, (Refusal, Option<String>)>>;
 
     /// Who the caller is to us.
-    fn whoami(&self, caller: &Caller) -> WhoAmI;
+    fn whoami<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, WhoAmI>;
 
     /// Puts a request for access before a person. Nothing is wider for it. Says the same whether or not
     /// there is such a service.
-    fn request_access(
-        &self,
-        caller: &Caller,
+    fn request_access<'a>(
+        &'a self,
+        caller: &'a Caller,
         request: RequestAccess,
-    ) -> Result<Requested, (Refusal, Option<String>)>;
+    ) -> BoxFuture<'a, Result<Requested, (Refusal, Option<String>)>>;
 }
 
 /// Finds the principal of a bearer token.

@@ -9,7 +9,10 @@ mod key;
 mod scope;
 mod server;
 
+use std::fmt;
 use std::time::SystemTime;
+
+use crate::principal::Name;
 
 pub use id::{CredentialId, IdError, KeyId, OrganizationId, ServerId, ServiceId, TenantId};
 pub use key::{ApiKey, KernelKey, KeyKind, Token};
@@ -65,6 +68,30 @@ pub struct TenantCtx {
     pub actor: Actor,
 }
 
+impl TenantCtx {
+    /// The name of whoever holds the key, in rules, grants and records of calls. It has the tenant in it
+    /// where one key is good for several, because sessions are found by it. The operator calls nothing.
+    pub fn principal(&self) -> Option<Name> {
+        let name = match self.actor {
+            Actor::ApiKey(key) => format!("key-{key}"),
+            Actor::Kernel(key) => format!("kernel-{key}-{}", self.tenant),
+            Actor::Operator => return None,
+        };
+        Some(name.parse().expect("ids have hexadecimal digits and hyphens: 60 characters at most"))
+    }
+}
+
+/// As the records of what was administered have it.
+impl fmt::Display for Actor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ApiKey(id) => write!(f, "key {id}"),
+            Self::Kernel(id) => write!(f, "kernel {id}"),
+            Self::Operator => f.write_str("operator"),
+        }
+    }
+}
+
 /// Longest name of an organization, a tenant or a key, in characters.
 pub const LONGEST_NAME: usize = 200;
 
@@ -79,4 +106,20 @@ pub fn check_name(name: &str) -> Result<(), FieldError> {
         return Err(FieldError::new("name", "has no control characters and no space at its ends"));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernel_is_somebody_else_for_each_tenant_and_an_api_key_has_one() {
+        let key: KeyId = "0123456789abcdef".parse().unwrap();
+        let of = |byte, actor| TenantCtx { tenant: TenantId::from_random([byte; 16]), actor };
+        let name = of(1, Actor::ApiKey(key)).principal().unwrap();
+        assert_eq!(name.as_str(), "key-0123456789abcdef");
+        let kernel = |byte| of(byte, Actor::Kernel(key)).principal().unwrap();
+        assert_ne!(kernel(1), kernel(2));
+        assert_eq!(of(1, Actor::Operator).principal(), None);
+    }
 }

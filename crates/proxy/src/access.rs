@@ -14,7 +14,7 @@ use crate::consent::{too_many, unkept};
 use crate::exec;
 
 /// Puts a request for access before a person.
-pub(crate) fn request(
+pub(crate) async fn request(
     broker: &Broker,
     caller: &Caller,
     request: &RequestAccess,
@@ -35,7 +35,7 @@ pub(crate) fn request(
         reason: request.reason.as_deref().map(clean),
     };
     let question = Question::access(&access, caller);
-    match broker.approvals.open(&question).map_err(unkept)? {
+    match broker.approvals.open(&question).await.map_err(unkept)? {
         Opened::TooMany => Err(too_many()),
         Opened::Approved(id) | Opened::Denied(id) | Opened::Asked { id, new: false } => {
             Ok(Requested { id, audit_id: None })
@@ -44,7 +44,7 @@ pub(crate) fn request(
             match Journal::new(&*broker.audit).access(&question, &id) {
                 Ok(audit_id) => Ok(Requested { id, audit_id: Some(audit_id.0) }),
                 Err(error) => {
-                    drop(broker.approvals.withdraw(&id));
+                    drop(broker.approvals.withdraw(&id).await);
                     Err(error.into())
                 }
             }
@@ -85,10 +85,10 @@ fn covered(
 }
 
 /// What was granted to `caller` and stands now.
-pub(crate) fn granted(broker: &Broker, caller: &Caller) -> Vec<Granted> {
+pub(crate) async fn granted(broker: &Broker, caller: &Caller) -> Vec<Granted> {
     let session = caller.channel.session.as_ref();
     let sessions = session.map(|held| held.ids(broker.clock.monotonic())).unwrap_or_default();
-    let grants = broker.approvals.grants(&caller.principal.name, &sessions);
+    let grants = broker.approvals.grants(&caller.principal.name, &sessions).await;
     let grants = grants.inspect_err(|error| tracing::error!("{error}: {}", error.0));
     let now = broker.clock.now();
     let granted = grants.unwrap_or_default().into_iter().map(|grant| Granted {

@@ -381,39 +381,44 @@ impl Calls for Broker {
         })
     }
 
-    fn whoami(&self, caller: &Caller) -> WhoAmI {
-        let catalog = self.registry.current();
-        WhoAmI {
-            principal: caller.principal.name.to_string(),
-            source: match caller.principal.source {
-                Source::Stdio => "stdio",
-                Source::Token => "token",
-            },
-            services: names(&catalog, caller),
-            grants: access::granted(self, caller),
-        }
+    fn whoami<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, WhoAmI> {
+        Box::pin(async move {
+            let catalog = self.registry.current();
+            WhoAmI {
+                principal: caller.principal.name.to_string(),
+                source: match caller.principal.source {
+                    Source::Stdio => "stdio",
+                    Source::Token => "token",
+                },
+                services: names(&catalog, caller),
+                grants: access::granted(self, caller).await,
+            }
+        })
     }
 
-    fn request_access(
-        &self,
-        caller: &Caller,
+    fn request_access<'a>(
+        &'a self,
+        caller: &'a Caller,
         request: RequestAccess,
-    ) -> Result<Requested, (Refusal, Option<String>)> {
-        access::request(self, caller, &request).map_err(|refusal| {
-            let journal = Journal::new(&*self.audit);
-            let asked = Asked {
-                caller,
-                service: &request.service,
-                method: "request_access",
-                path: without_query(&request.what),
-                reason: request.reason.as_deref(),
-                request_bytes: 0,
-                handles: 0,
-            };
-            match journal.refusal(&asked, &refusal) {
-                Ok(id) => (refusal, Some(id.0)),
-                Err(error) => (error.into(), None),
-            }
+    ) -> BoxFuture<'a, Result<Requested, (Refusal, Option<String>)>> {
+        Box::pin(async move {
+            let requested = access::request(self, caller, &request).await;
+            requested.map_err(|refusal| {
+                let journal = Journal::new(&*self.audit);
+                let asked = Asked {
+                    caller,
+                    service: &request.service,
+                    method: "request_access",
+                    path: without_query(&request.what),
+                    reason: request.reason.as_deref(),
+                    request_bytes: 0,
+                    handles: 0,
+                };
+                match journal.refusal(&asked, &refusal) {
+                    Ok(id) => (refusal, Some(id.0)),
+                    Err(error) => (error.into(), None),
+                }
+            })
         })
     }
 }

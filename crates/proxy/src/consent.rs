@@ -15,7 +15,7 @@ use strongroom_model::code::{Code, Refusal};
 use strongroom_model::pipeline::Permit;
 use strongroom_model::policy::{Awaiting, Judgement, Terms};
 use strongroom_model::ports::{
-    Approvals, ApprovalsError, BoxFuture, Clock, Credentials, KillSwitch, Prompt, Prompted,
+    Approvals, ApprovalsError, Asking, BoxFuture, Clock, Credentials, KillSwitch, Prompt, Prompted,
     Registry,
 };
 use tokio::time::sleep;
@@ -131,7 +131,7 @@ impl Consent<'_> {
             class: matter.class,
             revision: matter.revision,
         };
-        if let Some(approved) = self.granted(asked, &scope)? {
+        if let Some(approved) = self.granted(asked, &scope).await? {
             return Ok(approved);
         }
         if matter.unseen {
@@ -140,15 +140,17 @@ impl Consent<'_> {
             ));
         }
         let question = self.question(asked, matter, rule, terms).await;
-        self.lapse()?;
-        let id = match self.approvals.open(&question).map_err(unkept)? {
+        self.lapse().await?;
+        let id = match self.approvals.open(&question).await.map_err(unkept)? {
             Opened::TooMany => return Err(too_many()),
             Opened::Denied(_) => return Err(denied()),
-            Opened::Approved(id) => return self.take(asked, &id, &question),
+            Opened::Approved(id) => return self.take(asked, &id, &question).await,
             Opened::Asked { id, new } => {
-                if new && let Err(error) = self.record(asked, "approval.open", &id, &question, None)
+                if new
+                    && let Err(error) =
+                        self.record(asked, "approval.open", &id, &question, None).await
                 {
-                    drop(self.approvals.withdraw(&id));
+                    drop(self.approvals.withdraw(&id).await);
                     return Err(error);
                 }
                 id
@@ -156,7 +158,7 @@ impl Consent<'_> {
         };
         self.ask(asked, &id, &question, cancel).await?;
         self.unchanged(&question)?;
-        self.take(asked, &id, &question)
+        self.take(asked, &id, &question).await
     }
 
     /// The question, with a marker for every secret that an agent may have got hold of elsewhere.
@@ -186,16 +188,16 @@ impl Consent<'_> {
     }
 
     /// The grant that covers `scope`, of the connection or a timed one.
-    fn granted(&self, asked: &Asked<'_>, scope: &Scope) -> Result<Option<Approved>, Refusal> {
+    async fn granted(&self, asked: &Asked<'_>, scope: &Scope) -> Result<Option<Approved>, Refusal> {
         if let Some(session) = &asked.caller.channel.session
             && let Some((id, by)) = session.find(scope, self.clock.monotonic())
         {
-            if self.approvals.stands(&id).map_err(unkept)? {
+            if self.approvals.stands(&id).await.map_err(unkept)? {
                 return Ok(Some(Approved { grant: Some(id), method: by.as_str() }));
             }
             session.forget(&id);
         }
-        let grant = self.approvals.granted(scope).map_err(unkept)?;
+        let grant = self.approvals.granted(scope).await.map_err(unkept)?;
         Ok(grant.map(|grant| Approved { grant: Some(grant.id), method: grant.by.as_str() }))
     }
 
@@ -208,10 +210,11 @@ impl Consent<'_> {
         cancel: &mut BoxFuture<'_, ()>,
     ) -> Result<(), Refusal> {
         let channel = &asked.caller.channel;
-        let prompt = channel.prompt.as_deref().filter(|_| !question.outside);
+        let by_client = !question.outside && self.approvals.asking() == Asking::Machine;
+        let prompt = channel.prompt.as_deref().filter(|_| by_client);
         let patience = if prompt.is_some() { PATIENCE } else { self.wait.min(PATIENCE) };
         if patience.is_zero() {
-            return Err(pending(id));
+            return Err(self.pending(id));
         }
         let waited = tokio::select! {
             biased;
@@ -225,17 +228,17 @@ impl Consent<'_> {
         let state = match waited {
             Waited::Answered(state) => state,
             Waited::Prompted(Prompted::Answered(answer)) => {
-                self.answer(asked, id, question, answer)?
+                self.answer(asked, id, question, answer).await?
             }
-            Waited::Prompted(Prompted::Later | Prompted::Unable) => return Err(pending(id)),
-            Waited::TooLong if patience < PATIENCE => return Err(pending(id)),
+            Waited::Prompted(Prompted::Later | Prompted::Unable) => return Err(self.pending(id)),
+            Waited::TooLong if patience < PATIENCE => return Err(self.pending(id)),
             Waited::TooLong => {
-                self.lapse()?;
+                self.lapse().await?;
                 State::Expired
             }
             Waited::Gone => {
-                if self.approvals.withdraw(id).map_err(unkept)? {
-                    self.record(asked, "approval.withdraw", id, question, None)?;
+                if self.approvals.withdraw(id).await.map_err(unkept)? {
+                    self.record(asked, "approval.withdraw", id, question, None).await?;
                 }
                 State::Withdrawn
             }
@@ -256,7 +259,7 @@ impl Consent<'_> {
             let version = self.approvals.version()?;
             if seen != Some(version) {
                 seen = Some(version);
-                let state = self.approvals.state(id)?;
+                let state = self.approvals.state(id).await?;
                 if state != State::Open {
                     return Ok(state);
                 }
@@ -266,7 +269,7 @@ impl Consent<'_> {
     }
 
     /// Takes over what the client's prompt said. It is recorded first.
-    fn answer(
+    async fn answer(
         &self,
         asked: &Asked<'_>,
         id: &str,
@@ -277,17 +280,22 @@ impl Consent<'_> {
             Answer::Deny => ("approval.deny", By::Elicitation),
             _ => ("approval.approve", By::Elicitation),
         };
-        self.record(asked, act, id, question, Some(by))?;
+        self.record(asked, act, id, question, Some(by)).await?;
         let principal = &asked.caller.principal.name;
-        self.approvals.answer(id, principal, answer, by).map_err(unkept)?;
+        self.approvals.answer(id, principal, answer, by).await.map_err(unkept)?;
         // Where somebody else was first, that is the answer.
-        self.approvals.state(id).map_err(unkept)
+        self.approvals.state(id).await.map_err(unkept)
     }
 
     /// Uses the yes.
-    fn take(&self, asked: &Asked<'_>, id: &str, question: &Question) -> Result<Approved, Refusal> {
+    async fn take(
+        &self,
+        asked: &Asked<'_>,
+        id: &str,
+        question: &Question,
+    ) -> Result<Approved, Refusal> {
         let session = asked.caller.channel.session.as_deref();
-        let taken = self.approvals.take(id, question, session.is_some()).map_err(unkept)?;
+        let taken = self.approvals.take(id, question, session.is_some()).await.map_err(unkept)?;
         let Some(taken) = taken else { return Err(used()) };
         let method = taken.by.as_str();
         let Some(grant) = taken.grant else {
@@ -320,14 +328,29 @@ impl Consent<'_> {
     }
 
     /// Records the questions that nobody answered.
-    fn lapse(&self) -> Result<(), Refusal> {
-        for entry in self.approvals.lapse().map_err(unkept)? {
+    async fn lapse(&self) -> Result<(), Refusal> {
+        for entry in self.approvals.lapse().await.map_err(unkept)? {
             self.journal.lapsed(&entry)?;
         }
         Ok(())
     }
 
-    fn record(
+    /// Nobody has answered yet, and the caller has to come back.
+    fn pending(&self, id: &str) -> Refusal {
+        let who = match self.approvals.asking() {
+            Asking::Machine => "Tell the user to run `strongroom approvals` in a terminal",
+            Asking::Others => {
+                "Tell the user that somebody whose key has the scope `approve` must answer it"
+            }
+        };
+        let message = format!(
+            "a person must approve this first: it waits as `{id}` for two minutes. {who}, and make \
+             the very same call again after a yes"
+        );
+        Refusal { approval: Some(id.to_owned()), ..Refusal::new(Code::ApprovalDenied, message) }
+    }
+
+    async fn record(
         &self,
         asked: &Asked<'_>,
         act: &'static str,
@@ -337,7 +360,7 @@ impl Consent<'_> {
     ) -> Result<(), Refusal> {
         let by = by.map(By::as_str);
         self.journal.approval(asked, act, id, question.rule.as_deref(), by)?;
-        Ok(())
+        Ok(self.journal.settled().await?)
     }
 }
 
@@ -352,15 +375,6 @@ async fn prompted(
         Some(prompt) => prompt.ask(id, question, session).await,
         None => std::future::pending().await,
     }
-}
-
-/// Nobody has answered yet, and the caller has to come back.
-fn pending(id: &str) -> Refusal {
-    let message = format!(
-        "a person must approve this first: it waits as `{id}` for two minutes. Tell the user to run \
-         `strongroom approvals` in a terminal, and make the very same call again after a yes"
-    );
-    Refusal { approval: Some(id.to_owned()), ..Refusal::new(Code::ApprovalDenied, message) }
 }
 
 fn denied() -> Refusal {

@@ -2,7 +2,7 @@
 
 use http::request::Parts;
 use strongroom_model::code::Code;
-use strongroom_model::team::{Actor, Scope, Scopes};
+use strongroom_model::team::{Scope, Scopes};
 use strongroom_store::team::{SignedKernel, TeamError};
 
 use crate::app::{App, named};
@@ -114,11 +114,7 @@ fn lacks(scope: Scope) -> Problem {
 
 /// Who that is, for the audit.
 pub(crate) fn principal(caller: &Caller) -> String {
-    match caller.ctx.actor {
-        Actor::ApiKey(id) => format!("key {id}"),
-        Actor::Kernel(id) => format!("kernel {id}"),
-        Actor::Operator => "operator".to_owned(),
-    }
+    caller.ctx.actor.to_string()
 }
 
 /// What the store says, as an answer. Nothing that a database said goes out.

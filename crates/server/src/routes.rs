@@ -1,8 +1,10 @@
 //! What can be asked: every route, and what it does.
 
+pub(crate) mod approvals;
 pub(crate) mod audit;
 pub(crate) mod authorize;
 pub(crate) mod credentials;
+pub(crate) mod grants;
 pub(crate) mod kernels;
 pub(crate) mod keys;
 pub(crate) mod locks;
@@ -22,7 +24,7 @@ use crate::shape::{Field, Form, Kind, Shape};
 
 /// Every route.
 pub(crate) fn all() -> impl Iterator<Item = &'static Route> {
-    let groups: [&'static [Route]; 11] = [
+    let groups: [&'static [Route]; 13] = [
         servers::ROUTES,
         credentials::ROUTES,
         authorize::ROUTES,
@@ -34,6 +36,8 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Route> {
         locks::ROUTES,
         services::ROUTES,
         whoami::ROUTES,
+        approvals::ROUTES,
+        grants::ROUTES,
     ];
     groups.into_iter().flatten()
 }

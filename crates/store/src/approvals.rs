@@ -7,6 +7,7 @@
 //!
 //! The connection is one of its own, so that who waits for an answer holds up nobody's secrets.
 
+mod port;
 mod rows;
 
 use std::path::PathBuf;
@@ -18,9 +19,9 @@ use strongroom_model::approval::{
     ACCESS_PATIENCE, Answer, By, Entry, Grant, LONGEST_SESSION, MOST_ACCESS, MOST_OPEN, Opened,
     PATIENCE, Question, Scope, State, Taken,
 };
-use strongroom_model::ports::{Approvals, ApprovalsError, Clock};
+use strongroom_model::ports::{ApprovalsError, Clock};
 use strongroom_model::principal::Name;
-use strongroom_seal::MacKey;
+use strongroom_seal::{MacKey, RandomError};
 
 use crate::vault::{TENANT, VaultError};
 use rows::Row;
@@ -152,20 +153,24 @@ impl ApprovalStore {
     }
 }
 
-impl Approvals for ApprovalStore {
-    fn granted(&self, scope: &Scope) -> Result<Option<Grant>, ApprovalsError> {
+/// What the port offers, without waiting for anybody: the file is of this machine.
+impl ApprovalStore {
+    /// The timed grant that covers `scope` now.
+    pub fn granted(&self, scope: &Scope) -> Result<Option<Grant>, ApprovalsError> {
         let now = self.clock.now();
         let found = self.read(|db, key| rows::grant_for(db, key, scope, now));
         found.map_err(unkept)
     }
 
-    fn stands(&self, id: &str) -> Result<bool, ApprovalsError> {
+    /// Whether the grant `id` for a session has not been taken back.
+    pub fn stands(&self, id: &str) -> Result<bool, ApprovalsError> {
         let now = self.clock.now();
         let found = self.read(|db, key| rows::grant_by_id(db, key, id));
         Ok(found.map_err(unkept)?.is_some_and(|grant| grant.stands(now)))
     }
 
-    fn open(&self, question: &Question) -> Result<Opened, ApprovalsError> {
+    /// Asks `question`, or finds it asked.
+    pub fn open(&self, question: &Question) -> Result<Opened, ApprovalsError> {
         let now = self.clock.now();
         let opened = self.write(|transaction, key| open(transaction, key, question, now));
         if let (Ok(Opened::Asked { new: true, .. }), Some(tell)) = (&opened, &self.tell) {
@@ -174,12 +179,14 @@ impl Approvals for ApprovalStore {
         opened.map_err(unkept)
     }
 
-    fn state(&self, id: &str) -> Result<State, ApprovalsError> {
+    /// What became of the question `id`.
+    pub fn state(&self, id: &str) -> Result<State, ApprovalsError> {
         let entry = self.find(id).map_err(unkept)?;
         Ok(entry.map_or(State::Expired, |entry| entry.state))
     }
 
-    fn version(&self) -> Result<u64, ApprovalsError> {
+    /// A number that changes whenever any question or grant may have.
+    pub fn version(&self) -> Result<u64, ApprovalsError> {
         let inner = self.inner();
         let others = || -> Result<u32, rusqlite::Error> {
             inner.db.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))
@@ -188,7 +195,8 @@ impl Approvals for ApprovalStore {
         Ok(u64::from(others) << 32 | u64::from(inner.changes))
     }
 
-    fn answer(
+    /// Answers the question `id`, if it is open, may be answered so, and is one of `principal`'s.
+    pub fn answer(
         &self,
         id: &str,
         principal: &Name,
@@ -202,7 +210,8 @@ impl Approvals for ApprovalStore {
         Ok(matches!(settled.map_err(unkept)?, Settled::Done(_)))
     }
 
-    fn take(
+    /// Uses the yes to `question`, which is the question `id`.
+    pub fn take(
         &self,
         id: &str,
         question: &Question,
@@ -214,7 +223,8 @@ impl Approvals for ApprovalStore {
         taken.map_err(unkept)
     }
 
-    fn withdraw(&self, id: &str) -> Result<bool, ApprovalsError> {
+    /// Takes an open question back.
+    pub fn withdraw(&self, id: &str) -> Result<bool, ApprovalsError> {
         let now = ms(self.clock.now());
         let done = self.write(|transaction, key| {
             let Some(row) = rows::by_id(transaction, id)?.filter(|row| row.is_genuine(key)) else {
@@ -225,7 +235,8 @@ impl Approvals for ApprovalStore {
         done.map_err(unkept)
     }
 
-    fn lapse(&self) -> Result<Vec<Entry>, ApprovalsError> {
+    /// Closes what has expired without an answer, and says what that is.
+    pub fn lapse(&self) -> Result<Vec<Entry>, ApprovalsError> {
         let now = self.clock.now();
         let none = self.read(|db, _| Ok(rows::lapsed(db, ms(now))?.is_empty())).map_err(unkept)?;
         if none {
@@ -234,7 +245,12 @@ impl Approvals for ApprovalStore {
         self.write(|transaction, key| lapse(transaction, key, now)).map_err(unkept)
     }
 
-    fn grants(&self, principal: &Name, sessions: &[String]) -> Result<Vec<Grant>, ApprovalsError> {
+    /// The timed grants of `principal` that stand now, and those for sessions with these ids.
+    pub fn grants(
+        &self,
+        principal: &Name,
+        sessions: &[String],
+    ) -> Result<Vec<Grant>, ApprovalsError> {
         let now = self.clock.now();
         let grants = self.read(|db, key| rows::grants_of(db, key, principal, now));
         let visible = |grant: &Grant| !grant.is_for_session() || sessions.contains(&grant.id);
@@ -317,7 +333,7 @@ fn settle(
     let answer = answer.within(entry.question.ttl());
     let state = if answer == Answer::Deny { State::Denied } else { State::Approved };
     let row = Row {
-        answer: Some(rows::answer_text(answer)),
+        answer: Some(answer.text()),
         method: Some(by.as_str().into()),
         expires: at + duration_ms(PATIENCE),
         ..row.closed(state, at)?
@@ -352,7 +368,7 @@ fn take(
     let (State::Approved, true, Some(by)) = (entry.state, same, entry.by) else {
         return Ok(None);
     };
-    let answer = row.answer.as_deref().and_then(rows::answer_of);
+    let answer = row.answer.as_deref().and_then(Answer::parse);
     let row = Row { state: State::Used.as_str().into(), changed: at, ..row };
     if !rows::replace(transaction, key, &row, State::Approved)? {
         return Ok(None);
@@ -398,7 +414,7 @@ fn lapse(
 }
 
 /// 40 bits, in characters that nobody misreads.
-fn draw() -> Result<String, VaultError> {
+pub(crate) fn draw() -> Result<String, RandomError> {
     let mut bytes = [0; ID];
     strongroom_seal::random(&mut bytes)?;
     Ok(bytes.iter().map(|byte| char::from(ALPHABET[usize::from(byte % 32)])).collect())

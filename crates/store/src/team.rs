@@ -6,6 +6,7 @@
 //! statements say (row-level security, forced). Where the database does not answer, the answer is
 //! [`TeamError::Unreachable`], and never an old one.
 
+mod approvals;
 mod audit;
 mod authenticate;
 mod cache;
@@ -49,6 +50,10 @@ use installation::Secrets;
 use url::Place;
 use used::Used;
 
+pub use approvals::{
+    ApprovalPage, ApprovalQuery, MOST_GRANTS, MOST_OPEN_OF_TENANT, TeamApproval, TeamSettled,
+    TenantApprovals,
+};
 pub use audit::{AuditPage, AuditQuery, AuditVerified, TenantAudit};
 pub use authenticate::SignedKernel;
 pub use caps::Caps;

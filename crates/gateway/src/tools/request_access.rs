@@ -1,8 +1,7 @@
 //! `request_access`: puts a wish before a person.
 
-use strongroom_model::call::RequestAccess;
-use strongroom_model::ports::Calls;
-use strongroom_model::principal::Caller;
+use strongroom_model::call::{RequestAccess, Requested};
+use strongroom_model::code::Refusal;
 
 use super::arguments::Arguments;
 use super::output::Output;
@@ -37,26 +36,25 @@ pub(super) const DEFINITION: &str = r#"{
 /// Bytes of what is wanted; more is no wish that a person reads.
 const LONGEST: usize = 4 << 10;
 
-pub(super) fn call(
-    arguments: Option<&str>,
-    calls: &dyn Calls,
-    caller: &Caller,
-) -> Result<Output, RpcError> {
+pub(super) fn read(arguments: Option<&str>) -> Result<RequestAccess, RpcError> {
     let arguments = Arguments::read(arguments, &["service", "what", "reason"])?;
     let what = arguments.required("what")?;
     if what.len() > LONGEST {
         return Err(super::arguments::wrong("`what` is too long"));
     }
-    let request = RequestAccess {
+    Ok(RequestAccess {
         service: arguments.required("service")?,
         what,
         reason: arguments.optional("reason")?.map(Into::into),
-    };
-    Ok(match calls.request_access(caller, request) {
+    })
+}
+
+pub(super) fn output(requested: Result<Requested, (Refusal, Option<String>)>) -> Output {
+    match requested {
         Ok(requested) => Output::structured(|result| {
             result.string("id", &requested.id).string("status", "waiting");
             result.optional("audit_id", requested.audit_id.as_deref());
         }),
         Err((refusal, audit_id)) => Output::refused(&refusal, audit_id.as_deref()),
-    })
+    }
 }

@@ -1,7 +1,6 @@
 //! `whoami`: who the caller is to us.
 
-use strongroom_model::ports::Calls;
-use strongroom_model::principal::Caller;
+use strongroom_model::call::WhoAmI;
 
 use super::arguments::Arguments;
 use super::output::Output;
@@ -39,14 +38,12 @@ pub(super) const DEFINITION: &str = r#"{
   "annotations": { "readOnlyHint": true, "openWorldHint": false }
 }"#;
 
-pub(super) fn call(
-    arguments: Option<&str>,
-    calls: &dyn Calls,
-    caller: &Caller,
-) -> Result<Output, RpcError> {
-    Arguments::read(arguments, &[])?;
-    let me = calls.whoami(caller);
-    Ok(Output::structured(|result| {
+pub(super) fn read(arguments: Option<&str>) -> Result<(), RpcError> {
+    Arguments::read(arguments, &[]).map(drop)
+}
+
+pub(super) fn output(me: &WhoAmI) -> Output {
+    Output::structured(|result| {
         result.string("principal", &me.principal).string("source", me.source);
         result.strings("services", me.services.iter().map(String::as_str));
         write::list(result.name("grants"), &me.grants, |out, granted| {
@@ -56,5 +53,5 @@ pub(super) fn call(
             grant.flag("session", granted.session).number("lapses_in_s", granted.lapses_in_s);
             grant.close();
         });
-    }))
+    })
 }

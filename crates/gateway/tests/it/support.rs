@@ -289,8 +289,8 @@ impl Calls for Fake {
         })
     }
 
-    fn whoami(&self, caller: &Caller) -> WhoAmI {
-        WhoAmI {
+    fn whoami<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, WhoAmI> {
+        let me = WhoAmI {
             principal: caller.principal.name.to_string(),
             source: match caller.principal.source {
                 Source::Stdio => "stdio",
@@ -298,18 +298,21 @@ impl Calls for Fake {
             },
             services: self.list_services(caller).into_iter().map(|view| view.name).collect(),
             grants: Vec::new(),
-        }
+        };
+        Box::pin(std::future::ready(me))
     }
 
-    fn request_access(
-        &self,
-        _caller: &Caller,
+    fn request_access<'a>(
+        &'a self,
+        _caller: &'a Caller,
         request: RequestAccess,
-    ) -> Result<Requested, (Refusal, Option<String>)> {
-        if request.service != "acme" {
-            return Err((not_found(), Some(self.audit_id())));
-        }
-        Ok(Requested { id: "a-12345678".into(), audit_id: Some(self.audit_id()) })
+    ) -> BoxFuture<'a, Result<Requested, (Refusal, Option<String>)>> {
+        Box::pin(async move {
+            if request.service != "acme" {
+                return Err((not_found(), Some(self.audit_id())));
+            }
+            Ok(Requested { id: "a-12345678".into(), audit_id: Some(self.audit_id()) })
+        })
     }
 }
 

@@ -9,7 +9,7 @@ use strongroom_model::audit::Kind;
 use strongroom_model::call::{Body, Execute, Finished, RequestAccess};
 use strongroom_model::code::Code;
 use strongroom_model::policy::{AskMethod, Policy, Rule, Terms, Verdict};
-use strongroom_model::ports::{Approvals as _, BoxFuture, Calls as _, Prompt, Prompted};
+use strongroom_model::ports::{BoxFuture, Calls as _, Prompt, Prompted};
 use strongroom_model::principal::Caller;
 use strongroom_testkit::fakes::{FixedPrompt, caller, policy};
 use strongroom_testkit::upstream::Reply;
@@ -214,14 +214,14 @@ async fn a_yes_for_the_session_ends_with_its_connection_and_covers_one_class() {
     assert!(call(&rig, &mine, post("another body")).await.result.is_ok());
     let grant = rig.audit.take()[0].grant.clone().unwrap();
     assert!(grant.starts_with("s-"), "{grant}");
-    let granted = rig.broker.whoami(&mine).grants;
+    let granted = rig.broker.whoami(&mine).await.grants;
     assert_eq!((granted.len(), granted[0].session, granted[0].class), (1, true, "write"));
 
     let code = |finished: Finished| finished.result.unwrap_err().code;
     assert_eq!(code(call(&rig, &mine, delete()).await), Code::ApprovalDenied, "another class");
     let another = with(FixedPrompt(Prompted::Later));
     assert_eq!(code(call(&rig, &another, post("x")).await), Code::ApprovalDenied);
-    assert!(rig.broker.whoami(&another).grants.is_empty());
+    assert!(rig.broker.whoami(&another).await.grants.is_empty());
     let stateless = caller("default");
     assert_eq!(code(call(&rig, &stateless, post("x")).await), Code::ApprovalDenied);
 
@@ -247,9 +247,9 @@ async fn a_timed_yes_covers_the_rule_until_it_lapses_or_anything_changes() {
     rig.allowed(post("x")).await;
     assert_eq!(rig.audit.take()[0].grant.as_deref(), Some(&*id.replace("a-", "g-")));
     rig.allowed(post("anything else")).await;
-    let granted = rig.broker.whoami(&caller("default")).grants;
+    let granted = rig.broker.whoami(&caller("default")).await.grants;
     assert_eq!((granted[0].lapses_in_s, granted[0].session), (600, false));
-    assert!(rig.broker.whoami(&caller("other")).grants.is_empty());
+    assert!(rig.broker.whoami(&caller("other")).await.grants.is_empty());
     asked(&rig, delete()).await;
     rig.clock.advance(Duration::from_mins(10));
     let id = asked(&rig, post("x")).await;
@@ -371,21 +371,21 @@ async fn a_question_shows_no_secret_and_no_more_of_a_service_than_its_name() {
 #[tokio::test]
 async fn a_request_for_access_says_the_same_of_what_there_is_and_of_what_there_is_not() {
     let rig = rig().await;
-    let ask = |service: &str, what: &str| {
+    let ask = async |service: &str, what: &str| {
         let request = RequestAccess { service: service.into(), what: what.into(), reason: None };
-        rig.broker.request_access(&caller("default"), request)
+        rig.broker.request_access(&caller("default"), request).await
     };
     for (service, what) in
         [("acme", "PUT /items/1"), ("nothing", "PUT /items/1"), ("acme", "please")]
     {
-        let requested = ask(service, what).unwrap();
+        let requested = ask(service, what).await.unwrap();
         assert!(requested.id.starts_with("a-"));
-        assert_eq!(ask(service, what).unwrap().id, requested.id, "asked once");
+        assert_eq!(ask(service, what).await.unwrap().id, requested.id, "asked once");
     }
     let entries = rig.approvals.entries();
     assert!(entries.iter().all(|entry| entry.question.access && entry.question.outside));
     assert!(entries.iter().all(|entry| entry.question.scope().is_none()), "no rule asks");
-    ask("acme", "POST /items/7").unwrap();
+    ask("acme", "POST /items/7").await.unwrap();
     let covered = rig.approvals.entries().pop().unwrap();
     assert_eq!(covered.question.rule.as_deref(), Some("POST|DELETE /items/**"));
     rig.denied(get("acme", "/items/1"), Code::PolicyDenied).await;
@@ -394,7 +394,7 @@ async fn a_request_for_access_says_the_same_of_what_there_is_and_of_what_there_i
     assert!(rig.approvals.answer_at_terminal(&covered.id, Answer::For(Duration::from_mins(5))));
     rig.allowed(post("x")).await;
     asked(&rig, delete()).await;
-    let bad = ask("not a name", "x").unwrap_err().0;
+    let bad = ask("not a name", "x").await.unwrap_err().0;
     assert_eq!(bad.code, Code::InvalidRequest);
 }
 

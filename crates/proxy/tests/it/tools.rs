@@ -56,7 +56,7 @@ async fn a_caller_sees_the_services_that_he_may_use() {
     assert_eq!(names("default"), ["acme", "cookie", "hdr", "pem"]);
     assert_eq!(names("other"), ["acme", "cookie", "hdr", "pem", "qry"]);
 
-    let who = rig.broker.whoami(&caller("default"));
+    let who = rig.broker.whoami(&caller("default")).await;
     assert_eq!(who.principal, "default");
     assert_eq!(who.source, "stdio");
     assert_eq!(who.services, names("default"));

@@ -8,6 +8,7 @@
 
 mod access;
 mod admin;
+mod approvals;
 mod credentials;
 mod forms;
 mod kernels;

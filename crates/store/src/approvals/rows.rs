@@ -1,9 +1,9 @@
 //! The rows of `approvals` and `grants`, and the tags that make them count.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
-use strongroom_model::approval::{Answer, By, Class, Entry, Grant, Question, Scope, State};
+use strongroom_model::approval::{By, Class, Entry, Grant, Question, Scope, State};
 use strongroom_model::principal::Name;
 use strongroom_seal::MacKey;
 use subtle::ConstantTimeEq as _;
@@ -59,7 +59,7 @@ impl Row {
             state,
             opened: from_ms(self.opened),
             expires: from_ms(self.expires),
-            by: self.method.as_deref().and_then(by),
+            by: self.method.as_deref().and_then(By::parse),
         })
     }
 
@@ -219,33 +219,6 @@ pub(super) fn asked_since(
     Ok(usize::try_from(count).unwrap_or(usize::MAX))
 }
 
-/// An answer as it is kept.
-pub(super) fn answer_text(answer: Answer) -> String {
-    match answer {
-        Answer::Once => "once".into(),
-        Answer::Session => "session".into(),
-        Answer::For(time) => format!("for {}", time.as_secs()),
-        Answer::Deny => "deny".into(),
-    }
-}
-
-/// The answer that was kept as `text`.
-pub(super) fn answer_of(text: &str) -> Option<Answer> {
-    match text {
-        "once" => Some(Answer::Once),
-        "session" => Some(Answer::Session),
-        "deny" => Some(Answer::Deny),
-        _ => {
-            let seconds = text.strip_prefix("for ")?.parse().ok()?;
-            Some(Answer::For(Duration::from_secs(seconds)))
-        }
-    }
-}
-
-fn by(text: &str) -> Option<By> {
-    [By::Cli, By::Dialog, By::Elicitation].into_iter().find(|by| by.as_str() == text)
-}
-
 const GRANT: &str = "id, principal, service, rule, class, revision, method, created, lapses, tag";
 
 /// Keeps a grant, and forgets those that are over.
@@ -373,7 +346,7 @@ fn read_grant(row: &rusqlite::Row<'_>) -> rusqlite::Result<Read> {
             revision: revision.cast_unsigned(),
         };
         let (created, lapses) = (from_ms(created), from_ms(lapses));
-        Some(Grant { id, scope, by: by(&method)?, created, lapses })
+        Some(Grant { id, scope, by: By::parse(&method)?, created, lapses })
     };
     Ok(grant().map(|grant| (grant, tag)))
 }

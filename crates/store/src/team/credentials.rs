@@ -284,7 +284,7 @@ impl TenantStore<'_> {
     }
 
     /// The key that new values are sealed under; made where the tenant has none yet.
-    async fn current_key(&self) -> Result<Arc<TenantKey>, TeamError> {
+    pub(in crate::team) async fn current_key(&self) -> Result<Arc<TenantKey>, TeamError> {
         let tenant = self.tenant();
         for _ in 0..TRIES {
             if let Some(head) = self.read(move |tx| Box::pin(rows::head(tx, tenant))).await? {

@@ -15,7 +15,7 @@ use super::TeamError;
 use postgres::Postgres;
 use sqlite::Sqlite;
 
-pub(crate) use value::{Row, Value, micros};
+pub(crate) use value::{Row, Value, micros, time};
 
 /// Whose rows a transaction sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -145,6 +145,16 @@ impl Feed {
         }
     }
 
+    /// A number that changes with everything of the tenant. While nothing is heard of changes it is
+    /// another one each time.
+    pub(super) fn number(&self, tenant: TenantId) -> u64 {
+        if !self.is_fresh() {
+            self.note(Change::Tenant(tenant));
+        }
+        let known = self.known();
+        known.tenants.get(&tenant).copied().unwrap_or_default().max(known.floor)
+    }
+
     /// Something has changed.
     pub(super) fn note(&self, change: Change) {
         let mut known = self.known();

@@ -21,6 +21,8 @@ pub(super) struct Secrets {
     pub(super) cursors: MacKey,
     /// Vouches for the audit.
     pub(super) audit: Arc<SigningKey>,
+    /// Tags grants, and what questions are found by.
+    pub(super) approvals: MacKey,
     sealer: Key,
 }
 
@@ -109,6 +111,7 @@ impl Secrets {
             callers: key.mac("strongroom team callers 1"),
             cursors: key.mac("strongroom team cursors 1"),
             audit: Arc::new(SigningKey::of_team_audit(&key)),
+            approvals: key.mac("strongroom team approvals 1"),
             sealer: key,
         }
     }

@@ -25,6 +25,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/team/postgres/0001_team.sql"),
     include_str!("../../migrations/team/postgres/0002_credentials.sql"),
     include_str!("../../migrations/team/postgres/0003_audit.sql"),
+    include_str!("../../migrations/team/postgres/0004_approvals.sql"),
 ];
 
 const ROLES: &str = include_str!("../../migrations/team/postgres/roles.sql");

@@ -9,7 +9,6 @@ use strongroom_model::approval::{
     PATIENCE, Question, Scope, State,
 };
 use strongroom_model::policy::{AskMethod, Terms};
-use strongroom_model::ports::Approvals as _;
 use strongroom_model::principal::{Caller, Name, Principal, Source};
 use strongroom_store::{ApprovalStore, Settled};
 

@@ -2,14 +2,11 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Duration;
 
-use strongroom_model::approval::{Answer, By, Entry, Grant, Opened, Question, Scope, State, Taken};
 use strongroom_model::code::{Code, Refusal};
 use strongroom_model::lock::Locks;
 use strongroom_model::ports::{
-    Approvals, ApprovalsError, BoxFuture, Calls, KillSwitch, Provider, Purpose, Registry,
-    ResolveError, Stamp,
+    BoxFuture, Calls, KillSwitch, Provider, Purpose, Registry, ResolveError, Stamp,
 };
 use strongroom_model::principal::Name;
 use strongroom_model::reference::SecretRef;
@@ -55,8 +52,8 @@ impl Tenant {
             audit: Arc::new(tenants.team.audit_sink(ctx)),
             switch: Arc::clone(&now) as Arc<dyn KillSwitch>,
             clock: Arc::clone(&tenants.clock),
-            approvals: Arc::new(Nobody),
-            approval_wait: Duration::ZERO,
+            approvals: Arc::new(tenants.team.approvals(ctx)),
+            approval_wait: tenants.approval_wait,
             dns: Arc::clone(&tenants.dns),
             calls_at_once: Parts::CALLS_AT_ONCE,
             exchange: None,
@@ -181,58 +178,5 @@ impl Provider for Vault {
             }
             answers
         })
-    }
-}
-
-/// Nobody can be asked: what a rule wants a person for is refused.
-struct Nobody;
-
-#[derive(Debug, thiserror::Error)]
-#[error("a team has nobody to ask yet")]
-struct NobodyThere;
-
-fn nobody<T>() -> Result<T, ApprovalsError> {
-    Err(ApprovalsError(Box::new(NobodyThere)))
-}
-
-impl Approvals for Nobody {
-    fn granted(&self, _: &Scope) -> Result<Option<Grant>, ApprovalsError> {
-        Ok(None)
-    }
-
-    fn stands(&self, _: &str) -> Result<bool, ApprovalsError> {
-        Ok(false)
-    }
-
-    fn open(&self, _: &Question) -> Result<Opened, ApprovalsError> {
-        nobody()
-    }
-
-    fn state(&self, _: &str) -> Result<State, ApprovalsError> {
-        nobody()
-    }
-
-    fn version(&self) -> Result<u64, ApprovalsError> {
-        Ok(0)
-    }
-
-    fn answer(&self, _: &str, _: &Name, _: Answer, _: By) -> Result<bool, ApprovalsError> {
-        nobody()
-    }
-
-    fn take(&self, _: &str, _: &Question, _: bool) -> Result<Option<Taken>, ApprovalsError> {
-        nobody()
-    }
-
-    fn withdraw(&self, _: &str) -> Result<bool, ApprovalsError> {
-        Ok(false)
-    }
-
-    fn lapse(&self) -> Result<Vec<Entry>, ApprovalsError> {
-        Ok(Vec::new())
-    }
-
-    fn grants(&self, _: &Name, _: &[String]) -> Result<Vec<Grant>, ApprovalsError> {
-        Ok(Vec::new())
     }
 }

@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::Response;
@@ -15,7 +16,7 @@ use http_body_util::combinators::BoxBody;
 use serde_json::Value;
 use strongroom_gateway::http::{Desk, Options, Visitor};
 use strongroom_model::ports::{BoxFuture, Clock, Dns};
-use strongroom_model::principal::{Name, NameError, Principal, Source};
+use strongroom_model::principal::{NameError, Principal, Source};
 use strongroom_model::team::TenantId;
 use strongroom_server::{Caller, Mount, Problem, Services, Visit};
 use strongroom_store::team::Team;
@@ -36,6 +37,8 @@ pub struct Tenants {
     pub(super) rules: TenantRules,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) dns: Arc<dyn Dns>,
+    /// How long a call waits for a person.
+    pub(super) approval_wait: Duration,
     desk: Desk,
     open: Mutex<Open>,
 }
@@ -50,7 +53,14 @@ impl Tenants {
     /// The tenants of `team`.
     pub fn new(team: Team, rules: TenantRules, clock: Arc<dyn Clock>, dns: Arc<dyn Dns>) -> Self {
         let desk = Desk::new(&Options { without_hello: true, ..Options::default() });
-        Self { team, rules, clock, dns, desk, open: Mutex::default() }
+        let (approval_wait, open) = (Duration::ZERO, Mutex::default());
+        Self { team, rules, clock, dns, approval_wait, desk, open }
+    }
+
+    /// The same, in which a call that a rule asks about waits so long for a person's answer.
+    #[must_use]
+    pub fn waiting(self, approval_wait: Duration) -> Self {
+        Self { approval_wait, ..self }
     }
 
     /// The tenant of `caller`, as it is now.
@@ -80,7 +90,8 @@ impl Tenants {
 
     async fn visit(&self, visit: Visit) -> Result<Response<Answer>, Problem> {
         let tenant = self.current(&visit.caller).await?;
-        let principal = Principal { name: principal(&visit.caller), source: Source::Token };
+        let name = visit.caller.ctx.principal().ok_or_else(Problem::unauthenticated)?;
+        let principal = Principal { name, source: Source::Token };
         let visitor = Visitor { calls: tenant.calls(), principal };
         let (method, headers) = (&visit.parts.method, &visit.parts.headers);
         let response = self.desk.answer(visitor, method, headers, visit.body.to_vec()).await;
@@ -103,33 +114,5 @@ impl Services for Tenants {
                 Problem::field("definition", format!("{problem}{hint}"))
             },
         )
-    }
-}
-
-/// The name of whoever holds a key, in rules and records. It has the tenant in it where one key is good
-/// for several, because sessions are found by it.
-fn principal(caller: &Caller) -> Name {
-    let Caller { ctx, key, kernel, .. } = caller;
-    let name = if *kernel { format!("kernel-{key}-{}", ctx.tenant) } else { format!("key-{key}") };
-    name.parse().expect("ids have hexadecimal digits and hyphens: 60 characters at most")
-}
-
-#[cfg(test)]
-mod tests {
-    use strongroom_model::team::{Actor, KeyId, Scopes, TenantCtx};
-
-    use super::*;
-
-    #[test]
-    fn a_kernel_is_somebody_else_for_each_tenant_and_an_api_key_has_one() {
-        let key: KeyId = "0123456789abcdef".parse().unwrap();
-        let caller = |byte, kernel| Caller {
-            ctx: TenantCtx { tenant: TenantId::from_random([byte; 16]), actor: Actor::Kernel(key) },
-            key,
-            scopes: Scopes::default(),
-            kernel,
-        };
-        assert_eq!(principal(&caller(1, false)).as_str(), "key-0123456789abcdef");
-        assert_ne!(principal(&caller(1, true)), principal(&caller(2, true)));
     }
 }

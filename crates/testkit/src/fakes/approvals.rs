@@ -1,5 +1,6 @@
 //! Questions and grants in memory, answered when a test says so.
 
+use std::future::ready;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -8,7 +9,7 @@ use strongroom_model::approval::{
     ACCESS_PATIENCE, Answer, By, Entry, Grant, LONGEST_SESSION, MOST_OPEN, Opened, PATIENCE,
     Question, Scope, State, Taken,
 };
-use strongroom_model::ports::{Approvals, ApprovalsError, Clock};
+use strongroom_model::ports::{Approvals, ApprovalsError, BoxFuture, Clock};
 use strongroom_model::principal::Name;
 
 use super::lock;
@@ -91,7 +92,69 @@ impl MemoryApprovals {
 }
 
 impl Approvals for MemoryApprovals {
-    fn granted(&self, scope: &Scope) -> Result<Option<Grant>, ApprovalsError> {
+    fn granted<'a>(
+        &'a self,
+        scope: &'a Scope,
+    ) -> BoxFuture<'a, Result<Option<Grant>, ApprovalsError>> {
+        Box::pin(ready(self.granted(scope)))
+    }
+
+    fn stands<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<bool, ApprovalsError>> {
+        Box::pin(ready(self.stands(id)))
+    }
+
+    fn open<'a>(&'a self, question: &'a Question) -> BoxFuture<'a, Result<Opened, ApprovalsError>> {
+        Box::pin(ready(self.open(question)))
+    }
+
+    fn state<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<State, ApprovalsError>> {
+        Box::pin(ready(self.state(id)))
+    }
+
+    fn version(&self) -> Result<u64, ApprovalsError> {
+        self.version()
+    }
+
+    fn answer<'a>(
+        &'a self,
+        id: &'a str,
+        principal: &'a Name,
+        answer: Answer,
+        by: By,
+    ) -> BoxFuture<'a, Result<bool, ApprovalsError>> {
+        Box::pin(ready(self.answer(id, principal, answer, by)))
+    }
+
+    fn take<'a>(
+        &'a self,
+        id: &'a str,
+        question: &'a Question,
+        session: bool,
+    ) -> BoxFuture<'a, Result<Option<Taken>, ApprovalsError>> {
+        Box::pin(ready(self.take(id, question, session)))
+    }
+
+    fn withdraw<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<bool, ApprovalsError>> {
+        Box::pin(ready(self.withdraw(id)))
+    }
+
+    fn lapse(&self) -> BoxFuture<'_, Result<Vec<Entry>, ApprovalsError>> {
+        Box::pin(ready(self.lapse()))
+    }
+
+    fn grants<'a>(
+        &'a self,
+        principal: &'a Name,
+        sessions: &'a [String],
+    ) -> BoxFuture<'a, Result<Vec<Grant>, ApprovalsError>> {
+        Box::pin(ready(self.grants(principal, sessions)))
+    }
+}
+
+/// What the port offers, at once.
+impl MemoryApprovals {
+    /// The timed grant that covers `scope` now.
+    pub fn granted(&self, scope: &Scope) -> Result<Option<Grant>, ApprovalsError> {
         self.works()?;
         let now = self.clock.now();
         let inner = lock(&self.inner);
@@ -100,13 +163,15 @@ impl Approvals for MemoryApprovals {
         Ok(inner.grants.iter().find(stands).cloned())
     }
 
-    fn stands(&self, id: &str) -> Result<bool, ApprovalsError> {
+    /// Whether the grant `id` for a session has not been taken back.
+    pub fn stands(&self, id: &str) -> Result<bool, ApprovalsError> {
         self.works()?;
         let now = self.clock.now();
         Ok(lock(&self.inner).grants.iter().any(|grant| grant.id == id && grant.stands(now)))
     }
 
-    fn open(&self, question: &Question) -> Result<Opened, ApprovalsError> {
+    /// Asks `question`, or finds it asked.
+    pub fn open(&self, question: &Question) -> Result<Opened, ApprovalsError> {
         self.works()?;
         let now = self.clock.now();
         let mut inner = lock(&self.inner);
@@ -144,19 +209,22 @@ impl Approvals for MemoryApprovals {
         Ok(Opened::Asked { id, new: true })
     }
 
-    fn state(&self, id: &str) -> Result<State, ApprovalsError> {
+    /// What became of the question `id`.
+    pub fn state(&self, id: &str) -> Result<State, ApprovalsError> {
         self.works()?;
         let inner = lock(&self.inner);
         let entry = inner.entries.iter().find(|(entry, _)| entry.id == id);
         Ok(entry.map_or(State::Expired, |(entry, _)| entry.state))
     }
 
-    fn version(&self) -> Result<u64, ApprovalsError> {
+    /// A number that changes whenever any question or grant may have.
+    pub fn version(&self) -> Result<u64, ApprovalsError> {
         self.works()?;
         Ok(self.version.load(Ordering::SeqCst))
     }
 
-    fn answer(
+    /// Answers the question `id`, if it is open, may be answered so, and is one of `principal`'s.
+    pub fn answer(
         &self,
         id: &str,
         principal: &Name,
@@ -167,7 +235,8 @@ impl Approvals for MemoryApprovals {
         Ok(self.settle(id, Some(principal), answer, by))
     }
 
-    fn take(
+    /// Uses the yes to `question`, which is the question `id`.
+    pub fn take(
         &self,
         id: &str,
         question: &Question,
@@ -202,7 +271,8 @@ impl Approvals for MemoryApprovals {
         Ok(Some(Taken { by, grant }))
     }
 
-    fn withdraw(&self, id: &str) -> Result<bool, ApprovalsError> {
+    /// Takes an open question back.
+    pub fn withdraw(&self, id: &str) -> Result<bool, ApprovalsError> {
         self.works()?;
         let mut inner = lock(&self.inner);
         let open = inner.entries.iter_mut().find(|(e, _)| e.id == id && e.state == State::Open);
@@ -212,7 +282,8 @@ impl Approvals for MemoryApprovals {
         Ok(true)
     }
 
-    fn lapse(&self) -> Result<Vec<Entry>, ApprovalsError> {
+    /// Closes what has expired without an answer, and says what that is.
+    pub fn lapse(&self) -> Result<Vec<Entry>, ApprovalsError> {
         self.works()?;
         let now = self.clock.now();
         let mut inner = lock(&self.inner);
@@ -228,7 +299,12 @@ impl Approvals for MemoryApprovals {
             .collect())
     }
 
-    fn grants(&self, principal: &Name, sessions: &[String]) -> Result<Vec<Grant>, ApprovalsError> {
+    /// The timed grants of `principal` that stand now, and those for sessions with these ids.
+    pub fn grants(
+        &self,
+        principal: &Name,
+        sessions: &[String],
+    ) -> Result<Vec<Grant>, ApprovalsError> {
         self.works()?;
         let now = self.clock.now();
         let inner = lock(&self.inner);
@@ -250,7 +326,7 @@ impl strongroom_model::ports::Prompt for FixedPrompt {
         _id: &'a str,
         _question: &'a Question,
         _session: bool,
-    ) -> strongroom_model::ports::BoxFuture<'a, strongroom_model::ports::Prompted> {
+    ) -> BoxFuture<'a, strongroom_model::ports::Prompted> {
         Box::pin(async move {
             tokio::time::sleep(Duration::from_millis(3)).await;
             self.0

@@ -35,7 +35,8 @@ pub(super) fn run(args: &Args, host: &Host, output: Output) -> Result<(), Failur
         let team = opened.team.clone();
         let rules = configured.rules.clone();
         let dns = Arc::new(SystemDns);
-        let tenants = Arc::new(Tenants::new(team.clone(), rules, Arc::clone(&clock), dns));
+        let tenants = Tenants::new(team.clone(), rules, Arc::clone(&clock), dns);
+        let tenants = Arc::new(tenants.waiting(configured.approval_wait));
         let backend = Backend {
             judge: Arc::new(Registered::new(team.clone())),
             team: team.clone(),
