@@ -10,6 +10,8 @@
 //! - `session`: the sessions of the `initialize` era, and the calls that are in flight.
 //! - `tools`: the built-in server, one file a tool, over [`Calls`](strongroom_model::ports::Calls).
 //! - [`transport`]: [`stdio`] and [`http`].
+//! - [`mount`]: many servers behind one endpoint.
+//! - [`upstream`]: the servers behind it: when they are started, and what is said to them.
 //! - [`launcher`]: what a server is started with; pure.
 //! - [`registry`]: MCP servers from every source.
 //! - [`pin`]: the package that a server's command line asks for, and whether what was installed for it is
@@ -19,6 +21,7 @@
 //! a label in the audit.
 
 pub mod launcher;
+pub mod mount;
 pub mod pin;
 mod prompt;
 mod protocol;
@@ -26,6 +29,7 @@ pub mod registry;
 mod session;
 mod tools;
 pub mod transport;
+pub mod upstream;
 pub mod wire;
 
 pub use transport::{http, stdio};

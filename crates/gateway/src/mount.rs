@@ -1,0 +1,4 @@
+//! Many servers behind one endpoint.
+
+pub mod definition;
+pub mod names;

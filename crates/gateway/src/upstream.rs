@@ -1,0 +1,3 @@
+//! The servers behind the gateway, from its side.
+
+pub mod supervision;
