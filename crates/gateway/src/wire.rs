@@ -65,6 +65,8 @@ pub struct Response<'a> {
     pub id: Option<Id<'a>>,
     /// The result, as written; `None`: it is an error.
     pub result: Option<&'a str>,
+    /// The error, as written, where there is no result.
+    pub error: Option<&'a str>,
 }
 
 /// A request's id: a string of at most 256 bytes or an integer, as it was written.
@@ -113,7 +115,10 @@ pub fn parse(bytes: &[u8], limits: Limits) -> Result<Message<'_>, Rejected<'_>> 
     };
     match Envelope::read(&members) {
         Err(error) => reject(id, error),
-        Ok(None) => Ok(Message::Response(Response { id, result: members.get("result") })),
+        Ok(None) => {
+            let (result, error) = (members.get("result"), members.get("error"));
+            Ok(Message::Response(Response { id, result, error }))
+        }
         Ok(Some(Envelope { method, params })) => Ok(match id {
             Some(id) => Message::Request(Request { id, method, params }),
             None => Message::Notification(Notification { method, params }),
@@ -133,7 +138,11 @@ impl<'a> Envelope<'a> {
         if members.get("jsonrpc").and_then(json::string).as_deref() != Some("2.0") {
             return invalid("`jsonrpc` is \"2.0\"");
         }
-        let answers = members.get("result").is_some() || members.get("error").is_some();
+        let (result, error) = (members.get("result"), members.get("error"));
+        if result.is_some() && error.is_some() {
+            return invalid("a response has a result or an error");
+        }
+        let answers = result.is_some() || error.is_some();
         let method = match members.get("method") {
             None if answers => return Ok(None),
             None => return invalid("`method` is missing"),
@@ -211,7 +220,7 @@ mod tests {
         assert_eq!((response.id.map(Id::raw), response.result), (Some("1"), Some(r#"{"a": 1}"#)));
         let text = r#"{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":""}}"#;
         let Ok(Message::Response(response)) = read(text) else { panic!() };
-        assert_eq!(response.result, None);
+        assert_eq!((response.result, response.error), (None, Some(r#"{"code":1,"message":""}"#)));
     }
 
     #[test]
@@ -275,6 +284,7 @@ mod tests {
             r#"{"jsonrpc":"2.0","id":1}"#,
             r#"{"jsonrpc":"2.0","id":1,"method":5}"#,
             r#"{"jsonrpc":"2.0","id":1,"method":"ping","result":{}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"result":{},"error":{"code":1,"message":""}}"#,
             r#"{"jsonrpc":"2.0","id":1,"method":"ping","params":[]}"#,
         ] {
             assert_eq!(code(bad), -32600, "{bad}");
