@@ -17,7 +17,7 @@ use crate::wire::{Id, Notification, Request, RpcError};
 pub(crate) const MODERN: &str = "2026-07-28";
 
 /// The newest revision that begins with `initialize`.
-const NEWEST_LEGACY: &str = "2025-11-25";
+pub(crate) const NEWEST_LEGACY: &str = "2025-11-25";
 
 /// Every revision that we speak, newest first.
 pub(crate) const VERSIONS: [&str; 5] =

@@ -1,4 +1,6 @@
 //! The servers behind the gateway, from its side.
 
+pub mod hello;
 pub mod peer;
+pub mod pipe;
 pub mod supervision;

@@ -113,6 +113,7 @@ mod platform {
         let _ = rustix::process::set_child_subreaper(Some(getpid()));
         let status = start.start().map_err(|error| error.source).and_then(|mut child| {
             let group = child.pid();
+            let_go();
             watch(line, group);
             child.wait_until_gone()?;
             let _ = kill_process_group(group, Signal::KILL);
@@ -125,6 +126,16 @@ mod platform {
             Err(error) if error.kind() == io::ErrorKind::NotFound => ExitCode::from(127),
             Err(_) => ExitCode::from(126),
         }
+    }
+
+    /// From now on only the program and what it starts hold its pipes: their end is its own.
+    fn let_go() {
+        let Ok(nothing) = std::fs::File::options().read(true).write(true).open("/dev/null") else {
+            return;
+        };
+        let _ = rustix::stdio::dup2_stdin(&nothing);
+        let _ = rustix::stdio::dup2_stdout(&nothing);
+        let _ = rustix::stdio::dup2_stderr(&nothing);
     }
 
     /// The line, and the program's file where that was handed over. From now on they are no business

@@ -19,6 +19,7 @@ mod capture;
 mod child;
 mod detached;
 mod guard;
+mod guarded;
 mod replace;
 mod run;
 #[cfg(unix)]
@@ -36,6 +37,7 @@ pub use capture::{Bounds, Captured, Ending, Stop, capture};
 pub use child::Child;
 pub use detached::{DETACHED, intermediate};
 pub use guard::{GUARD, Guard, guard};
+pub use guarded::Guarded;
 pub use run::{Output, RunError, run};
 #[cfg(unix)]
 pub use session::session_of;
