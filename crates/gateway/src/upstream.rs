@@ -3,4 +3,5 @@
 pub mod hello;
 pub mod peer;
 pub mod pipe;
+pub mod running;
 pub mod supervision;

@@ -41,6 +41,8 @@ pub trait Events: Send + Sync {
 pub enum Noise {
     /// It is no message.
     Garbage,
+    /// It is longer than a message may be.
+    TooLong,
     /// An answer to what was not asked, or not any more.
     Unasked,
 }

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
-use std::process::{ChildStdin, ChildStdout};
+use std::process::{ChildStderr, ChildStdin, ChildStdout};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
@@ -42,6 +42,8 @@ struct Shared {
     out: Mutex<Out>,
     /// There is something to write, or nothing more will come.
     more: Notify,
+    /// Nothing more will come.
+    closed: Notify,
 }
 
 struct Out {
@@ -61,7 +63,8 @@ impl Sender {
     pub fn new(stdin: ChildStdin) -> io::Result<Self> {
         let pipe = Some(platform::sender(stdin)?);
         let out = Out { pipe, backlog: VecDeque::new(), closing: false };
-        let shared = Arc::new(Shared { out: Mutex::new(out), more: Notify::new() });
+        let shared =
+            Arc::new(Shared { out: Mutex::new(out), more: Notify::new(), closed: Notify::new() });
         tokio::spawn(drain(Arc::clone(&shared)));
         Ok(Self(shared))
     }
@@ -70,6 +73,15 @@ impl Sender {
     pub fn close(&self) {
         self.0.lock().closing = true;
         self.0.more.notify_one();
+        self.0.closed.notify_waiters();
+    }
+
+    /// Waits until somebody closes it.
+    pub async fn closed(&self) {
+        let closed = self.0.closed.notified();
+        if !self.0.lock().closing {
+            closed.await;
+        }
     }
 }
 
@@ -152,8 +164,23 @@ pub struct Lines<R> {
 /// # Errors
 ///
 /// The runtime takes no more pipes.
-pub fn lines(stdout: ChildStdout, cap: usize) -> io::Result<Lines<impl AsyncRead + Send + Unpin>> {
+pub fn lines(
+    stdout: ChildStdout,
+    cap: usize,
+) -> io::Result<Lines<impl AsyncRead + Send + Unpin + use<>>> {
     Ok(Lines::new(platform::receiver(stdout)?, cap))
+}
+
+/// The lines of `stderr`. It must be made within a runtime.
+///
+/// # Errors
+///
+/// The runtime takes no more pipes.
+pub fn errors(
+    stderr: ChildStderr,
+    cap: usize,
+) -> io::Result<Lines<impl AsyncRead + Send + Unpin + use<>>> {
+    Ok(Lines::new(platform::errors(stderr)?, cap))
 }
 
 impl<R: AsyncRead + Unpin> Lines<R> {
@@ -223,7 +250,7 @@ impl<R: AsyncRead + Unpin> Lines<R> {
 mod platform {
     use std::io;
     use std::os::fd::OwnedFd;
-    use std::process::{ChildStdin, ChildStdout};
+    use std::process::{ChildStderr, ChildStdin, ChildStdout};
 
     use tokio::net::unix::pipe;
 
@@ -236,6 +263,10 @@ mod platform {
 
     pub(super) fn receiver(stdout: ChildStdout) -> io::Result<Receiver> {
         pipe::Receiver::from_owned_fd(OwnedFd::from(stdout))
+    }
+
+    pub(super) fn errors(stderr: ChildStderr) -> io::Result<Receiver> {
+        pipe::Receiver::from_owned_fd(OwnedFd::from(stderr))
     }
 
     /// Writes what the pipe takes now.
@@ -255,7 +286,7 @@ mod platform {
 #[cfg(not(unix))]
 mod platform {
     use std::io;
-    use std::process::{ChildStdin, ChildStdout};
+    use std::process::{ChildStderr, ChildStdin, ChildStdout};
 
     use tokio::fs::File;
 
@@ -268,6 +299,10 @@ mod platform {
 
     pub(super) fn receiver(stdout: ChildStdout) -> io::Result<Receiver> {
         Ok(File::from_std(std::os::windows::io::OwnedHandle::from(stdout).into()))
+    }
+
+    pub(super) fn errors(stderr: ChildStderr) -> io::Result<Receiver> {
+        Ok(File::from_std(std::os::windows::io::OwnedHandle::from(stderr).into()))
     }
 
     /// There is no such thing: a thread of the runtime writes.
