@@ -4,4 +4,5 @@ pub mod hello;
 pub mod peer;
 pub mod pipe;
 pub mod running;
+pub mod server;
 pub mod supervision;

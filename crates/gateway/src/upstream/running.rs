@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::process::{ChildStderr, ChildStdin, ChildStdout, ExitStatus};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use strongroom_model::redact::Redactor;
@@ -79,6 +79,7 @@ pub struct Running {
     pub since: Instant,
     sender: Sender,
     said: Arc<Said>,
+    over: OnceLock<Over>,
 }
 
 /// The last lines that a server wrote to descriptor 2, redacted.
@@ -113,12 +114,14 @@ impl Running {
             since: Instant::now(),
             sender,
             said,
+            over: OnceLock::new(),
         });
         let of = Arc::clone(&running);
         tokio::spawn(async move {
             of.read(lines, &*events).await;
             let over = of.wind_up(&mut *child).await;
             of.peer.end(&over);
+            let _ = of.over.set(over.clone());
             ended(over);
         });
         Ok(running)
@@ -128,6 +131,11 @@ impl Running {
     pub fn stop(&self, why: &str) {
         self.peer.end(&Over::because(why));
         self.sender.close();
+    }
+
+    /// How it ended, if it has: known before `ended` is told.
+    pub fn over(&self) -> Option<&Over> {
+        self.over.get()
     }
 
     /// The last lines that it wrote to descriptor 2, redacted: for its owner, never for an agent.

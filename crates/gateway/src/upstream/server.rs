@@ -1,0 +1,522 @@
+//! One server behind the gateway: started when it is wanted, once for all who want it, and again when it
+//! has ended.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use strongroom_model::code::{Code, Refusal};
+use strongroom_model::ports::BoxFuture;
+use strongroom_model::redact::Redactor;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep};
+
+use super::hello::{Agreed, Known, greet};
+use super::peer::{Events, Over};
+use super::running::{Child, Running};
+use super::supervision::{self, State, Step, Supervision};
+use crate::wire;
+
+/// The longest pause before a restart that a call waits for. A longer one is said to the caller.
+const WAITED_FOR: Duration = Duration::from_secs(1);
+
+/// Starts a server, with its secrets.
+pub trait Launch: Send + Sync {
+    /// Starts it.
+    fn launch(&self) -> BoxFuture<'_, Result<Launched, Refusal>>;
+}
+
+/// What was started.
+pub struct Launched {
+    /// The server.
+    pub child: Box<dyn Child>,
+    /// Knows the secrets that it was started with.
+    pub redactor: Arc<Redactor>,
+}
+
+/// How a server is treated.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Size and depth of its messages.
+    pub limits: wire::Limits,
+    /// When it is started again.
+    pub supervision: supervision::Limits,
+    /// How long it may take until it answers for the first time.
+    pub patience: Duration,
+    /// How long it runs without being used.
+    pub idle: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            limits: wire::Limits::default(),
+            supervision: supervision::Limits::default(),
+            patience: Duration::from_mins(1),
+            idle: Duration::from_mins(30),
+        }
+    }
+}
+
+/// A server, running or not.
+pub struct Upstream {
+    launch: Box<dyn Launch>,
+    events: Arc<dyn Events>,
+    /// What clients can do that it may use, an object.
+    capabilities: Box<str>,
+    options: Options,
+    began: Instant,
+    inner: Mutex<Inner>,
+    /// An attempt has come to something.
+    changed: Notify,
+}
+
+/// A server that answers.
+pub struct Ready {
+    /// The process and the conversation.
+    pub running: Arc<Running>,
+    /// What was agreed.
+    pub agreed: Agreed,
+    /// Knows the secrets that it was started with.
+    pub redactor: Arc<Redactor>,
+    attempt: u64,
+}
+
+/// What its owner is told.
+#[derive(Clone, Debug)]
+pub struct Status {
+    /// What it is doing.
+    pub state: State,
+    /// Its process id, where it runs.
+    pub pid: Option<u32>,
+    /// How long it has been running.
+    pub uptime: Option<Duration>,
+    /// How often it was started again.
+    pub restarts: u64,
+    /// Why it ended the last time, or could not be started.
+    pub last_error: Option<String>,
+    /// The last lines that it wrote to descriptor 2.
+    pub said: Vec<String>,
+}
+
+struct Inner {
+    supervision: Supervision,
+    ready: Option<Arc<Ready>>,
+    /// The number of the last attempt.
+    attempt: u64,
+    /// What the last attempt that failed came to, and its number.
+    failed: Option<(u64, Refusal)>,
+    last_error: Option<String>,
+    said: Vec<String>,
+    known: Option<Known>,
+    used: Instant,
+}
+
+impl Upstream {
+    /// A server that `launch` starts. What it tells and asks goes to `events`.
+    pub fn new(
+        launch: Box<dyn Launch>,
+        events: Arc<dyn Events>,
+        capabilities: &str,
+        options: Options,
+    ) -> Arc<Self> {
+        let now = Instant::now();
+        let inner = Inner {
+            supervision: Supervision::new(options.supervision),
+            ready: None,
+            attempt: 0,
+            failed: None,
+            last_error: None,
+            said: Vec::new(),
+            known: None,
+            used: now,
+        };
+        Arc::new(Self {
+            launch,
+            events,
+            capabilities: capabilities.into(),
+            options,
+            began: now,
+            inner: Mutex::new(inner),
+            changed: Notify::new(),
+        })
+    }
+
+    /// The server, started if it does not run.
+    ///
+    /// # Errors
+    ///
+    /// It could not be started, or has failed too often.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, a start that has begun goes on for whoever wants it next.
+    pub async fn ready(self: &Arc<Self>) -> Result<Arc<Ready>, Refusal> {
+        let mut awaited = None;
+        loop {
+            let changed = self.changed.notified();
+            match self.step(awaited)? {
+                Next::Use(ready) => return Ok(ready),
+                Next::Await(attempt) => {
+                    awaited = Some(attempt);
+                    changed.await;
+                }
+                Next::Pause(until) => sleep(until).await,
+            }
+        }
+    }
+
+    /// What it is doing.
+    pub fn status(&self) -> Status {
+        let inner = self.lock();
+        let running = inner.ready.as_ref().map(|ready| &ready.running);
+        Status {
+            state: inner.supervision.state(),
+            pid: running.map(|running| running.pid),
+            uptime: running.map(|running| running.since.elapsed()),
+            restarts: inner.supervision.restarts(),
+            last_error: inner.last_error.clone(),
+            said: running.map_or_else(|| inner.said.clone(), |running| running.said()),
+        }
+    }
+
+    /// Ends it where it has not been used for long. The next call starts it again.
+    pub fn rest(&self) {
+        let mut inner = self.lock();
+        let busy = inner.ready.as_ref().is_some_and(|ready| ready.running.peer.waiting() > 0);
+        if !busy && inner.used.elapsed() >= self.options.idle {
+            inner.put_away("nobody has used the server for a while");
+        }
+    }
+
+    /// Ends it. What waits for it fails with `why`; the next call starts it again, whatever happened.
+    pub fn stop(&self, why: &str) {
+        self.lock().put_away(why);
+    }
+
+    fn step(self: &Arc<Self>, awaited: Option<u64>) -> Result<Next, Refusal> {
+        let mut inner = self.lock();
+        if let Some((attempt, refusal)) = &inner.failed
+            && Some(*attempt) == awaited
+        {
+            return Err(refusal.clone());
+        }
+        let now = self.began.elapsed();
+        match inner.supervision.wanted(now) {
+            Step::Use => {
+                inner.used = Instant::now();
+                let ready = inner.ready.clone();
+                ready.map(Next::Use).ok_or_else(|| failed("the server is gone"))
+            }
+            Step::Await => Ok(Next::Await(inner.attempt)),
+            Step::Start => {
+                inner.attempt += 1;
+                let (this, attempt) = (Arc::clone(self), inner.attempt);
+                tokio::spawn(async move { this.attempt(attempt).await });
+                Ok(Next::Await(attempt))
+            }
+            Step::Pause { until } if until - now <= WAITED_FOR => Ok(Next::Pause(until - now)),
+            Step::Pause { until } => {
+                let why = inner.last_error.as_deref().unwrap_or("it has ended");
+                let mut refusal = failed(&format!("the server is started again soon: {why}"));
+                refusal.retry_after_s = Some((until - now).as_secs() + 1);
+                Err(refusal)
+            }
+            Step::Refuse => {
+                let why = inner.last_error.as_deref().unwrap_or("it has ended");
+                Err(failed(&format!("the server has failed too often and is left alone: {why}")))
+            }
+        }
+    }
+
+    /// Starts it, and tells everybody what came of that.
+    async fn attempt(self: Arc<Self>, attempt: u64) {
+        let started = self.start(attempt).await;
+        let mut inner = self.lock();
+        let wanted = inner.attempt == attempt;
+        match started {
+            Ok(ready) if !wanted => {
+                let why = "the server is not wanted any more";
+                ready.running.stop(why);
+                inner.failed = Some((attempt, failed(why)));
+            }
+            Ok(ready) => match ready.running.over() {
+                None => {
+                    inner.known = Some(ready.agreed.known());
+                    inner.used = Instant::now();
+                    inner.supervision.ready(self.began.elapsed());
+                    inner.ready = Some(ready);
+                }
+                Some(over) => self.fail(&mut inner, attempt, failed(&over.0)),
+            },
+            Err(refusal) if wanted => self.fail(&mut inner, attempt, refusal),
+            Err(refusal) => inner.failed = Some((attempt, refusal)),
+        }
+        drop(inner);
+        self.changed.notify_waiters();
+    }
+
+    fn fail(&self, inner: &mut Inner, attempt: u64, refusal: Refusal) {
+        inner.last_error = Some(refusal.message.clone().into_owned());
+        inner.failed = Some((attempt, refusal));
+        inner.supervision.ended(self.began.elapsed(), chance());
+    }
+
+    async fn start(self: &Arc<Self>, attempt: u64) -> Result<Arc<Ready>, Refusal> {
+        let Launched { child, redactor } = self.launch.launch().await?;
+        let weak = Arc::downgrade(self);
+        let ended = move |over: Over| {
+            if let Some(this) = weak.upgrade() {
+                this.ended(attempt, &over);
+            }
+        };
+        let events = Arc::clone(&self.events);
+        let limits = self.options.limits;
+        let running = Running::begin(child, limits, Arc::clone(&redactor), events, ended)
+            .map_err(|_| failed("the server cannot be talked to"))?;
+        let known = self.lock().known;
+        match greet(&running.peer, &self.capabilities, known, self.options.patience).await {
+            Ok(agreed) => Ok(Arc::new(Ready { running, agreed, redactor, attempt })),
+            Err(unwilling) => {
+                let text = unwilling.to_string();
+                running.stop(&text);
+                self.lock().said = running.said();
+                Err(failed(&text))
+            }
+        }
+    }
+
+    /// It has ended, by itself or because it was put away.
+    fn ended(&self, attempt: u64, over: &Over) {
+        let mut inner = self.lock();
+        if let Some(ready) = inner.ready.take_if(|ready| ready.attempt == attempt) {
+            inner.said = ready.running.said();
+            inner.last_error = Some(over.to_string());
+            inner.supervision.ended(self.began.elapsed(), chance());
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+enum Next {
+    Use(Arc<Ready>),
+    Await(u64),
+    Pause(Duration),
+}
+
+impl Inner {
+    fn put_away(&mut self, why: &str) {
+        if let Some(ready) = self.ready.take() {
+            self.said = ready.running.said();
+            ready.running.stop(why);
+        }
+        // What is being started is not wanted either.
+        self.attempt += 1;
+        self.supervision.put_away();
+    }
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        self.lock().put_away("the server is not there any more");
+    }
+}
+
+fn failed(why: &str) -> Refusal {
+    Refusal::new(Code::UpstreamError, why.to_owned())
+}
+
+/// Spreads restarts; no secret depends on it.
+fn chance() -> u8 {
+    let mut byte = [128];
+    let _ = aws_lc_rs::rand::fill(&mut byte);
+    byte[0]
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::path::PathBuf;
+
+    use strongroom_process::{Start, Stream};
+
+    use super::super::peer::Noise;
+    use super::*;
+    use crate::wire::Id;
+
+    /// A server of the `initialize` era that knows a few methods.
+    const SERVER: &str = r#"
+echo started >> "$LOG"
+while read -r line; do
+    id=${line#*\"id\":}; id=${id%%,*}
+    case $line in
+    *server/discover*) answer='"error":{"code":-32601,"message":"no"}';;
+    *initialize\"*) answer='"result":{"protocolVersion":"2025-11-25","capabilities":{}}';;
+    *notifications/*) continue;;
+    *die*) exit 3;;
+    *) answer="\"result\":{\"pid\":$$}";;
+    esac
+    echo "{\"jsonrpc\":\"2.0\",\"id\":$id,$answer}"
+done
+"#;
+
+    struct Script {
+        script: &'static str,
+        log: PathBuf,
+    }
+
+    impl Launch for Script {
+        fn launch(&self) -> BoxFuture<'_, Result<Launched, Refusal>> {
+            let pipe = Stream::Pipe;
+            let start = Start {
+                args: ["-c", self.script].map(Into::into).into(),
+                env: vec![("LOG".into(), self.log.clone().into())],
+                stdin: pipe,
+                stdout: pipe,
+                stderr: pipe,
+                ..Start::new("/bin/sh")
+            };
+            let launched = start
+                .start()
+                .map(|child| Launched { child: Box::new(child), redactor: Arc::default() });
+            Box::pin(async move { launched.map_err(|_| failed("it cannot be started")) })
+        }
+    }
+
+    struct Deaf;
+
+    impl Events for Deaf {
+        fn told(&self, _: &str, _: Option<&str>) {}
+        fn asked(&self, _: Id<'_>, _: &str, _: Option<&str>) {}
+        fn noise(&self, _: Noise) {}
+    }
+
+    struct Place {
+        upstream: Arc<Upstream>,
+        folder: tempfile::TempDir,
+    }
+
+    impl Place {
+        fn of(script: &'static str, options: Options) -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let launch = Box::new(Script { script, log: folder.path().join("log") });
+            let upstream = Upstream::new(launch, Arc::new(Deaf), "{}", options);
+            Self { upstream, folder }
+        }
+
+        fn starts(&self) -> usize {
+            let log = std::fs::read_to_string(self.folder.path().join("log"));
+            log.unwrap_or_default().lines().count()
+        }
+
+        async fn call(&self, method: &str) -> Result<String, String> {
+            let ready = self.upstream.ready().await.map_err(|refusal| refusal.message)?;
+            let params = |_: u64, out: &mut Vec<u8>| out.extend_from_slice(b"{}");
+            let answer = ready.running.peer.call(method, params, None).await;
+            Ok(answer.map_err(|over| over.to_string())?.text().unwrap().to_owned())
+        }
+    }
+
+    #[tokio::test]
+    async fn many_that_want_a_server_start_it_once() {
+        let place = Place::of(SERVER, Options::default());
+        assert_eq!((place.upstream.status().state, place.starts()), (State::Idle, 0));
+        let calls = (0..20).map(|_| place.upstream.ready());
+        let mut pids = Vec::new();
+        for ready in futures(calls).await {
+            pids.push(ready.unwrap().running.pid);
+        }
+        pids.dedup();
+        assert_eq!((pids.len(), place.starts()), (1, 1));
+        assert_eq!(place.upstream.status().pid, Some(pids[0]));
+    }
+
+    async fn futures<T: Send + 'static>(
+        all: impl Iterator<Item = impl Future<Output = T>>,
+    ) -> Vec<T> {
+        let mut all: Vec<_> = all.map(Box::pin).collect();
+        let mut done = Vec::new();
+        std::future::poll_fn(|cx| {
+            all.retain_mut(|one| match one.as_mut().poll(cx) {
+                std::task::Poll::Ready(value) => {
+                    done.push(value);
+                    false
+                }
+                std::task::Poll::Pending => true,
+            });
+            if all.is_empty() { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+        })
+        .await;
+        done
+    }
+
+    #[tokio::test]
+    async fn a_server_that_died_answers_the_next_call_again() {
+        let place = Place::of(SERVER, Options::default());
+        let before = place.call("tools/list").await.unwrap();
+        let error = place.call("die").await.unwrap_err();
+        assert_eq!(error, "the server has ended (exit status: 3)");
+        let after = place.call("tools/list").await.unwrap();
+        assert_ne!(before, after);
+        let status = place.upstream.status();
+        assert_eq!((status.restarts, status.last_error), (1, Some(error)));
+    }
+
+    #[tokio::test]
+    async fn what_always_fails_is_left_alone_and_says_why() {
+        let supervision = supervision::Limits {
+            pause: Duration::from_millis(1),
+            failures: 3,
+            ..supervision::Limits::default()
+        };
+        let options = Options { supervision, ..Options::default() };
+        let place = Place::of("echo started >> \"$LOG\"; echo no key >&2; exit 7", options);
+        for _ in 0..3 {
+            let error = place.call("tools/list").await.unwrap_err();
+            assert_eq!(error, "the server has ended (exit status: 7)");
+        }
+        for _ in 0..10 {
+            let error = place.call("tools/list").await.unwrap_err();
+            assert!(error.contains("left alone: the server has ended (exit status: 7)"), "{error}");
+        }
+        let status = place.upstream.status();
+        assert_eq!((place.starts(), status.state.as_str()), (3, "crash_loop"));
+        place.upstream.stop("a person starts it again");
+        assert!(place.call("tools/list").await.is_err());
+        assert_eq!(place.starts(), 4);
+    }
+
+    #[tokio::test]
+    async fn one_that_says_nothing_is_given_up_and_ended() {
+        let options = Options { patience: Duration::from_millis(50), ..Options::default() };
+        let place = Place::of("sleep 600", options);
+        let error = place.call("tools/list").await.unwrap_err();
+        assert!(error.starts_with("the server has not answered within"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn an_idle_server_is_put_away_and_a_busy_one_is_not() {
+        let place = Place::of(SERVER, Options { idle: Duration::ZERO, ..Options::default() });
+        let ready = place.upstream.ready().await.unwrap();
+        place.upstream.rest();
+        assert_eq!(place.upstream.status().state, State::Idle);
+        let params = |_: u64, out: &mut Vec<u8>| out.extend_from_slice(b"{}");
+        assert!(ready.running.peer.call("x", params, None).await.is_err());
+        assert!(place.call("tools/list").await.is_ok(), "the next call starts it again");
+
+        let patient = Place::of(SERVER, Options::default());
+        patient.call("tools/list").await.unwrap();
+        patient.upstream.rest();
+        assert!(matches!(patient.upstream.status().state, State::Ready { .. }));
+    }
+
+    #[tokio::test]
+    async fn a_start_that_nobody_waits_for_serves_the_next_one() {
+        let place = Place::of(SERVER, Options::default());
+        let first = tokio::time::timeout(Duration::ZERO, place.upstream.ready()).await;
+        assert!(first.is_err());
+        place.call("tools/list").await.unwrap();
+        assert_eq!(place.starts(), 1);
+    }
+}
