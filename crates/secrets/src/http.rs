@@ -39,9 +39,36 @@ pub(crate) const CA_FILE: Field = Field {
 
 /// How one provider is spoken to. Making one costs nothing; TLS is set up with the first question.
 pub(crate) struct Http {
-    ca_file: Option<PathBuf>,
+    trust: Trust,
     limits: Limits,
     tls: OnceLock<Result<rustls::ClientConfig, Failure>>,
+}
+
+/// Whose certificates are believed.
+#[derive(Clone, Debug)]
+pub(crate) enum Trust {
+    /// The authorities that are built in, and those in this file.
+    BuiltIn(Option<PathBuf>),
+    /// The same, by TLS 1.3 alone; or these authorities in their place, as PEM.
+    Modern(Option<String>),
+}
+
+/// How an exchange ended before there was an answer, in our words: the library's would hold addresses
+/// and queries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Broken {
+    /// Something cannot stand in a request.
+    Unwritable,
+    /// The other side's certificate is not believed.
+    Untrusted,
+    /// There was no answer in time.
+    Late,
+    /// No connection could be made.
+    Unconnected,
+    /// The connection broke before the answer was complete.
+    Cut,
+    /// The answer is larger than any that is expected.
+    TooLarge,
 }
 
 /// What an answer may take.
@@ -99,12 +126,17 @@ impl Http {
         let ca_file = settings.text(CA_FILE.name).map(PathBuf::from);
         let usual = Limits::default();
         let limits = Limits { total: settings.timeout.unwrap_or(usual.total), ..usual };
-        Self { ca_file, limits, tls: OnceLock::new() }
+        Self::with(Trust::BuiltIn(ca_file), limits)
+    }
+
+    /// One that believes nobody else.
+    pub(crate) fn with(trust: Trust, limits: Limits) -> Self {
+        Self { trust, limits, tls: OnceLock::new() }
     }
 
     /// The connections for one batch.
     pub(crate) fn session(&self) -> Result<Session, Failure> {
-        let tls = self.tls.get_or_init(|| tls::config(self.ca_file.as_deref())).clone()?;
+        let tls = self.tls.get_or_init(|| tls::config(&self.trust)).clone()?;
         let here = [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)];
         let client = Client::builder()
             .tls_backend_preconfigured(tls)
@@ -126,8 +158,13 @@ impl Http {
 impl Session {
     /// Sends `request` and reads the answer to its end.
     pub(crate) async fn send(&self, request: Request) -> Result<Answer, Failure> {
+        Ok(self.exchange(request).await?)
+    }
+
+    /// The same, for who has words of its own for what breaks.
+    pub(crate) async fn exchange(&self, request: Request) -> Result<Answer, Broken> {
         if !request.writable {
-            return Err(Failure::Unusable("a part of it cannot stand in a request"));
+            return Err(Broken::Unwritable);
         }
         let mut sent = self.client.request(request.method, request.url).headers(request.headers);
         if let Some(body) = request.body {
@@ -139,7 +176,7 @@ impl Session {
         let mut body = self.room(response.content_length())?;
         while let Some(chunk) = response.chunk().await.map_err(|error| broken(&error))? {
             if chunk.len() > self.limits.body - body.len() {
-                return Err(too_large());
+                return Err(Broken::TooLarge);
             }
             append(&mut body, &chunk);
             // Wiped where nobody else holds a part of it.
@@ -150,11 +187,11 @@ impl Session {
         Ok(Answer { status, body: Body::new(body), retry })
     }
 
-    fn room(&self, announced: Option<u64>) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    fn room(&self, announced: Option<u64>) -> Result<Zeroizing<Vec<u8>>, Broken> {
         const USUAL: u64 = 4096;
-        let length = usize::try_from(announced.unwrap_or(USUAL)).map_err(|_| too_large())?;
+        let length = usize::try_from(announced.unwrap_or(USUAL)).map_err(|_| Broken::TooLarge)?;
         if length > self.limits.body {
-            return Err(too_large());
+            return Err(Broken::TooLarge);
         }
         // What is announced is not yet there: no more than a little is set aside for it.
         Ok(Zeroizing::new(Vec::with_capacity(length.min(1 << 20))))
@@ -171,30 +208,51 @@ fn append(body: &mut Zeroizing<Vec<u8>>, chunk: &[u8]) {
     body.extend_from_slice(chunk);
 }
 
-fn too_large() -> Failure {
-    Failure::unreachable("its answer is larger than any that is expected")
-}
-
-/// What went wrong on the way, in our words: the library's would hold addresses and queries.
-fn broken(error: &reqwest::Error) -> Failure {
+/// What went wrong on the way.
+fn broken(error: &reqwest::Error) -> Broken {
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {
         let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
         let is_wrapped = matches!(inner, Some(error) if error.is::<rustls::Error>());
         if is_wrapped || error.is::<rustls::Error>() {
-            return Failure::unreachable(
-                "its certificate is not trusted (`ca_file` names an authority of your own)",
-            );
+            return Broken::Untrusted;
         }
         cause = error.source();
     }
-    Failure::unreachable(if error.is_timeout() {
-        "it did not answer in time"
+    if error.is_timeout() {
+        Broken::Late
     } else if error.is_connect() {
-        "no connection to it can be made"
+        Broken::Unconnected
     } else {
-        "the connection broke before its answer was complete"
-    })
+        Broken::Cut
+    }
+}
+
+impl Broken {
+    /// What is said of it.
+    pub(crate) fn why(self) -> &'static str {
+        match self {
+            Self::Unwritable => "a part of it cannot stand in a request",
+            Self::Untrusted => "its certificate is not trusted",
+            Self::Late => "it did not answer in time",
+            Self::Unconnected => "no connection to it can be made",
+            Self::Cut => "the connection broke before its answer was complete",
+            Self::TooLarge => "its answer is larger than any that is expected",
+        }
+    }
+}
+
+impl From<Broken> for Failure {
+    fn from(broken: Broken) -> Self {
+        match broken {
+            Broken::Unwritable => Self::Unusable(broken.why()),
+            Broken::Untrusted => Self::Unreachable(format!(
+                "{} (`ca_file` names an authority of your own)",
+                broken.why()
+            )),
+            _ => Self::unreachable(broken.why()),
+        }
+    }
 }
 
 impl Request {
@@ -210,6 +268,17 @@ impl Request {
         let mut request = Self::new(Method::POST, url);
         request.headers.insert(reqwest::header::CONTENT_TYPE, HeaderValue::from_static(kind));
         request.body = Some(Bytes::from_owner(body));
+        request
+    }
+
+    /// Any other question; a body is JSON.
+    pub(crate) fn json(method: Method, url: Url, body: Option<Zeroizing<Vec<u8>>>) -> Self {
+        let mut request = Self::new(method, url);
+        if let Some(body) = body {
+            let kind = HeaderValue::from_static("application/json");
+            request.headers.insert(reqwest::header::CONTENT_TYPE, kind);
+            request.body = Some(Bytes::from_owner(body));
+        }
         request
     }
 

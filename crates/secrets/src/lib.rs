@@ -4,6 +4,7 @@
 //! [`loaded`] keeps what was resolved, hands services their credentials, and keeps the one matcher
 //! that knows every secret in this process; [`providers`] are those that need no other crate;
 //! [`kek`] is where the keys of a team's keys are kept;
+//! [`remote`] asks a team server in the name of one of its tenants;
 //! [`supply`] hands servers their secrets, from the sealed [`cache`] where it can.
 
 pub mod agefile;
@@ -13,6 +14,7 @@ pub mod kek;
 pub mod keychain;
 pub mod loaded;
 pub mod providers;
+pub mod remote;
 pub mod resolver;
 pub mod settings;
 pub mod supply;
