@@ -8,12 +8,14 @@ use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory as _, Parser, Subcommand};
+use strongroom_model::principal::Name;
 
 use crate::commands;
 use crate::environment::Host;
 use crate::failure::Failure;
 use crate::near;
 use crate::output::Output;
+use crate::remote::{self, Reach, Remote};
 
 /// Lets AI agents use credentials without holding them.
 #[derive(Debug, Parser)]
@@ -28,6 +30,12 @@ pub struct Args {
     /// Answer as JSON
     #[arg(long, global = true)]
     pub json: bool,
+    /// Act on the team server of this name (`strongroom remote`)
+    #[arg(long, global = true, value_name = "NAME")]
+    remote: Option<Name>,
+    /// Act on this machine, also while a team server is in use
+    #[arg(long, global = true)]
+    local: bool,
 
     #[command(subcommand)]
     command: Option<Command>,
@@ -68,6 +76,7 @@ enum Command {
     Kernel(commands::kernel::Args),
     Kek(commands::kek::Args),
     Migrate(commands::migrate::Args),
+    Remote(commands::remote::Args),
     Files(commands::files::Args),
     Provider(commands::provider::Args),
     Backup(commands::backup::Args),
@@ -81,8 +90,22 @@ enum Command {
 }
 
 impl Args {
-    /// Runs the command.
+    /// Runs the command, here or on the team server that was chosen.
     pub fn run(self, host: &Host, output: &Output) -> Result<ExitCode, Failure> {
+        let reach = self.command.as_ref().map_or(Reach::Here, Command::reach);
+        let words = command_of(&host.arguments);
+        match (remote::choose(self.remote.as_ref(), self.local, reach, &words, host)?, self.command)
+        {
+            (Some(chosen), Some(command)) => {
+                command.run_at(&Remote::open(chosen, host, output)?, host, *output)?;
+                Ok(ExitCode::SUCCESS)
+            }
+            (_, command) => Self { command, ..self }.run_here(host, *output),
+        }
+    }
+
+    fn run_here(self, host: &Host, output: Output) -> Result<ExitCode, Failure> {
+        let output = &output;
         match self.command {
             Some(Command::Run(args)) => return commands::run::run(&args, host, output),
             None => commands::overview::run(host, output),
@@ -124,11 +147,81 @@ impl Args {
             Some(Command::Key(args)) => commands::key::run(&args, host, output),
             Some(Command::Kernel(args)) => commands::kernel::run(&args, host, output),
             Some(Command::Kek(args)) => commands::kek::run(&args, host, output),
+            Some(Command::Remote(args)) => commands::remote::run(&args, host, output),
             Some(Command::Migrate(args)) => commands::migrate::run(&args, host, output),
             Some(Command::Files(args)) => commands::files::run(&args, host, output),
             Some(Command::Provider(args)) => commands::provider::run(&args, host, output),
         }
         .map(|()| ExitCode::SUCCESS)
+    }
+}
+
+impl Command {
+    /// Where it can act.
+    fn reach(&self) -> Reach {
+        match self {
+            Self::Add(_)
+            | Self::List(_)
+            | Self::Show(_)
+            | Self::Edit(_)
+            | Self::Remove(_)
+            | Self::Mcp(_)
+            | Self::Secrets(_)
+            | Self::Logs(_)
+            | Self::Lock(_)
+            | Self::Unlock(_) => Reach::Both,
+            Self::Import(_)
+            | Self::Login(_)
+            | Self::Audit(_)
+            | Self::Policy(_)
+            | Self::Approvals(_)
+            | Self::Grants(_)
+            | Self::Principal(_)
+            | Self::Org(_)
+            | Self::Tenant(_)
+            | Self::Key(_)
+            | Self::Kernel(_)
+            | Self::Kek(_)
+            | Self::Migrate(_)
+            | Self::Files(_) => Reach::Unclear,
+            Self::Init(_)
+            | Self::Templates(_)
+            | Self::Scan(_)
+            | Self::Connect(_)
+            | Self::Disconnect(_)
+            | Self::Serve(_)
+            | Self::Trust(_)
+            | Self::Run(_)
+            | Self::Env(_)
+            | Self::Remote(_)
+            | Self::Provider(_)
+            | Self::Backup(_)
+            | Self::Restore(_)
+            | Self::Demo(_)
+            | Self::Doctor(_)
+            | Self::Service(_)
+            | Self::Schedule(_)
+            | Self::Uninstall(_)
+            | Self::Completions(_) => Reach::Here,
+        }
+    }
+
+    /// Runs it on a team server.
+    fn run_at(&self, remote: &Remote, host: &Host, output: Output) -> Result<(), Failure> {
+        let output = &output;
+        match self {
+            Self::Add(args) => commands::add::at(args, remote, host, output),
+            Self::List(_) => commands::list::at(remote, output),
+            Self::Show(args) => commands::show::at(args, remote, output),
+            Self::Edit(args) => commands::edit::at(args, remote, host, output),
+            Self::Remove(args) => commands::remove::at(args, remote, host, output),
+            Self::Mcp(args) => commands::mcp::at(args, remote, host, *output),
+            Self::Secrets(args) => commands::secrets::at(args, remote, host, *output),
+            Self::Logs(args) => commands::logs::at(args, remote, host, output),
+            Self::Lock(args) => commands::lock::at(args, remote, output),
+            Self::Unlock(args) => commands::lock::unlock_at(args, remote, host, output),
+            _ => Err(remote.not_there(&command_of(&host.arguments))),
+        }
     }
 }
 
@@ -146,8 +239,11 @@ pub fn parse(arguments: &[OsString]) -> Result<Args, Stopped> {
 fn command_of(arguments: &[OsString]) -> String {
     let mut command = &Args::command();
     let mut words = vec![command.get_name()];
-    for argument in arguments.iter().skip(1).filter_map(|argument| argument.to_str()) {
-        if let Some(inner) = command.find_subcommand(argument) {
+    let mut arguments = arguments.iter().skip(1).filter_map(|argument| argument.to_str());
+    while let Some(argument) = arguments.next() {
+        if argument == "--remote" {
+            arguments.next();
+        } else if let Some(inner) = command.find_subcommand(argument) {
             words.push(inner.get_name());
             command = inner;
         } else if !argument.starts_with('-') {

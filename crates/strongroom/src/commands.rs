@@ -28,6 +28,7 @@ pub mod overview;
 pub mod policy;
 pub mod principal;
 pub mod provider;
+pub mod remote;
 pub mod remove;
 pub mod restore;
 pub mod run;

@@ -6,6 +6,7 @@ mod background;
 mod clients;
 mod programs;
 mod providers;
+mod remotes;
 mod services;
 
 use std::sync::Arc;
@@ -89,6 +90,7 @@ pub fn examine(host: &Host) -> Vec<Finding> {
     let vault = vault(&home, host, &mut findings);
     findings.push(audit(&home));
     findings.extend(config(&home, host, vault));
+    findings.extend(remotes::examine(&home, host));
     findings.extend(clients::examine(host));
     findings.extend(service_file(&home, host));
     findings.extend(core_limit().map(core));

@@ -238,6 +238,27 @@ pub fn secret(host: &Host, stdin: bool, prompt: &str) -> Result<Secret, Failure>
     Ok(secret)
 }
 
+/// A value for each of `names`, any text of one line: from stdin, a line each, or typed where nobody
+/// sees it. A single one from stdin may have several lines.
+pub fn fields(
+    host: &Host,
+    stdin: bool,
+    prompt: &str,
+    names: &[String],
+) -> Result<Vec<Secret>, Failure> {
+    if let [_] = names {
+        return Ok(vec![secret(host, stdin, prompt)?]);
+    }
+    let values = if stdin { split(read_stdin()?, names)? } else { ask(host, prompt, names)? };
+    let values: Vec<Secret> = values.into_iter().map(Secret::new).collect();
+    if values.iter().any(|value| value.is_empty() || value.len() > LARGEST) {
+        return Err(Failure::failed(
+            "a secret is empty or larger than 1 MiB, so nothing was changed",
+        ));
+    }
+    Ok(values)
+}
+
 fn read_stdin() -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::with_capacity(64 << 10);
     io::stdin().lock().take(LARGEST as u64 + 2).read_to_end(&mut bytes).map_err(Failure::failed)?;

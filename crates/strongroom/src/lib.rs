@@ -36,6 +36,7 @@ pub mod providers;
 pub mod recording;
 pub mod refreshes;
 pub mod release;
+pub mod remote;
 pub mod schedule;
 pub mod servers;
 pub mod stored;

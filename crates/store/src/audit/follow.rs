@@ -82,7 +82,8 @@ impl Record {
 }
 
 impl Filter {
-    fn wants(&self, record: &Record) -> bool {
+    /// Whether `record` is wanted.
+    pub fn wants(&self, record: &Record) -> bool {
         let is = |field: &str, wanted: &Option<String>| {
             wanted.as_deref().is_none_or(|wanted| record.text(field) == Some(wanted))
         };

@@ -15,13 +15,16 @@ pub enum SecretUse {
     Launch(Name),
     /// The token that a provider is asked with, by the provider's scheme.
     Provider(Name),
+    /// The key that a team server is asked with, by the name that the server has here. It is released
+    /// for no purpose: only who asks that server reads it.
+    Remote(Name),
     /// Whoever refers to it.
     Any,
 }
 
 /// Not a use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a use is `service:NAME`, `launch:NAME`, `provider:NAME` or `any`")]
+#[error("a use is `service:NAME`, `launch:NAME`, `provider:NAME`, `remote:NAME` or `any`")]
 pub struct UseError;
 
 impl SecretUse {
@@ -43,6 +46,7 @@ impl fmt::Display for SecretUse {
             Self::Service(name) => write!(f, "service:{name}"),
             Self::Launch(name) => write!(f, "launch:{name}"),
             Self::Provider(name) => write!(f, "provider:{name}"),
+            Self::Remote(name) => write!(f, "remote:{name}"),
             Self::Any => f.write_str("any"),
         }
     }
@@ -56,6 +60,7 @@ impl FromStr for SecretUse {
             Some(("service", name)) => Ok(Self::Service(name.parse().map_err(|_| UseError)?)),
             Some(("launch", name)) => Ok(Self::Launch(name.parse().map_err(|_| UseError)?)),
             Some(("provider", name)) => Ok(Self::Provider(name.parse().map_err(|_| UseError)?)),
+            Some(("remote", name)) => Ok(Self::Remote(name.parse().map_err(|_| UseError)?)),
             None if text == "any" => Ok(Self::Any),
             _ => Err(UseError),
         }
@@ -68,7 +73,7 @@ mod tests {
 
     #[test]
     fn a_use_prints_as_it_is_written() {
-        for text in ["service:github", "launch:files", "provider:op", "any"] {
+        for text in ["service:github", "launch:files", "provider:op", "remote:work", "any"] {
             assert_eq!(text.parse::<SecretUse>().unwrap().to_string(), text);
         }
         for bad in ["", "all", "service", "service:", "service:A", "any:x", "server:x"] {
@@ -86,7 +91,7 @@ mod tests {
             ("provider", Purpose::Provider("github")),
         ] {
             assert!(may("any", purpose));
-            for other in ["service", "launch", "provider"] {
+            for other in ["service", "launch", "provider", "remote"] {
                 assert_eq!(may(&format!("{other}:github"), purpose), other == kind);
                 assert!(!may(&format!("{other}:stripe"), purpose));
             }

@@ -1,5 +1,7 @@
 //! `strongroom add`: a service, its key and its policy.
 
+mod at;
+
 use std::sync::Arc;
 
 use strongroom_model::principal::Name;
@@ -18,6 +20,9 @@ use crate::programs::add::Add;
 use crate::templates::{self, Template};
 use crate::view::{Brief, ServiceView};
 use crate::{admin, confirm, home, stored};
+
+pub use at::at;
+pub(super) use at::refuse_files;
 
 /// Add a service: a key, where it may go, and what agents may do with it
 ///

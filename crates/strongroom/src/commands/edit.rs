@@ -1,5 +1,7 @@
 //! `strongroom edit`: changes a service, or gives it a new key.
 
+mod at;
+
 use std::sync::Arc;
 
 use strongroom_model::reference::SecretRef;
@@ -19,6 +21,8 @@ use crate::programs::ProgramFlags;
 use crate::programs::edit::Edit;
 use crate::view::{Brief, ServiceView};
 use crate::{admin, confirm, home, stored, widening};
+
+pub use at::at;
 
 /// Change a service, or give it a new key
 ///
@@ -63,12 +67,7 @@ pub struct Args {
 
 /// Changes the service.
 pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
-    if args.is_empty() {
-        return Err(Failure::usage("nothing to change").hint(format!(
-            "add what changes, as in `strongroom edit {} --key-stdin`; see `strongroom edit --help`",
-            args.name
-        )));
-    }
+    args.refuse_empty()?;
     let home = host.home()?;
     let vault = home::open(&home, Arc::clone(&host.clock))?;
     let config = Config::load(&home)?;
@@ -143,6 +142,16 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
 }
 
 impl Args {
+    fn refuse_empty(&self) -> Result<(), Failure> {
+        if !self.is_empty() {
+            return Ok(());
+        }
+        Err(Failure::usage("nothing to change").hint(format!(
+            "add what changes, as in `strongroom edit {} --key-stdin`; see `strongroom edit --help`",
+            self.name
+        )))
+    }
+
     fn is_empty(&self) -> bool {
         self.is_about_key_only() && !self.changes_key() && self.program.is_empty()
     }
@@ -211,6 +220,11 @@ impl Change<'_> {
         let Some(table) = table else {
             return Err(near::no_service(&self.args.name, known.iter().map(String::as_str)));
         };
+        self.write(table, old)?;
+        Ok(editor.check()?)
+    }
+
+    fn write(&self, table: &mut dyn TableLike, old: &Service) -> Result<(), Failure> {
         self.args.flags.apply(table, &self.host.directory);
         self.remove(table)?;
         let now: Vec<_> = old.auth.secrets.clone().into_iter().collect();
@@ -225,7 +239,7 @@ impl Change<'_> {
             }
             flags::put_auth_settings(table, self.args.flags.auth_settings());
         }
-        Ok(editor.check()?)
+        Ok(())
     }
 
     fn remove(&self, table: &mut dyn TableLike) -> Result<(), Failure> {

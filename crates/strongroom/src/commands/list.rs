@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use strongroom_secrets::remote::answers;
 
 use crate::config::Config;
 use crate::environment::Host;
 use crate::failure::Failure;
 use crate::output::{Output, Report, Style, table};
 use crate::programs::view::ProgramView;
+use crate::remote::{Remote, definition};
 use crate::view::ServiceView;
 
 /// List the services and what agents may do with them
@@ -46,6 +48,25 @@ pub fn run(_: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
     if none {
         output.say("There are no services yet.");
         output.hint("run `strongroom add github`, or `strongroom add --help`");
+    }
+    Ok(())
+}
+
+/// Lists the services of a team's tenant.
+pub fn at(remote: &Remote, output: &Output) -> Result<(), Failure> {
+    let answer: answers::Services = remote.get(definition::PATH, &[])?;
+    let mut views = Vec::new();
+    for service in &answer.services {
+        match definition::of(service) {
+            Ok(service) => views.push(Listed::Api(Box::new(ServiceView::new(&service)))),
+            Err(_) => output.warn(&format!("this version cannot read `{}`", service.name)),
+        }
+    }
+    let none = views.is_empty();
+    output.report(&Services(views))?;
+    if none {
+        output.say("The tenant has no services yet.");
+        output.hint(&format!("run `strongroom add github --remote {}`", remote.name));
     }
     Ok(())
 }

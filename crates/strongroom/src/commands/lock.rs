@@ -3,6 +3,8 @@
 //! Anybody may lock; a part can be locked although nothing else works any more: without a key, with
 //! a broken configuration. Only a person unlocks (decision 28).
 
+mod at;
+
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -19,6 +21,8 @@ use crate::near;
 use crate::output::{Output, Report, Style, table};
 use crate::paths::Home;
 use crate::{admin, confirm, home, servers};
+
+pub use at::{at, unlock_at};
 
 /// Stop every call and every start, in all running processes, at once
 ///

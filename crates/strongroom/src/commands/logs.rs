@@ -1,5 +1,6 @@
 //! `strongroom logs`: what agents did, a line for each call.
 
+mod at;
 mod join;
 pub(super) mod search;
 
@@ -18,6 +19,8 @@ use crate::near;
 use crate::output::Output;
 use join::Joiner;
 use search::{What, Which};
+
+pub use at::at;
 
 /// How often `-f` looks for more.
 const PAUSE: Duration = Duration::from_millis(200);

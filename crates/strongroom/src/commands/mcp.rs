@@ -1,6 +1,7 @@
 //! `strongroom mcp`: the MCP servers that there are, and which of them are on.
 
 mod add;
+mod at;
 mod import;
 mod list;
 mod pin;
@@ -18,6 +19,7 @@ use crate::paths::Home;
 use crate::servers::{self, Places, Servers};
 
 pub use add::widens;
+pub use at::at;
 
 /// List, add, remove and switch MCP servers
 #[derive(Debug, clap::Args)]

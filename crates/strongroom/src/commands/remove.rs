@@ -4,12 +4,14 @@ use std::io::{self, BufRead as _};
 use std::sync::Arc;
 
 use serde::Serialize;
+use strongroom_secrets::remote::answers::Done;
 
 use crate::config::Config;
 use crate::config::edit::Editor;
 use crate::environment::Host;
 use crate::failure::{Exit, Failure};
 use crate::output::{Output, Report, Style};
+use crate::remote::{Remote, credentials, definition};
 use crate::{admin, home, stored};
 
 /// Remove a service and the secrets that were stored for it
@@ -50,6 +52,29 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
     editor.save()?;
     let secrets = stored::remove_all(&vault, &name)?;
     output.report(&Removed { removed: &args.name, secrets })
+}
+
+/// Removes a service of a team's tenant, and the credentials that nothing else uses.
+pub fn at(args: &Args, remote: &Remote, host: &Host, output: &Output) -> Result<(), Failure> {
+    let name = definition::find(remote, &args.name)?.name;
+    if !args.yes {
+        ask(&name, host, *output)?;
+    }
+    remote.delete::<Done>(definition::PATH, &[("name", &name)])?;
+    let secrets = match credentials::remove_unused(remote, &name) {
+        Ok(Some(count)) => count,
+        Ok(None) => {
+            let problem = format!("something else uses a credential of `{name}`, so they all stay");
+            output.warn(&problem);
+            0
+        }
+        Err(failure) if failure.exit == Exit::Denied => {
+            output.warn("your key may not see to credentials, so they stay");
+            0
+        }
+        Err(failure) => return Err(failure),
+    };
+    output.report(&Removed { removed: &name, secrets })
 }
 
 /// Asks the person to type the name.

@@ -1,6 +1,8 @@
 //! `strongroom secrets`: what is stored, what is kept of other stores, and in what state it is.
 
+mod at;
 mod refresh;
+mod remove;
 mod set;
 mod status;
 
@@ -21,6 +23,8 @@ use crate::paths::Home;
 use crate::servers::{self, Places, Servers};
 use crate::{admin, app, home, release, supply};
 
+pub use at::at;
+
 /// Store secrets, and see to those that are kept of other stores
 ///
 /// What a server needs from a password manager is kept sealed on this machine, so that it starts at
@@ -39,6 +43,7 @@ enum Action {
   strongroom secrets list
   strongroom secrets list --json")]
     List,
+    Remove(remove::Args),
     Status(status::Args),
     Refresh(refresh::Args),
     /// Take secrets of other stores out of the cache
@@ -67,6 +72,7 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
     match &args.action {
         Action::Set(args) => set::run(args, host, *output),
         Action::List => list(host, *output),
+        Action::Remove(args) => remove::run(args, host, *output),
         Action::Status(args) => status::run(args, host, *output),
         Action::Refresh(args) => refresh::run(args, host, *output),
         Action::Forget { references, all } => forget(references, *all, host, *output),

@@ -33,6 +33,8 @@ mod pins;
 mod provider;
 mod refresh;
 mod registry;
+#[cfg(target_os = "linux")]
+mod remote;
 mod run;
 mod sandbox;
 mod serve;

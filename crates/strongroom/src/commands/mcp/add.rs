@@ -27,56 +27,65 @@ use crate::{admin, confirm};
       -- npx @anthropic/stitch-mcp@1.4.2
   strongroom mcp add files -- npx -y @modelcontextprotocol/server-filesystem@2026.7.10 /srv/docs
   strongroom mcp add tickets --url https://mcp.example.com/mcp \\
-      --header 'Authorization=Bearer {{local://tickets/token}}'")]
+      --header 'Authorization=Bearer {{local://tickets/token}}'
+  strongroom mcp add amazon --remote work --secret API_KEY=local://amazon/api_key \\
+      -- node dist/server.js")]
 pub(super) struct Args {
     /// Its name
-    name: Name,
+    pub(super) name: Name,
     /// The program and its arguments, as words: no shell reads them
     #[arg(last = true, value_name = "COMMAND", conflicts_with_all = ["command", "url"])]
-    words: Vec<String>,
+    pub(super) words: Vec<String>,
     /// The program and its arguments, in one text that is split as a shell would
     #[arg(long, value_name = "TEXT", conflicts_with = "url")]
-    command: Option<String>,
+    pub(super) command: Option<String>,
     /// The address of a remote server
     #[arg(long)]
-    url: Option<String>,
+    pub(super) url: Option<String>,
     /// A variable, and where its secret lives (repeatable)
     #[arg(long, value_name = "NAME=REF", conflicts_with = "url")]
-    secret: Vec<String>,
+    pub(super) secret: Vec<String>,
     /// A variable that is not secret (repeatable)
     #[arg(long, value_name = "NAME=VALUE", conflicts_with = "url")]
-    env: Vec<String>,
+    pub(super) env: Vec<String>,
     /// A header, with `{{REF}}` where a secret goes (repeatable)
     #[arg(long, value_name = "NAME=VALUE", requires = "url")]
-    header: Vec<String>,
+    pub(super) header: Vec<String>,
     /// A variable of yours that it gets too (repeatable)
     #[arg(long, value_name = "NAME", conflicts_with = "url")]
-    pass_env: Vec<String>,
+    pub(super) pass_env: Vec<String>,
     /// What it is
     #[arg(long)]
-    description: Option<String>,
+    pub(super) description: Option<String>,
     /// How its secrets reach it: `cached`, `runtime` or `env-file`
     #[arg(long)]
-    delivery: Option<String>,
+    pub(super) delivery: Option<String>,
     /// How long its secrets are good: `30m`, `4h`
     #[arg(long)]
-    ttl: Option<String>,
+    pub(super) ttl: Option<String>,
     /// Where it starts
     #[arg(long, value_name = "DIR", conflicts_with = "url")]
-    cwd: Option<PathBuf>,
+    pub(super) cwd: Option<PathBuf>,
     /// Let references stand where other programs see their secrets: in arguments and addresses
     #[arg(long)]
-    allow_visible_secrets: bool,
+    pub(super) allow_visible_secrets: bool,
     /// Put it in the place of one that is there
     #[arg(long)]
-    replace: bool,
+    pub(super) replace: bool,
     /// Leave it switched off
     #[arg(long)]
-    off: bool,
+    pub(super) off: bool,
+    /// On a team server: what the names of its tools begin with; `NAME.` by default
+    #[arg(long, value_name = "PREFIX")]
+    pub(super) tool_prefix: Option<String>,
 }
 
 /// Adds the server.
 pub(super) fn run(args: &Args, host: &Host, output: Output) -> Result<(), Failure> {
+    if args.tool_prefix.is_some() {
+        return Err(Failure::usage("`--tool-prefix` is for the servers of a team")
+            .hint("add `--remote NAME`, or leave it out: clients see its tools as `NAME.`"));
+    }
     let home = host.home()?;
     let table = args.table()?;
     // Checked before the person is asked, and while nobody waits for the lock.
@@ -187,6 +196,25 @@ fn is_mere_choice(name: &str, value: &str) -> bool {
 }
 
 impl Args {
+    /// What a team server knows nothing of.
+    pub(super) fn refuse_local_flags(&self) -> Result<(), Failure> {
+        let given = [
+            ("--env", !self.env.is_empty()),
+            ("--pass-env", !self.pass_env.is_empty()),
+            ("--delivery", self.delivery.is_some()),
+            ("--ttl", self.ttl.is_some()),
+            ("--cwd", self.cwd.is_some()),
+            ("--allow-visible-secrets", self.allow_visible_secrets),
+        ];
+        match given.into_iter().find(|(_, given)| *given) {
+            None => Ok(()),
+            Some((flag, _)) => {
+                Err(Failure::usage(format!("`{flag}` is for servers of this machine"))
+                    .hint("leave it out, or add `--local`"))
+            }
+        }
+    }
+
     /// The table as it stands in the file.
     fn table(&self) -> Result<Table, Failure> {
         let mut table = Table::new();

@@ -18,13 +18,24 @@ use crate::servers::view::ServerView;
 pub(super) struct Args {
     /// Only those that are on
     #[arg(long, conflicts_with = "all")]
-    on: bool,
+    pub(super) on: bool,
     /// Also those that another one of the same name stands before
     #[arg(long)]
     all: bool,
     /// A registry file to look at too
     #[arg(long, value_name = "FILE")]
     registry: Option<PathBuf>,
+}
+
+impl Args {
+    /// What a team server knows nothing of.
+    pub(super) fn refuse_registry(&self) -> Result<(), Failure> {
+        if self.registry.is_none() && !self.all {
+            return Ok(());
+        }
+        Err(Failure::usage("`--registry` and `--all` are about files of this machine")
+            .hint("leave them out, or add `--local`"))
+    }
 }
 
 #[derive(Serialize)]

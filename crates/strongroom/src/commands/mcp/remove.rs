@@ -20,7 +20,7 @@ use crate::{admin, home, pins};
   strongroom mcp remove files")]
 pub(super) struct Args {
     /// The server
-    name: String,
+    pub(super) name: String,
     /// Keep the secrets that were stored for it
     #[arg(long)]
     keep_secrets: bool,

@@ -13,7 +13,7 @@ use crate::servers::view::ServerView;
   strongroom mcp show files")]
 pub(super) struct Args {
     /// The server
-    name: String,
+    pub(super) name: String,
     /// A registry file to look at too
     #[arg(long, value_name = "FILE")]
     registry: Option<PathBuf>,

@@ -22,7 +22,7 @@ use crate::servers::{edit, project};
   strongroom mcp enable stitch --user")]
 pub(super) struct EnableArgs {
     #[command(flatten)]
-    switch: Switch,
+    pub(super) switch: Switch,
 }
 
 /// Switch an MCP server off, in this project or everywhere
@@ -32,13 +32,13 @@ pub(super) struct EnableArgs {
   strongroom mcp disable stitch --project ~/src/site")]
 pub(super) struct DisableArgs {
     #[command(flatten)]
-    switch: Switch,
+    pub(super) switch: Switch,
 }
 
 #[derive(Debug, clap::Args)]
-struct Switch {
+pub(super) struct Switch {
     /// The server
-    name: String,
+    pub(super) name: String,
     /// The project in this directory, instead of the one that you are in
     #[arg(long, value_name = "DIR", conflicts_with = "user")]
     project: Option<PathBuf>,
@@ -48,6 +48,19 @@ struct Switch {
     /// A registry file to look at too
     #[arg(long, value_name = "FILE")]
     registry: Option<PathBuf>,
+}
+
+impl Switch {
+    /// What a team server knows nothing of.
+    pub(super) fn refuse_places(&self) -> Result<(), Failure> {
+        if self.project.is_none() && !self.user && self.registry.is_none() {
+            return Ok(());
+        }
+        Err(Failure::usage(
+            "`--project`, `--user` and `--registry` are about files of this machine",
+        )
+        .hint("leave them out, or add `--local`"))
+    }
 }
 
 #[derive(Serialize)]

@@ -21,23 +21,37 @@ use crate::{admin, confirm, home, keys};
 /// service, or a provider. A name such as `files/token` is for the server `files` unless `--for` says
 /// something else. Another use than before needs a person: it shows a code at the terminal, to be
 /// typed back.
+///
+/// On a team server a name such as `amazon/api_key` is the service of a credential and its field. A
+/// credential is stored as a whole: what it held before is gone.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   strongroom secrets set files/token
-  strongroom secrets set github --for launch:files --key-stdin < token")]
+  strongroom secrets set github --for launch:files --key-stdin < token
+  strongroom secrets set amazon --field api_key --field secret_key --remote work")]
 pub(super) struct Args {
     /// Its name, without `local://`
-    name: String,
+    pub(super) name: String,
     /// Who may use it: `launch:SERVER`, `service:NAME`, `provider:SCHEME` or `any`
     #[arg(long = "for", value_name = "USE")]
-    used_by: Option<SecretUse>,
-    /// Read it from stdin
+    pub(super) used_by: Option<SecretUse>,
+    /// Read it from stdin: one line for each field where there are several
     #[arg(long)]
-    key_stdin: bool,
+    pub(super) key_stdin: bool,
+    /// On a team server: a field of the credential (repeatable)
+    #[arg(long, value_name = "NAME")]
+    pub(super) field: Vec<String>,
+    /// On a team server: what the credential is, where it is no `api_key`
+    #[arg(long = "type", value_name = "TYPE")]
+    pub(super) kind: Option<String>,
 }
 
 /// Stores it.
 pub(super) fn run(args: &Args, host: &Host, output: Output) -> Result<(), Failure> {
+    if !args.field.is_empty() || args.kind.is_some() {
+        return Err(Failure::usage("`--field` and `--type` are for the credentials of a team")
+            .hint("add `--remote NAME`, or store each secret under a name of its own"));
+    }
     let name = args.name.trim_start_matches("local://");
     let reference = format!("local://{name}").parse::<SecretRef>();
     let reference = reference.ok().filter(|reference| reference.fragment().is_none());
@@ -49,6 +63,13 @@ pub(super) fn run(args: &Args, host: &Host, output: Output) -> Result<(), Failur
     let config = Config::load_without_services(&home)?;
     let vault = home::open(&home, Arc::clone(&host.clock))?;
     let before = vault.used_by(name)?;
+    if [before.as_ref(), args.used_by.as_ref()]
+        .iter()
+        .any(|it| matches!(it, Some(SecretUse::Remote(_))))
+    {
+        return Err(Failure::usage("the key of a team server goes with its address")
+            .hint("run `strongroom remote login URL`"));
+    }
     let used_by = args.used_by(name, before.as_ref(), host, &home, &config)?;
     let wider = wider(&reference, before.as_ref(), &used_by);
     if !wider.is_empty() && !config.headless {
