@@ -71,11 +71,11 @@ mod tests {
 
     #[test]
     fn the_key_of_a_team_follows_from_the_secret_of_its_installation() {
-        let of = |byte| {
+        let team = |byte| {
             SigningKey::of_team_audit(&Key::from_secret(&Secret::new(vec![byte; 32])).unwrap())
         };
-        assert_eq!(of(7).public(), of(7).public());
-        assert_ne!(of(7).public(), of(8).public());
-        assert_ne!(of(7).public(), super::tests::of(7, 'a').public());
+        assert_eq!(team(7).public(), team(7).public());
+        assert_ne!(team(7).public(), team(8).public());
+        assert_ne!(team(7).public(), of(7, 'a').public());
     }
 }

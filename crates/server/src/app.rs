@@ -15,7 +15,7 @@ use tracing::{Instrument as _, info, info_span};
 use zeroize::Zeroizing;
 
 use crate::access;
-use crate::audit;
+use crate::audit::{self, Recorded};
 use crate::backend::{Backend, Caller, Visit};
 use crate::credential::{self, Credential};
 use crate::limiter::Limiter;
@@ -237,7 +237,7 @@ impl App {
         if let Err(problem) = &outcome
             && (problem.status != 429 || self.limiter.refusal(source, now).is_ok())
         {
-            audit::refused(self, &caller, "request", None, problem).await;
+            audit::refused(self, &caller, "request", None, problem, None).await;
         }
         Ended { caller: Some(caller), outcome }
     }
@@ -252,9 +252,13 @@ impl App {
     ) -> Result<Outcome, Problem> {
         let subject = route.subject.iter().find_map(|name| input.text(name)).map(str::to_owned);
         let subject = subject.as_deref();
-        let done = self.judged(route, caller, input, subject, parts, body).await;
-        if let Err(problem) = &done {
-            audit::refused(self, &caller, route.act, subject, problem).await;
+        let mut begun = None;
+        let done = self.judged(route, caller, input, (subject, &mut begun), parts, body).await;
+        // What could not be recorded a moment ago is not waited for again.
+        if let Err(problem) = &done
+            && problem.reason != Reason::Code(Code::AuditUnavailable)
+        {
+            audit::refused(self, &caller, route.act, subject, problem, begun).await;
         }
         done.map(Outcome::Json)
     }
@@ -264,7 +268,7 @@ impl App {
         route: &'static Route,
         caller: Caller,
         mut input: Input<'_>,
-        subject: Option<&str>,
+        (subject, begun): (Option<&str>, &mut Option<Recorded>),
         parts: &Parts,
         body: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, Problem> {
@@ -286,6 +290,9 @@ impl App {
                 }
             }
         };
+        if route.recorded {
+            *begun = Some(audit::begins(self, route, (&caller, operator), &input, subject).await?);
+        }
         let handled = (route.handle.0)(self, Call { caller, operator, input, body });
         let unfinished = || {
             let message = "the store did not answer in time: whether it was done is not known";
@@ -293,9 +300,6 @@ impl App {
         };
         let patience = self.options.limits.answer_timeout;
         let data = timeout(patience, handled).await.unwrap_or_else(|_| Err(unfinished()))?;
-        if route.recorded {
-            audit::done(self, &caller, route.act, subject).await?;
-        }
         let answer = reply::envelope(&data.0, route.says_status);
         if let Some(place) = place {
             place.done(&answer);
@@ -318,20 +322,20 @@ impl App {
         mcp.answer(visit).await.map(|response| Outcome::Mounted(Box::new(response)))
     }
 
-    /// Counts a request without a valid key. Beyond the rate it is told to wait, and not recorded.
+    /// Counts a request without a valid key. Beyond the rate it is told to wait, and counted in the next
+    /// record.
     fn turned_away(&self, source: IpAddr, problem: Problem) -> Problem {
         if !matches!(problem.status, 400 | 401 | 404) {
             return problem;
         }
-        match self.limiter.refusal(source, self.backend.clock.monotonic()) {
-            Ok(()) => {
-                if problem.status == 401 {
-                    audit::nobody(source, &problem);
-                }
-                problem
-            }
-            Err(wait) => request::too_often(wait),
+        let now = self.backend.clock.monotonic();
+        let limited = self.limiter.refusal(source, now);
+        if problem.status == 401
+            && let Some(before) = self.limiter.recorded(limited.is_ok(), now)
+        {
+            audit::nobody(self, source, before);
         }
+        limited.map_or_else(request::too_often, |()| problem)
     }
 }
 

@@ -1,28 +1,63 @@
-//! The records that requests leave in the audit of their tenant: no body, no header, no value.
+//! The records that requests leave in the audit of their tenant, and of the installation: no body, no
+//! header, no value.
 
 use std::net::IpAddr;
 
-use strongroom_model::audit::{Draft, Kind};
+use strongroom_model::audit::{AuditId, AuditSink as _, Draft, Kind};
 use strongroom_model::code::Code;
+use strongroom_model::team::{TenantCtx, TenantId};
 
 use crate::access;
 use crate::app::App;
 use crate::backend::Caller;
 use crate::problem::{Problem, Reason};
+use crate::route::{Access, Route};
+use crate::shape::Input;
 
-/// Records what was done, or is about to be.
+/// What is about to be done, as it was recorded.
+pub(crate) struct Recorded {
+    /// Whose audit has it.
+    audit: TenantId,
+    /// Under which a refusal of it follows.
+    id: AuditId,
+}
+
+/// Records what is about to be done: in the audit of the tenant that it is done to, or else of the
+/// installation where only an operator may do it.
 ///
 /// # Errors
 ///
-/// `audit_unavailable`: what is not recorded is not done, or at least not acknowledged.
-pub(crate) async fn done(
+/// `audit_unavailable`: what cannot be recorded is not done.
+pub(crate) async fn begins(
     app: &App,
-    caller: &Caller,
-    act: &str,
+    route: &Route,
+    call: (&Caller, bool),
+    input: &Input<'_>,
     subject: Option<&str>,
-) -> Result<(), Problem> {
-    let draft = Draft { decision: Some("allow"), ..draft(caller, Kind::Admin, act, subject) };
-    append(app, caller, draft).await
+) -> Result<Recorded, Problem> {
+    let (caller, operator) = call;
+    let audit = if operator { about(app, route, caller, input).await? } else { caller.ctx.tenant };
+    let draft = Draft { decision: Some("allow"), ..draft(caller, Kind::Admin, route.act, subject) };
+    let id = append(app, TenantCtx { tenant: audit, ..caller.ctx }, draft).await?;
+    Ok(Recorded { audit, id })
+}
+
+/// Whose audit has what an operator does.
+async fn about(
+    app: &App,
+    route: &Route,
+    caller: &Caller,
+    input: &Input<'_>,
+) -> Result<TenantId, Problem> {
+    let field = if route.path.starts_with("/v1/tenants/") { "id" } else { access::TENANT };
+    let own = caller.ctx.tenant;
+    match input.text(field).and_then(|text| text.parse().ok()) {
+        Some(id) if id == own => Ok(own),
+        // A tenant that is not there has no audit.
+        Some(id) if app.backend.team.find_tenant(&id).await?.is_some() => Ok(id),
+        _ if route.access == Access::Operator => Ok(TenantId::INSTALLATION),
+        _ => Ok(own),
+    }
 }
 
 /// Records the answer to a question.
@@ -41,7 +76,7 @@ pub(crate) async fn judged(
         rule: rule.map(str::to_owned),
         ..draft(caller, Kind::Admin, "authorize", subject)
     };
-    append(app, caller, draft).await
+    append(app, caller.ctx, draft).await.map(drop)
 }
 
 /// Records that a request was refused. Where even that cannot be written the refusal stands, and the
@@ -52,39 +87,54 @@ pub(crate) async fn refused(
     act: &str,
     subject: Option<&str>,
     problem: &Problem,
+    begun: Option<Recorded>,
 ) {
     let (code, rule) = match problem.reason {
         Reason::Code(code) => (code, None),
         Reason::Conflict => (Code::InvalidRequest, Some("conflict")),
         Reason::CommandNotAllowed => (Code::PolicyDenied, Some("command_not_allowed")),
     };
+    let ctx = begun.as_ref().map_or(caller.ctx, |it| TenantCtx { tenant: it.audit, ..caller.ctx });
     let draft = Draft {
         decision: Some("deny"),
         code: Some(code),
         rule: rule.map(str::to_owned),
+        audit_id: begun.map(|it| it.id),
         ..draft(caller, Kind::Refusal, act, subject)
     };
-    let _ = append(app, caller, draft).await;
+    let _ = append(app, ctx, draft).await;
 }
 
-/// Logs a request of nobody that is known: it belongs to no tenant's audit.
-pub(crate) fn nobody(source: IpAddr, problem: &Problem) {
-    tracing::warn!(
-        target: "strongroom::audit",
-        decision = "deny",
-        code = problem.reason.as_str(),
-        %source,
-        "no valid key"
-    );
+/// Records a request without a valid key, in the audit of the installation. `before`: how many before it
+/// were not recorded. Nobody waits for it, so that it takes as long as any other; what was shown is not
+/// in it.
+pub(crate) fn nobody(app: &App, source: IpAddr, before: u64) {
+    let draft = Draft {
+        kind: Kind::Refusal,
+        decision: Some("deny"),
+        code: Some(Code::Unauthenticated),
+        act: Some("authenticate".to_owned()),
+        subject: Some(source.to_string()),
+        count: (before > 0).then_some(before),
+        ..Draft::default()
+    };
+    if let Err(error) = app.backend.team.installation_audit().append(draft) {
+        tracing::error!(%source, error = &error as &dyn std::error::Error, "not recorded: no valid key");
+    }
 }
 
-async fn append(app: &App, caller: &Caller, draft: Draft) -> Result<(), Problem> {
-    let written = app.backend.team.tenant(&caller.ctx).append_audit(vec![draft]).await;
-    written.map(drop).map_err(|error| {
+async fn append(app: &App, ctx: TenantCtx, draft: Draft) -> Result<AuditId, Problem> {
+    let written = app.backend.team.tenant(&ctx).append_audit(vec![draft]).await;
+    let ids = written.map_err(|error| {
         tracing::error!(error = &error as &dyn std::error::Error, "no record could be written");
-        let message = "the audit record could not be written: look whether it was done";
-        Problem::unavailable(Code::AuditUnavailable, message)
-    })
+        unavailable()
+    })?;
+    ids.into_iter().next().ok_or_else(unavailable)
+}
+
+fn unavailable() -> Problem {
+    let message = "the audit record could not be written, so nothing was done";
+    Problem::unavailable(Code::AuditUnavailable, message)
 }
 
 fn draft(caller: &Caller, kind: Kind, act: &str, subject: Option<&str>) -> Draft {

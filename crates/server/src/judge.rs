@@ -1,22 +1,26 @@
 //! What `/functions/v1/authorize` answers: would it be allowed?
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use serde::Serialize;
 use strongroom_model::code::Code;
 use strongroom_model::ports::BoxFuture;
+use strongroom_model::service::Catalog;
 use strongroom_model::team::{TenantCtx, advertised};
 use strongroom_store::team::Team;
 
 use crate::problem::{Problem, Reason};
 use crate::routes::{locks, servers};
 
+mod services;
+
 /// What is asked about.
 #[derive(Clone, Debug)]
 pub struct Question {
-    /// What would be done: `tools/call`, or what another judge knows.
+    /// What would be done: `tools/call`, `http.GET` with any method, `exec`, or what another judge knows.
     pub action: String,
-    /// What it would be done to: the full name of a tool.
+    /// What it would be done to: a tool, a URL, the path of a service.
     pub resource: Option<String>,
     /// With which arguments.
     pub arguments: Option<serde_json::Value>,
@@ -33,8 +37,8 @@ pub struct Verdict {
     pub rule: Option<String>,
 }
 
-/// Whether something would be done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+/// Whether something would be done. Ordered by strictness.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Decision {
     /// At once.
@@ -70,51 +74,113 @@ pub trait Judge: Send + Sync {
     ) -> BoxFuture<'a, Result<Verdict, Problem>>;
 }
 
+/// The services of tenants, as they are served.
+pub trait Rules: Send + Sync {
+    /// Those of the tenant of `ctx`, as they are now.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be asked.
+    fn catalog<'a>(&'a self, ctx: &'a TenantCtx) -> BoxFuture<'a, Result<Arc<Catalog>, Problem>>;
+}
+
 /// Judges by what the tenant has registered: a tool may be called where an enabled server has its
-/// prefix, and nothing else is allowed.
+/// prefix, a request is what the policy of a service says, and nothing else is allowed.
 pub struct Registered {
     team: Team,
+    rules: Option<Arc<dyn Rules>>,
 }
 
 impl Registered {
-    /// A judge on the tenants of `team`.
+    /// A judge on the tenants of `team`, whose services are not served here.
     pub fn new(team: Team) -> Self {
-        Self { team }
+        Self { team, rules: None }
+    }
+
+    /// A judge on the tenants of `team` and their services.
+    pub fn with_services(team: Team, rules: Arc<dyn Rules>) -> Self {
+        Self { team, rules: Some(rules) }
     }
 
     async fn decide(&self, ctx: &TenantCtx, question: Question) -> Result<Verdict, Problem> {
-        let (Question { action, .. }, Some(tool)) = (&question, &question.resource) else {
+        let Question { action, resource, arguments } = question;
+        let Some(resource) = resource else {
             return Ok(denied("the action needs a resource"));
         };
-        if action != "tools/call" {
-            return Ok(denied("no rule speaks of this action"));
+        match action.as_str() {
+            "tools/call" if resource == "execute" => match services::executed(arguments.as_ref()) {
+                Ok((method, resource)) => {
+                    self.request(ctx, &method, &resource, arguments.as_ref()).await
+                }
+                Err(problem) => Ok(denied(problem)),
+            },
+            "tools/call" => self.tool(ctx, &resource).await,
+            "exec" => Ok(denied("a tenant has no programs")),
+            action => match action.strip_prefix("http.") {
+                Some(method) => self.request(ctx, method, &resource, arguments.as_ref()).await,
+                None => Ok(denied("no rule speaks of this action")),
+            },
         }
+    }
+
+    async fn tool(&self, ctx: &TenantCtx, tool: &str) -> Result<Verdict, Problem> {
         let enabled = servers::all(&self.team, ctx, true).await?;
+        let starts = |prefix: &str| tool.strip_prefix(prefix).is_some_and(|name| !name.is_empty());
         // Prefixes are unique in their advertised form, and the longest is the one that is meant.
         let owner = enabled
             .iter()
             .filter(|server| {
-                tool.strip_prefix(&server.tool_prefix)
-                    .or_else(|| tool.strip_prefix(&*advertised(&server.tool_prefix)))
-                    .is_some_and(|name| !name.is_empty())
+                starts(&server.tool_prefix)
+                    || starts(&advertised(&server.tool_prefix))
+                    || tool
+                        .split_once('/')
+                        .is_some_and(|(id, name)| *id == *server.server_id && !name.is_empty())
             })
             .max_by_key(|server| server.tool_prefix.len());
-        Ok(match owner {
-            None => denied("no enabled server has a tool of this name"),
-            Some(server) => {
-                match locks::open(&self.team, ctx, None, Some(&server.server_id)).await {
-                    Ok(()) => Verdict {
-                        decision: Decision::Allow,
-                        reason: "an enabled server has the tool's prefix".into(),
-                        rule: Some(format!("server {}", server.server_id)),
-                    },
-                    Err(problem) if problem.reason == Reason::Code(Code::Locked) => {
-                        denied("the kill switch is on")
-                    }
-                    Err(problem) => return Err(problem),
-                }
+        let Some(server) = owner else {
+            return Ok(denied("no enabled server has a tool of this name"));
+        };
+        let allowed = Verdict {
+            decision: Decision::Allow,
+            reason: "an enabled server has the tool's prefix".into(),
+            rule: Some(format!("server {}", server.server_id)),
+        };
+        self.unless_locked(ctx, (None, Some(&server.server_id)), allowed).await
+    }
+
+    async fn request(
+        &self,
+        ctx: &TenantCtx,
+        method: &str,
+        resource: &str,
+        arguments: Option<&serde_json::Value>,
+    ) -> Result<Verdict, Problem> {
+        let Some(rules) = &self.rules else { return Ok(denied("no services are served here")) };
+        let Some(principal) = ctx.principal() else { return Ok(denied("nobody asks")) };
+        let catalog = rules.catalog(ctx).await?;
+        let (service, verdict) =
+            services::judged(&catalog, &principal, method, resource, arguments);
+        match service {
+            Some(service) if verdict.decision != Decision::Deny => {
+                self.unless_locked(ctx, (Some(service.as_str()), None), verdict).await
             }
-        })
+            _ => Ok(verdict),
+        }
+    }
+
+    async fn unless_locked(
+        &self,
+        ctx: &TenantCtx,
+        (service, server): (Option<&str>, Option<&str>),
+        verdict: Verdict,
+    ) -> Result<Verdict, Problem> {
+        match locks::open(&self.team, ctx, service, server).await {
+            Ok(()) => Ok(verdict),
+            Err(problem) if problem.reason == Reason::Code(Code::Locked) => {
+                Ok(denied("the kill switch is on"))
+            }
+            Err(problem) => Err(problem),
+        }
     }
 }
 
@@ -128,6 +194,6 @@ impl Judge for Registered {
     }
 }
 
-fn denied(reason: &'static str) -> Verdict {
+fn denied(reason: impl Into<Cow<'static, str>>) -> Verdict {
     Verdict { decision: Decision::Deny, reason: reason.into(), rule: None }
 }

@@ -58,7 +58,7 @@ mod when;
 
 pub use backend::{Backend, Caller, Fleet, Health, Mount, Services, State, Visit};
 pub use commands::{AllowedCommand, find as allowed_command};
-pub use judge::{Decision, Judge, Question, Registered, Verdict};
+pub use judge::{Decision, Judge, Question, Registered, Rules, Verdict};
 pub use listen::{ServeError, Server};
 pub use options::{Limits, Options, Rates, TlsFiles};
 pub use problem::{Problem, Reason};

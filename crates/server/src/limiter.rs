@@ -22,7 +22,20 @@ pub(crate) struct Limiter {
     keys: Counted<KeyId>,
     sources: Counted<IpAddr>,
     refusals: Counted<IpAddr>,
+    recorded: Mutex<Recorded>,
 }
+
+/// Requests without a valid key, from wherever they come: whoever reaches the port can send any number,
+/// and a record for each would fill the database.
+#[derive(Default)]
+struct Recorded {
+    state: State,
+    /// How many were not recorded since the last that was.
+    left_out: u64,
+}
+
+/// A burst shows whole what a person does.
+const RECORDED: Gcra = Gcra { per_minute: 60, burst: 600 };
 
 impl Limiter {
     pub(crate) fn new(rates: Rates) -> Self {
@@ -30,6 +43,7 @@ impl Limiter {
             keys: Counted::new(rates.key),
             sources: Counted::new(rates.source),
             refusals: Counted::new(rates.refusals),
+            recorded: Mutex::default(),
         }
     }
 
@@ -46,6 +60,17 @@ impl Limiter {
     /// Counts a request without a valid key. `Err`: how long to wait.
     pub(crate) fn refusal(&self, source: IpAddr, now: Duration) -> Result<(), Duration> {
         self.refusals.check(network(source), now)
+    }
+
+    /// Whether a request without a valid key is recorded: how many before it were not. One that was told
+    /// to wait (`heard` is false) never is.
+    pub(crate) fn recorded(&self, heard: bool, now: Duration) -> Option<u64> {
+        let mut recorded = self.recorded.lock().unwrap_or_else(PoisonError::into_inner);
+        if heard && RECORDED.check(&mut recorded.state, now).is_ok() {
+            return Some(std::mem::take(&mut recorded.left_out));
+        }
+        recorded.left_out += 1;
+        None
     }
 }
 
@@ -128,6 +153,20 @@ mod tests {
         assert!(source("2001:db8:1:3::1").is_ok());
         assert!(source("192.0.2.1").is_ok());
         assert!(source("::ffff:192.0.2.1").is_err());
+    }
+
+    // AU-09
+    #[test]
+    fn a_flood_without_a_valid_key_is_recorded_600_times_then_once_a_second_and_the_rest_is_counted()
+     {
+        let limiter = Limiter::new(rates(60, 1));
+        let now = Duration::from_secs(9);
+        assert!((0..600).all(|_| limiter.recorded(true, now) == Some(0)));
+        assert!((0..7).all(|_| limiter.recorded(true, now).is_none()));
+        let later = now + Duration::from_secs(1);
+        assert_eq!(limiter.recorded(false, later), None, "it was told to wait");
+        assert_eq!(limiter.recorded(true, later), Some(8));
+        assert_eq!(limiter.recorded(true, later), None);
     }
 
     #[test]

@@ -11,7 +11,9 @@ mod tenants;
 use std::future::Future;
 use std::sync::Arc;
 
+use strongroom_model::audit::{Draft, Kind};
 use strongroom_model::ports::Clock;
+use strongroom_model::team::TenantId;
 use strongroom_seal::{KekRing, SecureDir, TeamKek};
 use strongroom_secrets::Resolver;
 use strongroom_secrets::kek::{self, KekSetupError};
@@ -149,6 +151,24 @@ impl Operator {
         };
         let opened = runtime.block_on(open(host, &home, &configured, &url))?;
         Ok(Self { team: opened.team.clone(), _opened: opened, runtime })
+    }
+
+    /// Records `act` upon `subject` in the audit of `tenant`, or else of the installation. It comes before
+    /// the act: what cannot be recorded is not done.
+    pub fn record(
+        &self,
+        tenant: Option<TenantId>,
+        act: &str,
+        subject: &str,
+    ) -> Result<(), Failure> {
+        let draft = Draft {
+            kind: Kind::Admin,
+            principal: Some("operator".to_owned()),
+            act: Some(act.to_owned()),
+            subject: Some(subject.to_owned()),
+            ..Draft::default()
+        };
+        self.wait(self.team.record_act(tenant, draft)).map(drop)
     }
 
     /// Waits for `act`.

@@ -31,6 +31,11 @@ pub(crate) const ROUTES: &[Route] = &[Route {
             "How many; 100 by default.",
         ),
         super::CURSOR,
+        Field::optional(
+            "installation",
+            Kind::Flag,
+            "An operator's: the records that are no tenant's.",
+        ),
     ]),
     answer: Shape::of(&[
         Field::required(
@@ -59,8 +64,15 @@ async fn list(app: &App, call: Call<'_>) -> Result<Data, Problem> {
         limit: call.input.number("limit").and_then(|limit| u32::try_from(limit).ok()),
         cursor: call.input.text("cursor").map(str::to_owned),
     };
-    let store = app.backend.team.tenant(&call.caller.ctx);
-    let page = store.audit(&wanted).await.map_err(problem)?;
+    let page = if call.input.flag("installation") == Some(true) {
+        if !call.operator {
+            return Err(Problem::denied("only an operator's key may do this"));
+        }
+        app.backend.team.audit_of_installation(&wanted).await
+    } else {
+        app.backend.team.tenant(&call.caller.ctx).audit(&wanted).await
+    };
+    let page = page.map_err(problem)?;
     let records = page.lines.iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
     Data::of(&Listed { records, next_cursor: page.next_cursor.as_deref() })
 }

@@ -22,14 +22,18 @@ pub(crate) const ROUTES: &[Route] = &[Route {
         Field::required(
             "action",
             Kind::text(1, 128, Form::Line),
-            "What would be done: `tools/call`.",
+            "What would be done: `tools/call`, or `http.` and a method.",
         ),
         Field::optional(
             "resource",
             Kind::text(1, 1024, Form::Line),
-            "What it would be done to: the full name of a tool.",
+            "What it would be done to: a tool, a URL, or a service with a path.",
         ),
-        Field::optional("arguments", Kind::Any, "With which arguments."),
+        Field::optional(
+            "arguments",
+            Kind::Any,
+            "With which arguments: those of the tool, or `query`, `headers`, `body`, `reason`.",
+        ),
     ]),
     answer: Shape::of(&[
         Field::required("decision", Kind::OneOf(&["allow", "ask", "deny"]), ""),

@@ -191,14 +191,21 @@ async fn what_was_done_and_what_was_refused_is_in_the_tenants_audit_once_and_in_
         told,
         [
             "server.register allow - -",
+            // Written before it was tried, so that nothing is done that is not recorded.
+            "server.register allow - -",
             "server.register deny invalid_request conflict",
+            "server.register allow - -",
             "server.register deny policy_denied command_not_allowed",
             "server.register deny invalid_request -",
             "credential.retrieve deny policy_denied -",
+            "server.delete allow - -",
             "server.delete deny not_found -",
             "organization.list deny policy_denied -",
         ]
     );
+    let id = |at: usize| page["records"][at]["audit_id"].as_str().unwrap();
+    assert_eq!(id(1), id(2), "what was begun and how it ended have one id");
+    assert_ne!(id(0), id(1));
     let principal = page["records"][0]["principal"].as_str().unwrap();
     assert_eq!(principal, format!("key {}", &admin[4..20]));
     assert_eq!(site.get("/v1/audit", &theirs).await.data()["records"], json!([]));
@@ -208,6 +215,82 @@ async fn what_was_done_and_what_was_refused_is_in_the_tenants_audit_once_and_in_
     assert_eq!(one["records"][0], page["records"][0]);
     assert_eq!(two["records"][0], page["records"][2]);
     assert_eq!(site.get(&format!("/v1/audit?cursor={cursor}"), &theirs).await.problem().0, 404);
+}
+
+// AL-06, AL-08
+#[tokio::test]
+async fn what_an_operator_does_is_in_the_audit_of_whom_it_is_done_to() {
+    let site = Site::of_operator().await;
+    let operator = site.key(&site.a, "admin").await;
+    let theirs = site.key(&site.b, "admin").await;
+    let acts = async |key: &str, path: &str| {
+        let page = site.get(path, key).await.data();
+        let records = page["records"].as_array().unwrap().iter();
+        records.map(|it| it["act"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let made = site.post("/v1/organizations", &operator, r#"{"name":"new"}"#).await.data();
+    assert_eq!(made["name"], "new");
+    site.post("/v1/organizations", &operator, r#"{"name":"new"}"#).await.problem();
+    let of_b = format!("/v1/tenants/{}", site.b.id);
+    site.post(&format!("{of_b}/enable"), &operator, "").await.data();
+    let key = format!(r#"{{"tenant_id":"{}","name":"k","scopes":["use"]}}"#, site.b.id);
+    site.post("/v1/api-keys", &operator, &key).await.data();
+    let nobody = "/v1/tenants/00000000-0000-4000-8000-000000000000/enable";
+    assert_eq!(site.post(nobody, &operator, "").await.problem().0, 404);
+
+    assert_eq!(acts(&theirs, "/v1/audit").await, ["key.create", "tenant.enable"]);
+    let installation = "/v1/audit?installation=true";
+    let expected = [
+        "tenant.enable",
+        "tenant.enable",
+        "organization.create",
+        "organization.create",
+        "organization.create",
+    ];
+    assert_eq!(acts(&operator, installation).await, expected);
+    assert_eq!(acts(&operator, "/v1/audit").await, [] as [&str; 0]);
+    assert_eq!(site.get(installation, &theirs).await.problem(), (403, "policy_denied".into()));
+}
+
+// AL-06, AU-09
+#[tokio::test]
+async fn a_key_that_is_not_valid_is_in_the_audit_of_the_installation_and_not_what_was_shown() {
+    let site = Site::of_operator().await;
+    let operator = site.key(&site.a, "admin").await;
+    let canary = format!("mcp_{}_canary{}", "0".repeat(16), "0".repeat(37));
+    assert_eq!(site.get("/v1/audit", &canary).await.problem().0, 401);
+    let installation = "/v1/audit?installation=true";
+    let mut text = String::new();
+    for _ in 0..400 {
+        text = site.get(installation, &operator).await.body;
+        if text.contains("authenticate") {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    assert!(
+        text.contains(r#""code":"unauthenticated","act":"authenticate","subject":"127.0.0.1""#),
+        "{text}"
+    );
+    assert!(!text.contains("canary"), "{text}");
+    assert!(!site.get("/v1/audit", &operator).await.body.contains("authenticate"));
+}
+
+#[tokio::test]
+async fn a_change_that_cannot_be_recorded_is_not_made() {
+    let site = Site::of_operator().await;
+    let operator = site.key(&site.a, "admin,register").await;
+    site.sql("ALTER TABLE audit_records RENAME TO gone");
+    for (path, body) in [(REGISTER, AMAZON), ("/v1/organizations", r#"{"name":"new"}"#)] {
+        let refused = site.post(path, &operator, body).await.problem();
+        assert_eq!(refused, (503, "audit_unavailable".into()), "{path}");
+    }
+    site.sql("ALTER TABLE gone RENAME TO audit_records");
+    let servers = site.get("/functions/v1/mcp-servers/list", &site.key(&site.a, "use").await).await;
+    assert_eq!(servers.data()["count"], 0);
+    let all = site.get("/v1/organizations", &operator).await.data();
+    assert_eq!(all["count"], 2);
+    site.post(REGISTER, &operator, AMAZON).await.data();
 }
 
 #[tokio::test]

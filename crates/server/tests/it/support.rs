@@ -159,6 +159,13 @@ impl Site {
         }
     }
 
+    /// Runs statements past the store, as whoever has its file may.
+    pub(crate) fn sql(&self, statements: &str) {
+        let db = rusqlite::Connection::open(self.folder().join("vault/team.db")).unwrap();
+        db.busy_timeout(Duration::from_secs(20)).unwrap();
+        db.execute_batch(statements).unwrap();
+    }
+
     pub(crate) fn folder(&self) -> &std::path::Path {
         self.folder.path()
     }

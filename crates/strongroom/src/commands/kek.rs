@@ -59,12 +59,14 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
                     output.tell(&format!("{done} of {total} keys"));
                 }
             };
+            operator.record(None, "kek.rotate", &operator.team.keks().current())?;
             let rotated = operator.wait(operator.team.rotate_kek(report))?;
             output.say(&format!("{rotated} keys were wrapped anew."));
             list(&operator, *output)
         }
         Command::Retire { kek } => {
             let operator = Operator::open(host)?;
+            operator.record(None, "kek.retire", kek)?;
             operator.wait(operator.team.retire_kek(kek))?;
             output.say(&format!("`{kek}` is retired: take it out of `team.earlier_keks`."));
             list(&operator, *output)

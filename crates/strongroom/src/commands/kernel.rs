@@ -85,6 +85,7 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
     match &args.command {
         Command::Create { org, name, require_signature } => {
             let org = operator.organization(org)?;
+            operator.record(None, "kernel.create", name)?;
             let made = team.create_kernel_key(&org.id, name, *require_signature);
             print(operator.wait(made)?, *output)
         }
@@ -98,10 +99,12 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
         Command::Enable(named) => enable(&operator, find(named)?, true, *output),
         Command::Rotate(named) => {
             let key = find(named)?;
+            operator.record(None, "kernel.rotate", key.id.as_str())?;
             print(operator.wait(team.rotate_kernel_key(&key.id))?, *output)
         }
         Command::Delete(named) => {
             let key = find(named)?;
+            operator.record(None, "kernel.delete", key.id.as_str())?;
             operator.done(team.delete_kernel_key(&key.id))?;
             output.report(&Deleted { id: key.id.to_string(), deleted: true })
         }
@@ -114,6 +117,8 @@ fn enable(
     enabled: bool,
     output: Output,
 ) -> Result<(), Failure> {
+    let act = if enabled { "kernel.enable" } else { "kernel.disable" };
+    operator.record(None, act, key.id.as_str())?;
     operator.done(operator.team.enable_kernel_key(&key.id, enabled))?;
     output.report(&Row::of(&KernelKey { enabled, ..key }))
 }

@@ -92,6 +92,7 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
             let now = host.clock.now();
             let expires = expires.as_deref().map(|text| expiry(text, now)).transpose()?;
             let tenant = operator.tenant(tenant)?;
+            operator.record(Some(tenant.id), "key.create", name)?;
             let (key, token) =
                 operator.wait(team.create_api_key(&tenant.id, name, scopes, expires))?;
             print(&Row::of(&key), &token, *output)
@@ -110,12 +111,14 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
         Command::Rotate(named) => {
             let tenant = operator.tenant(&named.tenant)?;
             let key = operator.api_key(&tenant, &named.key)?;
+            operator.record(Some(tenant.id), "key.rotate", key.id.as_str())?;
             let (key, token) = operator.wait(team.rotate_api_key(&tenant.id, &key.id))?;
             print(&Row::of(&key), &token, *output)
         }
         Command::Delete(named) => {
             let tenant = operator.tenant(&named.tenant)?;
             let key = operator.api_key(&tenant, &named.key)?;
+            operator.record(Some(tenant.id), "key.delete", key.id.as_str())?;
             operator.done(team.delete_api_key(&tenant.id, &key.id))?;
             output.report(&Deleted { id: key.id.to_string(), deleted: true })
         }
@@ -130,6 +133,8 @@ fn enable(
 ) -> Result<(), Failure> {
     let tenant = operator.tenant(&named.tenant)?;
     let key = operator.api_key(&tenant, &named.key)?;
+    let act = if enabled { "key.enable" } else { "key.disable" };
+    operator.record(Some(tenant.id), act, key.id.as_str())?;
     operator.done(operator.team.enable_api_key(&tenant.id, &key.id, enabled))?;
     output.report(&Row::of(&ApiKey { enabled, ..key }))
 }

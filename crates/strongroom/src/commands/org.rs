@@ -50,6 +50,7 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
     let operator = Operator::open(host)?;
     match &args.command {
         Command::Create { name } => {
+            operator.record(None, "organization.create", name)?;
             let made = operator.wait(operator.team.create_organization(name))?;
             output.report(&Row::of(&made, &[]))?;
             output.hint(&format!("run `strongroom tenant create NAME --org {name}`"));
@@ -73,6 +74,7 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
                 return Err(Failure::failed(format!("the organization has tenants: {many}"))
                     .hint("delete them first: `strongroom tenant delete TENANT --yes`"));
             }
+            operator.record(None, "organization.delete", one.id.as_str())?;
             operator.done(operator.team.delete_organization(&one.id))?;
             output.report(&Deleted { id: one.id.to_string(), deleted: true })
         }

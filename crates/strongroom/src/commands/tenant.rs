@@ -77,6 +77,7 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
     match &args.command {
         Command::Create { name, org } => {
             let org = operator.organization(org)?;
+            operator.record(None, "tenant.create", name)?;
             let made = operator.wait(team.create_tenant(&org.id, name))?;
             output.report(&Row::of(&made))?;
             output.hint(&format!("run `strongroom key create --tenant {name} --scope use`"));
@@ -103,6 +104,7 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
                 return Err(Failure::usage("deleting a tenant cannot be taken back")
                     .hint(format!("run `strongroom tenant delete {} --yes`", tenant.id)));
             }
+            operator.record(Some(tenant.id), "tenant.delete", tenant.id.as_str())?;
             operator.done(team.delete_tenant(&tenant.id))?;
             output.report(&Deleted { id: tenant.id.to_string(), deleted: true })
         }
@@ -111,6 +113,8 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
 
 fn enable(operator: &Operator, tenant: &str, enabled: bool, output: Output) -> Result<(), Failure> {
     let tenant = operator.tenant(tenant)?;
+    let act = if enabled { "tenant.enable" } else { "tenant.disable" };
+    operator.record(Some(tenant.id), act, tenant.id.as_str())?;
     operator.done(operator.team.enable_tenant(&tenant.id, enabled))?;
     output.report(&Row { enabled, ..Row::of(&tenant) })
 }

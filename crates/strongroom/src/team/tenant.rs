@@ -73,13 +73,24 @@ impl Tenant {
         store: &TenantStore<'_>,
         rules: &TenantRules,
     ) -> Result<(), Problem> {
-        let services = store.services().await?;
-        let locks = store.locked().await?;
         let stamp = store.credentials_generation().await?.unsigned_abs();
-        self.now.take(&services, rules);
+        let locks = store.locked().await?;
+        self.catalog(store, rules).await?;
         *self.now.locks.write().unwrap_or_else(PoisonError::into_inner) = locks;
         *self.now.credentials.write().unwrap_or_else(PoisonError::into_inner) = Some(stamp);
         Ok(())
+    }
+}
+
+impl Tenant {
+    /// Its services, as they are now.
+    pub(super) async fn catalog(
+        &self,
+        store: &TenantStore<'_>,
+        rules: &TenantRules,
+    ) -> Result<Arc<Catalog>, Problem> {
+        self.now.take(&store.services().await?, rules);
+        Ok(self.now.current())
     }
 }
 

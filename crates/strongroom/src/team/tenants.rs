@@ -17,8 +17,9 @@ use serde_json::Value;
 use strongroom_gateway::http::{Desk, Options, Visitor};
 use strongroom_model::ports::{BoxFuture, Clock, Dns};
 use strongroom_model::principal::{NameError, Principal, Source};
-use strongroom_model::team::TenantId;
-use strongroom_server::{Caller, Mount, Problem, Services, Visit};
+use strongroom_model::service::Catalog;
+use strongroom_model::team::{TenantCtx, TenantId};
+use strongroom_server::{Caller, Mount, Problem, Rules, Services, Visit};
 use strongroom_store::team::Team;
 
 use super::tenant::Tenant;
@@ -102,6 +103,15 @@ impl Tenants {
 impl Mount for Tenants {
     fn answer(&self, visit: Visit) -> BoxFuture<'_, Result<Response<Answer>, Problem>> {
         Box::pin(self.visit(visit))
+    }
+}
+
+impl Rules for Tenants {
+    fn catalog<'a>(&'a self, ctx: &'a TenantCtx) -> BoxFuture<'a, Result<Arc<Catalog>, Problem>> {
+        Box::pin(async move {
+            let tenant = self.open(&ctx.tenant, || Tenant::new(self, ctx));
+            tenant.catalog(&self.team.tenant(ctx), &self.rules).await
+        })
     }
 }
 

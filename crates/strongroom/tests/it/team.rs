@@ -167,10 +167,22 @@ fn by_the_broker(mut team: Team, upstream: &Upstream) {
     let done = team.execute("GET");
     assert_eq!(done["status"], 200, "{done}");
     assert_eq!(team.execute("POST")["error"]["code"], "policy_denied");
+    let ask = |method: &str, resource: &str| {
+        let question = json!({"action": format!("http.{method}"), "resource": resource});
+        team.post("/functions/v1/authorize", &team.key, &question)["data"].clone()
+    };
+    let orders = format!("http://{}/orders/7?page=2", upstream.address());
+    for resource in ["amazon/orders/7", &orders] {
+        let allowed = ask("GET", resource);
+        assert_eq!(allowed["decision"], "allow", "{allowed}");
+        assert_eq!(allowed["rule"], "amazon: GET /orders/**");
+        assert_eq!(ask("POST", resource)["decision"], "deny");
+    }
     let part = json!({"service": "amazon"});
     let locked = team.post("/v1/locks", &team.key, &part);
     assert_eq!(locked["data"]["locked"], true, "{locked}");
     assert_eq!(team.execute("GET")["error"]["code"], "locked");
+    assert_eq!(ask("GET", &orders)["reason"], "the kill switch is on");
     let unlocked = team.post("/v1/locks/unlock", &team.key, &part);
     assert_eq!(unlocked["data"]["locked"], false, "{unlocked}");
     let done = team.execute("GET");
@@ -186,6 +198,19 @@ fn by_the_broker(mut team: Team, upstream: &Upstream) {
     assert_eq!((acts("intent"), acts("outcome")), (3, 3), "{audit}");
     team.sandbox.run("key list --tenant shop --json").ok();
     team.serve.take().unwrap().end(Duration::from_secs(10)).unwrap();
+    let whole = team.sandbox.run("audit verify --team --json").ok().json();
+    assert_eq!((&whole["intact"], &whole["records"]), (&json!(true), &whole["signed"]), "{whole}");
+    assert!(whole["chains"].as_u64().unwrap() > 4, "each command and each server has one: {whole}");
+    let of_tenant = team.sandbox.run("audit verify --tenant shop --json").ok().json();
+    assert!(of_tenant["of_tenant"].as_u64().unwrap() > 20, "{of_tenant}");
+    assert!(
+        of_tenant["of_tenant"].as_u64() < whole["records"].as_u64(),
+        "the rest is the operator's"
+    );
+    let head = whole["head"].as_str().unwrap();
+    team.sandbox.run(&format!("audit verify --team --head {head}")).ok();
+    let other = team.sandbox.run(&format!("audit verify --team --head {}", "0".repeat(64)));
+    assert!(other.stdout.contains("no record has the hash"), "{other:?}");
     let oracle = Oracle::new(&[
         ("the credential", K1.as_bytes()),
         // Behind their public part.

@@ -38,7 +38,7 @@ pub(super) fn run(args: &Args, host: &Host, output: Output) -> Result<(), Failur
         let tenants = Tenants::new(team.clone(), rules, Arc::clone(&clock), dns);
         let tenants = Arc::new(tenants.waiting(configured.approval_wait));
         let backend = Backend {
-            judge: Arc::new(Registered::new(team.clone())),
+            judge: Arc::new(Registered::with_services(team.clone(), Arc::clone(&tenants) as _)),
             team: team.clone(),
             mcp: Some(Arc::clone(&tenants) as Arc<dyn Mount>),
             fleet: None,
