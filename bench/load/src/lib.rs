@@ -2,6 +2,7 @@
 //!
 //! Every call asks for a path that no other call asks for, and every answer is checked for it: an
 //! answer that is wrong, late or someone else's ends the run. Each command prints one line of JSON.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "it talks to `cargo xtask bench`")]
 
 mod http;
 mod launch;

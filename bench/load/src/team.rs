@@ -51,7 +51,7 @@ impl Plan {
     };
 }
 
-/// Measures `strongroom` on SQLite and on Postgres.
+/// Measures `strongroom` on both databases.
 ///
 /// # Errors
 ///

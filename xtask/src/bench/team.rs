@@ -1,4 +1,4 @@
-//! A team, served: with 100 tenants and with 100,000, on SQLite and on Postgres.
+//! A team, served: with 100 tenants and with 100,000, on both databases.
 
 use std::{fmt::Write as _, fs};
 

@@ -79,7 +79,7 @@ fn sqlite(
     new: &[TenantId],
     servers: u32,
 ) -> Result<(), Box<dyn Error>> {
-    db.busy_timeout(std::time::Duration::from_secs(60))?;
+    db.busy_timeout(std::time::Duration::from_mins(1))?;
     let transaction = db.transaction()?;
     {
         let mut tenant = transaction.prepare(

@@ -43,7 +43,7 @@ pub(super) struct Serving {
 const CONFIG: &str = "[team]\nlimits = { requests_per_minute = 100000000, \
                       requests_per_minute_per_address = 100000000 }\n";
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 impl Place {
     pub(super) fn sqlite(strongroom: &Path) -> Result<Self, Box<dyn Error>> {
@@ -107,7 +107,7 @@ impl Place {
         Err(format!("the server does not start: {}", fs::read_to_string(&log)?).into())
     }
 
-    /// What the database does alone: the row of one key, prepared, from one thread on SQLite and from as
+    /// What the database does alone: the row of one key, prepared, from one thread on a file and from as
     /// many connections as the server has on Postgres.
     pub(super) fn selects_per_second(
         &self,

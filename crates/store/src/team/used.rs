@@ -74,8 +74,8 @@ pub(super) async fn write(db: &Database, uses: Vec<Use>) -> Result<(), TeamError
         Box::pin(async move {
             if let Tx::Postgres(_) = tx {
                 // A hint need not survive the database's end.
-                let start = "SET LOCAL synchronous_commit = off;".to_owned();
-                return tx.script(uses.into_iter().fold(start, with_statement)).await;
+                let all = uses.into_iter().map(text).collect::<String>();
+                return tx.script(format!("SET LOCAL synchronous_commit = off;{all}")).await;
             }
             for one in uses {
                 let (sql, values) = statement(one);
@@ -109,23 +109,21 @@ fn statement(one: Use) -> (&'static str, Vec<Value>) {
 
 /// Invariant: what is put together here is made of constants, of ids, which have nothing in them but
 /// hexadecimal digits and hyphens, and of a number.
-fn with_statement(mut script: String, one: Use) -> String {
+fn text(one: Use) -> String {
     let (table, tenant, id, at) = match one {
         Use::ApiKey(tenant, key, at) => ("api_keys", Some(tenant), key.to_string(), at),
         Use::KernelKey(key, at) => ("kernel_keys", None, key.to_string(), at),
         Use::Credential(tenant, id, at) => ("tenant_credentials", Some(tenant), id.to_string(), at),
     };
     let at = format!("(TIMESTAMPTZ 'epoch' + INTERVAL '{} microseconds')", micros(at));
-    let mut of = String::new();
-    if let Some(tenant) = tenant {
-        script.push_str(&format!("SET LOCAL app.tenant_id = '{tenant}';"));
-        of = format!("tenant_id = '{tenant}' AND ");
-    }
-    script.push_str(&format!(
-        "UPDATE {table} SET last_used_at = {at} WHERE {of}id = '{id}' \
+    let (sight, of) = tenant.map_or_else(Default::default, |tenant| {
+        let sight = format!("SET LOCAL app.tenant_id = '{tenant}';");
+        (sight, format!("tenant_id = '{tenant}' AND "))
+    });
+    format!(
+        "{sight} UPDATE {table} SET last_used_at = {at} WHERE {of}id = '{id}' \
          AND (last_used_at IS NULL OR last_used_at < {at});"
-    ));
-    script
+    )
 }
 
 impl Team {
