@@ -32,6 +32,7 @@ pub mod secret;
 pub mod server;
 pub mod service;
 pub mod team;
+pub mod tool;
 
 #[cfg(test)]
 mod testing;

@@ -17,7 +17,7 @@ use crate::canonical::CanonicalRequest;
 use crate::code::{Code, Refusal};
 use crate::pipeline::Permit;
 
-use conditions::{Facts, Truth};
+pub(crate) use conditions::{Facts, Glob, Truth};
 use index::Index;
 use pattern::Subject;
 

@@ -22,12 +22,12 @@ use std::fmt;
 use super::RuleError;
 use facts::Body;
 use field::{Field, Step};
-use glob::Glob;
 use size::Size;
 use test::Test;
 
-pub(super) use facts::Facts;
-pub(super) use truth::Truth;
+pub(crate) use facts::Facts;
+pub(crate) use glob::Glob;
+pub(crate) use truth::Truth;
 
 /// One condition of a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +61,11 @@ impl Condition {
     pub fn body(text: &str) -> Result<Self, RuleError> {
         let (field, asked) = expression::of_body(text)?;
         Ok(Self(Asks::Body(field, asked)))
+    }
+
+    /// Whether it is about a part that a tool's arguments have: a field, or their size.
+    pub(crate) fn is_of_arguments(&self) -> bool {
+        matches!(self.0, Asks::Body(..) | Asks::Size(_))
     }
 
     /// Of the size of the body: `64KiB`, `> 1MiB`.
@@ -100,7 +105,7 @@ impl Condition {
         Ok(Self(Asks::JsonRpc(some(texts.iter().map(glob).collect::<Result<_, _>>()?)?)))
     }
 
-    pub(super) fn judge(&self, facts: &Facts<'_>) -> Truth {
+    pub(crate) fn judge(&self, facts: &Facts<'_>) -> Truth {
         match &self.0 {
             Asks::Query(field, test) => facts.query().map_or(Truth::Maybe, |query| {
                 of_all(|each| query.visit(field, &mut |found| each(test.judge(found))))

@@ -18,8 +18,8 @@ const VALUES: usize = 1 << 17;
 pub(super) type Problem = &'static str;
 
 /// A request, as far as it was looked at.
-pub(in crate::policy) struct Facts<'a> {
-    request: &'a CanonicalRequest,
+pub(crate) struct Facts<'a> {
+    of: Of<'a>,
     /// Bytes of a body that are judged.
     limit: usize,
     query: OnceCell<Result<Pairs<'a>, Problem>>,
@@ -27,6 +27,15 @@ pub(in crate::policy) struct Facts<'a> {
     operations: OnceCell<Result<Vec<Operation>, Problem>>,
     calls: OnceCell<Result<Vec<Box<str>>, Problem>>,
     flaw: Cell<Option<Problem>>,
+}
+
+/// What is looked at.
+#[derive(Clone, Copy)]
+enum Of<'a> {
+    /// A request over HTTP.
+    Request(&'a CanonicalRequest),
+    /// The arguments of a tool: JSON, which stands where a request has its body.
+    Arguments(&'a [u8]),
 }
 
 /// A body, by what it says it is.
@@ -42,8 +51,17 @@ pub(super) enum Body<'a> {
 
 impl<'a> Facts<'a> {
     pub(in crate::policy) fn new(request: &'a CanonicalRequest, limit: usize) -> Self {
+        Self::of(Of::Request(request), limit)
+    }
+
+    /// Those of a tool's arguments, an object, of which at most `limit` bytes are judged.
+    pub(crate) fn of_arguments(arguments: &'a [u8], limit: usize) -> Self {
+        Self::of(Of::Arguments(arguments), limit)
+    }
+
+    fn of(of: Of<'a>, limit: usize) -> Self {
         Self {
-            request,
+            of,
             limit,
             query: OnceCell::new(),
             body: OnceCell::new(),
@@ -54,12 +72,15 @@ impl<'a> Facts<'a> {
     }
 
     /// Why a part of the request that a condition asked for could not be read; the first reason.
-    pub(in crate::policy) fn flaw(&self) -> Option<Problem> {
+    pub(crate) fn flaw(&self) -> Option<Problem> {
         self.flaw.get()
     }
 
     pub(super) fn body_bytes(&self) -> u64 {
-        self.request.body_bytes()
+        match self.of {
+            Of::Request(request) => request.body_bytes(),
+            Of::Arguments(arguments) => arguments.len() as u64,
+        }
     }
 
     /// The parameters of the query.
@@ -106,28 +127,32 @@ impl<'a> Facts<'a> {
     }
 
     fn read_query(&self) -> Result<Pairs<'a>, Problem> {
-        let text = self.request.target().split_once('?').map_or("", |(_, query)| query);
+        let Of::Request(request) = self.of else { return Ok(Pairs::new(Vec::new())) };
+        let text = request.target().split_once('?').map_or("", |(_, query)| query);
         if text.contains(';') {
             return Err("there is a `;` in the query, which separates parameters for some");
         }
-        let pairs = self.request.query().iter();
+        let pairs = request.query().iter();
         Ok(Pairs::new(
             pairs.map(|(name, value)| (Cow::from(&**name), Cow::from(&**value))).collect(),
         ))
     }
 
     fn read_body(&self) -> Result<Body<'a>, Problem> {
-        let body = self.request.body();
-        if self.request.unseen().is_some() {
-            return Err("the body is a file, which is not looked at");
-        }
+        let (body, kind) = match self.of {
+            Of::Request(request) if request.unseen().is_some() => {
+                return Err("the body is a file, which is not looked at");
+            }
+            Of::Request(request) => (request.body(), request.content_type().and_then(Kind::of)),
+            Of::Arguments(arguments) => (arguments, Some(Kind::Json)),
+        };
         if body.is_empty() {
             return Ok(Body::Empty);
         }
         if body.len() > self.limit {
             return Err("the body is larger than what is judged of one");
         }
-        match self.request.content_type().and_then(Kind::of) {
+        match kind {
             Some(Kind::Json) => {
                 Json::read(body, DEPTH, VALUES).map(Body::Json).map_err(|flaw| match flaw {
                     Flaw::Utf8 => "the JSON body is not UTF-8",

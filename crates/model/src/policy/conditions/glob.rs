@@ -6,19 +6,19 @@ use memchr::memmem;
 
 /// A text in which `*` stands for anything, or for nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Glob {
+pub(crate) struct Glob {
     /// What stands between the stars; one where there is no star.
     parts: Box<[Box<str>]>,
 }
 
 impl Glob {
-    pub(super) fn new(text: &str) -> Self {
+    pub(crate) fn new(text: &str) -> Self {
         Self { parts: text.split('*').map(Box::from).collect() }
     }
 
     /// Each part is looked for once, behind the one before it: the leftmost place leaves the most
     /// room for the rest.
-    pub(super) fn matches(&self, text: &str) -> bool {
+    pub(crate) fn matches(&self, text: &str) -> bool {
         let (Some((first, rest)), text) = (self.parts.split_first(), text.as_bytes()) else {
             return false;
         };

@@ -3,7 +3,7 @@
 /// Whether a condition is met. Ordered, so that a conjunction is the least of its parts and a
 /// disjunction the greatest (Kleene).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::policy) enum Truth {
+pub(crate) enum Truth {
     /// Certainly not.
     No,
     /// It depends on who reads the request, or cannot be judged.
@@ -13,11 +13,11 @@ pub(in crate::policy) enum Truth {
 }
 
 impl Truth {
-    pub(super) fn of(yes: bool) -> Self {
+    pub(crate) fn of(yes: bool) -> Self {
         if yes { Self::Yes } else { Self::No }
     }
 
-    pub(super) fn negated_if(self, negated: bool) -> Self {
+    pub(crate) fn negated_if(self, negated: bool) -> Self {
         match self {
             Self::Yes if negated => Self::No,
             Self::No if negated => Self::Yes,
@@ -27,7 +27,7 @@ impl Truth {
 
     /// What holds for several values that go by one name: what holds for all of them, for nobody
     /// knows which one counts (PB-20). `None` where there are none.
-    pub(super) fn of_all(each: impl IntoIterator<Item = Self>) -> Option<Self> {
+    pub(crate) fn of_all(each: impl IntoIterator<Item = Self>) -> Option<Self> {
         each.into_iter().reduce(|all, one| if all == one { all } else { Self::Maybe })
     }
 }
