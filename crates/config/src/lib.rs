@@ -225,7 +225,7 @@ impl Config {
     /// What may be called, as the broker takes it.
     pub fn into_catalog(self, revision: u64) -> Catalog {
         let Self { services, commands, principals, .. } = self;
-        Catalog { services, commands, principals, revision }
+        Catalog { services, commands, principals, revision, ..Catalog::default() }
     }
 
     /// The names of all services.

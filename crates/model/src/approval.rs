@@ -156,6 +156,8 @@ pub enum Class {
     Delete,
     /// A program is run.
     Run,
+    /// A tool of a server is called.
+    Tool,
 }
 
 impl Class {
@@ -175,12 +177,13 @@ impl Class {
             Self::Write => "write",
             Self::Delete => "delete",
             Self::Run => "run",
+            Self::Tool => "tool",
         }
     }
 
     /// The class of this name.
     pub fn parse(name: &str) -> Option<Self> {
-        [Self::Read, Self::Write, Self::Delete, Self::Run]
+        [Self::Read, Self::Write, Self::Delete, Self::Run, Self::Tool]
             .into_iter()
             .find(|class| class.as_str() == name)
     }

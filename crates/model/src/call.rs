@@ -101,6 +101,26 @@ pub struct Ran {
     pub duration_ms: u64,
 }
 
+/// What a server answered to the call of a tool, redacted.
+#[derive(Debug)]
+pub struct ToolAnswer {
+    /// The result, or the error object, as JSON.
+    pub text: Clean<Vec<u8>>,
+    /// Whether it is an error object.
+    pub is_error: bool,
+    /// How many markers stand in it.
+    pub redactions: u64,
+}
+
+/// How the call of a tool ended. Every ending has an audit id, but for one that could not be recorded.
+#[derive(Debug)]
+pub struct ToolCalled {
+    /// The answer, or why there is none.
+    pub result: Result<ToolAnswer, Refusal>,
+    /// The audit record.
+    pub audit_id: Option<String>,
+}
+
 /// How a call ended. Every ending has an audit id, but for one that could not be recorded.
 #[derive(Debug)]
 pub struct Finished {

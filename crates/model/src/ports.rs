@@ -12,7 +12,7 @@ use crate::approval::{Answer, By, Entry, Grant, Opened, Question, Scope, State, 
 use crate::audit::Draft;
 use crate::call::{
     Exec, Execute, Executed, Explained, Finished, RequestAccess, Requested, ServiceView, Tested,
-    WhoAmI,
+    ToolAnswer, ToolCalled, WhoAmI,
 };
 use crate::code::Refusal;
 use crate::injection::Credential;
@@ -21,6 +21,7 @@ use crate::redact::Redactor;
 use crate::reference::SecretRef;
 use crate::secret::Secret;
 use crate::service::{Catalog, Keys};
+use crate::tool::{Served, ToolCall};
 
 pub use crate::audit::AuditSink;
 
@@ -487,6 +488,45 @@ pub trait Calls: Send + Sync {
         caller: &'a Caller,
         request: RequestAccess,
     ) -> BoxFuture<'a, Result<Requested, (Refusal, Option<String>)>>;
+}
+
+/// Makes the calls of servers' tools: judged, asked for, recorded.
+pub trait Tools: Send + Sync {
+    /// Calls `tool` of `server`, by the name that the server gives it. What is permitted is handed to
+    /// `act`; `cancel` ends it.
+    fn call_tool<'a>(
+        &'a self,
+        caller: &'a Caller,
+        call: ToolRequest<'a>,
+        act: Box<dyn ToolAct + 'a>,
+        cancel: BoxFuture<'a, ()>,
+    ) -> BoxFuture<'a, ToolCalled>;
+
+    /// The servers whose tools `caller` may call.
+    fn servers(&self, caller: &Caller) -> Vec<Arc<Served>>;
+}
+
+/// What a caller wants of a server.
+#[derive(Clone, Copy, Debug)]
+pub struct ToolRequest<'a> {
+    /// The server.
+    pub server: &'a str,
+    /// The tool, by the name that the server gives it.
+    pub tool: &'a str,
+    /// The arguments, as they were written.
+    pub arguments: Option<&'a str>,
+}
+
+/// Takes a permitted call to its server.
+pub trait ToolAct: Send {
+    /// Makes it. It ends early when `cancel` does.
+    fn act<'a>(
+        self: Box<Self>,
+        call: ToolCall,
+        cancel: BoxFuture<'a, ()>,
+    ) -> BoxFuture<'a, Result<ToolAnswer, Refusal>>
+    where
+        Self: 'a;
 }
 
 /// Finds the principal of a bearer token.

@@ -10,6 +10,7 @@ use crate::network::Cidr;
 use crate::policy::Policy;
 use crate::principal::Name;
 use crate::reference::SecretRef;
+use crate::tool::Served;
 
 /// Where a credential may go: scheme, host and port, in canonical form.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -225,6 +226,8 @@ pub struct Catalog {
     pub services: BTreeMap<Name, std::sync::Arc<Service>>,
     /// Programs, by name.
     pub commands: BTreeMap<Name, std::sync::Arc<Command>>,
+    /// MCP servers whose tools may be called, by name.
+    pub servers: BTreeMap<Name, std::sync::Arc<Served>>,
     /// What single principals may do less than others.
     pub principals: BTreeMap<Name, Allowance>,
     /// Grows with every change.

@@ -6,6 +6,7 @@
 use std::fmt;
 
 use crate::code::{Code, Refusal};
+use crate::injection::Target;
 use crate::json::{self, Members};
 use crate::pipeline::Permit;
 use crate::policy::{
@@ -13,6 +14,46 @@ use crate::policy::{
     Unmet, Verdict,
 };
 use crate::principal::Name;
+use crate::service::{Auth, Keys, Limits};
+
+/// A server whose tools may be called.
+///
+/// Its secrets are in it since it was started: a call takes none.
+#[derive(Clone, Debug)]
+pub struct Served {
+    /// Its name.
+    pub name: Name,
+    /// Which tools may be called, and how.
+    pub policy: Policy,
+    /// Caps and deadlines of a call.
+    pub limits: Limits,
+    /// The principals that may use it; `None`: every one.
+    pub principals: Option<Vec<Name>>,
+    /// Changes whenever its configuration does.
+    pub revision: u64,
+    /// None.
+    pub auth: Auth,
+}
+
+impl Served {
+    /// One that every principal may use, as far as `policy` says.
+    pub fn new(name: Name, policy: Policy) -> Self {
+        let (limits, auth) = (Limits::default(), Auth::default());
+        Self { name, policy, limits, principals: None, revision: 0, auth }
+    }
+}
+
+impl Target for Served {
+    type To = Name;
+
+    fn keys(&self) -> Keys<'_> {
+        Keys { name: &self.name, auth: &self.auth, revision: self.revision }
+    }
+
+    fn to(&self) -> Name {
+        self.name.clone()
+    }
+}
 
 /// Bytes of a tool's name at the most.
 pub const LONGEST_NAME: usize = 256;

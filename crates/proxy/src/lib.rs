@@ -33,6 +33,7 @@ mod receive;
 mod response;
 mod save;
 mod tokens;
+mod tools;
 mod upload;
 mod watch;
 

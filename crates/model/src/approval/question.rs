@@ -13,6 +13,7 @@ use crate::display::{escape_line, escape_lines};
 use crate::policy::{AskMethod, Terms};
 use crate::principal::{Caller, Name};
 use crate::service::Service;
+use crate::tool::{Served, ToolCall};
 
 /// Characters of what the agent gives as its reason.
 const REASON: usize = 500;
@@ -125,6 +126,26 @@ impl Matter {
             bytes: invocation.stdin().len() as u64,
             content_type: None,
             text: text_of(invocation.stdin()),
+            unseen: false,
+        }
+    }
+
+    /// The call `call` of a tool of `served`.
+    pub fn tool(served: &Served, call: &ToolCall) -> Self {
+        let arguments = call.arguments();
+        let server = served.name.as_str();
+        let parts: [&[u8]; 4] =
+            [b"tool", server.as_bytes(), call.tool().as_bytes(), arguments.as_bytes()];
+        Self {
+            service: served.name.clone(),
+            revision: served.revision,
+            digest: Digest::of(parts),
+            class: Class::Tool,
+            what: format!("call the tool {}", call.tool().escape_debug()),
+            place: format!("the server {server}"),
+            bytes: arguments.len() as u64,
+            content_type: Some("application/json".to_owned()),
+            text: text_of(arguments.as_bytes()),
             unseen: false,
         }
     }
@@ -348,7 +369,11 @@ impl Question {
         if self.bytes == 0 {
             return text;
         }
-        let part = if self.class == Some(Class::Run) { "stdin" } else { "a body" };
+        let part = match self.class {
+            Some(Class::Run) => "stdin",
+            Some(Class::Tool) => "arguments",
+            _ => "a body",
+        };
         let amount = match self.bytes {
             1 => "1 byte".to_owned(),
             bytes => format!("{bytes} bytes"),

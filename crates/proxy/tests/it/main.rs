@@ -18,6 +18,7 @@ mod rd;
 mod rig;
 mod rr;
 mod rx;
+mod served;
 mod signed;
 mod ss;
 mod stream;

@@ -1,0 +1,189 @@
+//! Calls of servers' tools: who asks, which tool with what, may it, and what came of it.
+//!
+//! How a server is reached is not known here: whoever knows hands in the act.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use strongroom_model::approval::Matter;
+use strongroom_model::audit::{Asked, Facts, Journal, Trail};
+use strongroom_model::call::{ToolAnswer, ToolCalled};
+use strongroom_model::code::{Code, Refusal};
+use strongroom_model::injection::Bound;
+use strongroom_model::pipeline::{Act, Done, Ended, Permit, Pipeline};
+use strongroom_model::ports::{BoxFuture, Clock, ToolAct, ToolRequest, Tools};
+use strongroom_model::principal::{Caller, Name};
+use strongroom_model::service::Catalog;
+use strongroom_model::tool::{Served, ToolCall};
+use tokio::time::timeout;
+use tracing::{Instrument as _, info_span};
+
+use crate::admission::{Place, Wanted};
+use crate::broker::Broker;
+use crate::consent::Judged;
+
+/// The method that stands in the audit.
+const METHOD: &str = "tools/call";
+
+impl Tools for Broker {
+    /// # Cancel safety
+    ///
+    /// Not cancel safe: dropped between intent and outcome, the call leaves an intent without an
+    /// outcome. Run it in a task of its own, and end it by `cancel`.
+    fn call_tool<'a>(
+        &'a self,
+        caller: &'a Caller,
+        call: ToolRequest<'a>,
+        act: Box<dyn ToolAct + 'a>,
+        cancel: BoxFuture<'a, ()>,
+    ) -> BoxFuture<'a, ToolCalled> {
+        Box::pin(async move {
+            let ended = self.tool(caller, call, act, cancel).await;
+            ToolCalled { result: ended.result, audit_id: ended.audit_id }
+        })
+    }
+
+    fn servers(&self, caller: &Caller) -> Vec<Arc<Served>> {
+        let catalog = self.registry.current();
+        let servers = catalog.servers.values();
+        servers.filter(|served| serves(&catalog, caller, served)).cloned().collect()
+    }
+}
+
+impl Broker {
+    /// One call, from its words to its end. Arguments are only counted by the audit.
+    async fn tool(
+        &self,
+        caller: &Caller,
+        call: ToolRequest<'_>,
+        act: Box<dyn ToolAct + '_>,
+        mut cancel: BoxFuture<'_, ()>,
+    ) -> Ended<ToolAnswer> {
+        let mut began = self.clock.monotonic();
+        let journal = Journal::new(&*self.audit);
+        let pipeline = Pipeline { journal, credentials: &*self.credentials, switch: &*self.switch };
+        let catalog = self.registry.current();
+        // An agent that got hold of a secret elsewhere must not get it into the audit.
+        let tool = self.credentials.redactor().clean_text(call.tool).0.into_inner();
+        let request_bytes = call.arguments.map_or(0, str::len) as u64;
+        let asked = Asked {
+            caller,
+            service: call.server,
+            method: METHOD,
+            path: &tool,
+            reason: None,
+            request_bytes,
+            handles: 0,
+        };
+        let admitted = find(&catalog, caller, call.server)
+            .and_then(|served| Ok((served, self.admit_tool(caller, &catalog, served, call)?)));
+        let (served, (judged, place)) = match admitted {
+            Ok(admitted) => admitted,
+            Err(refusal) => return pipeline.refuse(&asked, refusal),
+        };
+        let matter = |call: &ToolCall| Matter::tool(served, call);
+        let asks = matches!(judged, Judged::Asks(_));
+        let permit = match self.consent().settle(&asked, judged, matter, &mut cancel).await {
+            Ok(permit) => permit,
+            Err(refusal) => return pipeline.refuse(&asked, refusal),
+        };
+        if asks {
+            began = self.clock.monotonic();
+        }
+        let act = Forward { act, served, clock: &*self.clock, began, cancel };
+        let span = info_span!("tool", server = %served.name, tool = %tool.escape_debug());
+        let run = pipeline.run(&asked, Ok(permit), &catalog, served, act);
+        let ended = run.instrument(span).await;
+        place.charge(request_bytes + ended.received, self.clock.monotonic());
+        ended
+    }
+
+    /// Whether it may be called, now. Only what is allowed or asked for counts towards the limits.
+    fn admit_tool(
+        &self,
+        caller: &Caller,
+        catalog: &Catalog,
+        served: &Served,
+        call: ToolRequest<'_>,
+    ) -> Result<(Judged<ToolCall>, Place), Refusal> {
+        let call = ToolCall::read(served.name.clone(), call.tool, call.arguments)?;
+        if call.arguments().len() > served.limits.request_bytes {
+            let text = "the arguments are larger than this server is sent";
+            return Err(Refusal::new(Code::InvalidRequest, text));
+        }
+        let judged = Judged::of(served.policy.judge(call)).map_err(|denied| denied.0)?;
+        // A tool takes no reason: nobody can give one.
+        let reasoned = judged.terms().check_reason(None);
+        reasoned.map_err(|refusal| refusal.by_rule(judged.rule()))?;
+        let wanted = Wanted {
+            principal: &caller.principal.name,
+            allowance: catalog.principals.get(&caller.principal.name),
+            service: &served.name,
+            limits: &served.limits,
+            rule: judged.rule(),
+            terms: judged.terms(),
+        };
+        let place = self.admission.enter(&wanted, self.clock.monotonic())?;
+        Ok((judged, place))
+    }
+}
+
+/// The act of a permitted call: somebody else's, within our time and size.
+struct Forward<'a> {
+    act: Box<dyn ToolAct + 'a>,
+    served: &'a Served,
+    clock: &'a dyn Clock,
+    /// When the call began, by the clock's monotonic time.
+    began: Duration,
+    cancel: BoxFuture<'a, ()>,
+}
+
+impl Act<ToolCall, Name> for Forward<'_> {
+    type Answer = ToolAnswer;
+
+    async fn act(
+        self,
+        permit: Permit<ToolCall>,
+        _bound: Bound<Name>,
+        _trail: Trail<'_>,
+    ) -> Done<ToolAnswer> {
+        let limits = &self.served.limits;
+        let answer = self.act.act(permit.into_request(), self.cancel);
+        let answer = timeout(Duration::from_millis(limits.total_ms), answer).await;
+        let mut facts = Facts::default();
+        let took = self.clock.monotonic().saturating_sub(self.began);
+        facts.duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        let result = match answer {
+            Ok(Ok(answer)) => {
+                facts.response_bytes = answer.text.get().len() as u64;
+                facts.redactions = answer.redactions;
+                if answer.text.get().len() > limits.response_bytes {
+                    let text = "the server's answer is larger than this server may send";
+                    Err(Refusal::new(Code::ResponseTooLarge, text))
+                } else {
+                    Ok(answer)
+                }
+            }
+            Ok(Err(refusal)) => Err(refusal),
+            Err(_) => {
+                let text = "the server did not answer in time";
+                Err(Refusal::new(Code::UpstreamTimeout, text))
+            }
+        };
+        Done { result, facts }
+    }
+}
+
+/// The server of this name, if `caller` may know of it.
+fn find<'a>(catalog: &'a Catalog, caller: &Caller, name: &str) -> Result<&'a Served, Refusal> {
+    let name = name.parse::<Name>().ok();
+    let served = name.as_ref().and_then(|name| catalog.servers.get(name));
+    served
+        .map(|served| &**served)
+        .filter(|served| serves(catalog, caller, served))
+        .ok_or_else(|| Refusal::new(Code::NotFound, "there is no such server"))
+}
+
+fn serves(catalog: &Catalog, caller: &Caller, served: &Served) -> bool {
+    catalog.serves(&caller.principal.name, &served.name, served.principals.as_deref())
+}

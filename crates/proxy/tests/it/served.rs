@@ -1,0 +1,216 @@
+//! Calls of servers' tools: judged, asked for, recorded, and made by whoever knows the server.
+
+use std::collections::BTreeMap;
+use std::future::pending;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use strongroom_model::approval::Answer;
+use strongroom_model::audit::Kind;
+use strongroom_model::call::{ToolAnswer, ToolCalled};
+use strongroom_model::code::{Code, Refusal};
+use strongroom_model::lock::Locks;
+use strongroom_model::policy::{Terms, Verdict};
+use strongroom_model::ports::{BoxFuture, Registry, ToolAct, ToolRequest, Tools as _};
+use strongroom_model::redact::Redactor;
+use strongroom_model::service::{Catalog, Limits};
+use strongroom_model::tool::{Policy, Rule, Served, ToolCall};
+use strongroom_proxy::{Broker, Ground, Parts};
+use strongroom_testkit::canary::K1;
+use strongroom_testkit::fakes::{
+    FakeClock, FakeDns, FakeSwitch, MemoryApprovals, MemoryAudit, StaticCredentials, caller,
+};
+
+struct Only(Arc<Catalog>);
+
+impl Registry for Only {
+    fn current(&self) -> Arc<Catalog> {
+        Arc::clone(&self.0)
+    }
+}
+
+struct Rig {
+    broker: Broker,
+    audit: Arc<MemoryAudit>,
+    switch: Arc<FakeSwitch>,
+    approvals: Arc<MemoryApprovals>,
+    /// What reached the server.
+    seen: Arc<Mutex<Vec<String>>>,
+}
+
+/// A server that answers what it was told to, or never.
+struct Server {
+    answer: Option<&'static str>,
+    seen: Arc<Mutex<Vec<String>>>,
+}
+
+impl ToolAct for Server {
+    fn act<'a>(
+        self: Box<Self>,
+        call: ToolCall,
+        cancel: BoxFuture<'a, ()>,
+    ) -> BoxFuture<'a, Result<ToolAnswer, Refusal>>
+    where
+        Self: 'a,
+    {
+        Box::pin(async move {
+            let text = format!("{} {} {}", call.server(), call.tool(), call.arguments());
+            self.seen.lock().unwrap().push(text);
+            let Some(answer) = self.answer else {
+                cancel.await;
+                return Err(Refusal::new(Code::UpstreamError, "the caller went away"));
+            };
+            let (text, redactions) = Redactor::default().clean(answer.into());
+            Ok(ToolAnswer { text, is_error: false, redactions })
+        })
+    }
+}
+
+fn served() -> Served {
+    let rules = [(Verdict::Allow, "get_*"), (Verdict::Ask, "pay"), (Verdict::Deny, "get_secret")];
+    let rules = rules.map(|(verdict, names)| Rule::parse(verdict, names).unwrap());
+    Served::new("shop".parse().unwrap(), Policy::new(rules.into()))
+}
+
+impl Rig {
+    fn new(served: Served) -> Self {
+        let clock = Arc::new(FakeClock::default());
+        let (audit, switch) = (Arc::new(MemoryAudit::default()), Arc::new(FakeSwitch::default()));
+        let approvals = Arc::new(MemoryApprovals::new(clock.clone()));
+        let servers = BTreeMap::from([(served.name.clone(), Arc::new(served))]);
+        let broker = Broker::new(Parts {
+            approvals: approvals.clone(),
+            approval_wait: Duration::ZERO,
+            registry: Arc::new(Only(Arc::new(Catalog { servers, ..Catalog::default() }))),
+            credentials: Arc::new(StaticCredentials::new(&[("local://x/token", K1)])),
+            audit: audit.clone(),
+            switch: switch.clone(),
+            clock,
+            dns: Arc::new(FakeDns::default()),
+            calls_at_once: Parts::CALLS_AT_ONCE,
+            exchange: None,
+            ground: Ground::bare(Path::new("/nonexistent").into()),
+        });
+        Self { broker, audit, switch, approvals, seen: Arc::default() }
+    }
+
+    async fn called(
+        &self,
+        (server, tool): (&str, &str),
+        arguments: &str,
+        answer: Option<&'static str>,
+        cancel: BoxFuture<'_, ()>,
+    ) -> ToolCalled {
+        let act = Box::new(Server { answer, seen: Arc::clone(&self.seen) });
+        let arguments = Some(arguments);
+        let request = ToolRequest { server, tool, arguments };
+        self.broker.call_tool(&caller("default"), request, act, cancel).await
+    }
+
+    async fn call(&self, tool: &str, arguments: &str) -> Result<String, Refusal> {
+        let answer = Some(r#"{"content":[]}"#);
+        let called = self.called(("shop", tool), arguments, answer, Box::pin(pending())).await;
+        assert!(called.audit_id.is_some());
+        let text = called.result?.text.into_inner();
+        Ok(String::from_utf8(text).unwrap())
+    }
+
+    fn seen(&self) -> Vec<String> {
+        std::mem::take(&mut *self.seen.lock().unwrap())
+    }
+}
+
+#[tokio::test]
+async fn what_is_allowed_reaches_the_server_as_it_was_written_and_is_recorded_around_it() {
+    let rig = Rig::new(served());
+    let answer = rig.call("get_order", r#"{ "id": 7.0,"x":[] }"#).await.unwrap();
+    assert_eq!(answer, r#"{"content":[]}"#);
+    assert_eq!(rig.seen(), [r#"shop get_order { "id": 7.0,"x":[] }"#]);
+    let records = rig.audit.records();
+    let kinds: Vec<Kind> = records.iter().map(|record| record.kind).collect();
+    assert_eq!(kinds, [Kind::Intent, Kind::Outcome]);
+    let text = format!("{records:?}");
+    assert!(text.contains("get_order") && !text.contains("7.0"), "arguments are only counted");
+}
+
+#[tokio::test]
+async fn what_is_denied_never_reaches_the_server() {
+    let rig = Rig::new(served());
+    for (tool, arguments, code) in [
+        ("get_secret", "{}", Code::PolicyDenied),
+        ("delete", "{}", Code::PolicyDenied),
+        ("get_order", "[]", Code::InvalidRequest),
+        ("get_order", r#"{"a":1,"a":2}"#, Code::InvalidRequest),
+        ("", "{}", Code::InvalidRequest),
+        ("pay", "{}", Code::ApprovalDenied),
+    ] {
+        let refusal = rig.call(tool, arguments).await.unwrap_err();
+        assert_eq!(refusal.code, code, "{tool} {arguments}");
+    }
+    let unknown = rig.called(("other", "get_order"), "{}", Some("{}"), Box::pin(pending())).await;
+    assert_eq!(unknown.result.unwrap_err().code, Code::NotFound);
+    assert!(rig.seen().is_empty());
+    let acted = |kind| matches!(kind, Kind::Intent | Kind::Outcome);
+    assert!(!rig.audit.records().iter().any(|record| acted(record.kind)));
+    rig.call("get_order", "{}").await.unwrap();
+    assert_eq!(rig.seen().len(), 1, "the same rig lets the allowed one through");
+}
+
+#[tokio::test]
+async fn a_server_of_others_is_one_that_is_not_there() {
+    let rig = Rig::new(Served { principals: Some(vec!["other".parse().unwrap()]), ..served() });
+    assert_eq!(rig.call("get_order", "{}").await.unwrap_err().code, Code::NotFound);
+    assert!(rig.broker.servers(&caller("default")).is_empty());
+    assert_eq!(rig.broker.servers(&caller("other")).len(), 1);
+}
+
+#[tokio::test]
+async fn a_lock_stops_the_next_call() {
+    let rig = Rig::new(served());
+    rig.switch.change(|locks| *locks = Locks::unreadable());
+    assert_eq!(rig.call("get_order", "{}").await.unwrap_err().code, Code::Locked);
+    assert!(rig.seen().is_empty());
+    rig.switch.change(|locks| *locks = Locks::default());
+    rig.call("get_order", "{}").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_person_approves_exactly_this_call_once() {
+    let rig = Rig::new(served());
+    let refusal = rig.call("pay", r#"{"amount":5}"#).await.unwrap_err();
+    let id = refusal.approval.unwrap();
+    assert!(rig.approvals.answer_at_terminal(&id, Answer::Once));
+    let other = rig.call("pay", r#"{"amount":6}"#).await.unwrap_err();
+    assert_eq!(other.code, Code::ApprovalDenied);
+    rig.call("pay", r#"{"amount":5}"#).await.unwrap();
+    assert_eq!(rig.seen(), [r#"shop pay {"amount":5}"#]);
+    assert!(rig.call("pay", r#"{"amount":5}"#).await.is_err(), "once");
+}
+
+#[tokio::test]
+async fn arguments_and_answers_have_their_caps_and_a_reason_cannot_be_given() {
+    let limits = Limits { request_bytes: 20, response_bytes: 5, ..Limits::default() };
+    let rig = Rig::new(Served { limits, ..served() });
+    let long = format!(r#"{{"a":"{}"}}"#, "x".repeat(20));
+    assert_eq!(rig.call("get_order", &long).await.unwrap_err().code, Code::InvalidRequest);
+    assert!(rig.seen().is_empty());
+    assert_eq!(rig.call("get_order", "{}").await.unwrap_err().code, Code::ResponseTooLarge);
+
+    let terms = Terms { reason: true, ..Terms::default() };
+    let rule = Rule::parse(Verdict::Allow, "*").unwrap().with_terms(terms);
+    let rig = Rig::new(Served { policy: Policy::new(vec![rule]), ..served() });
+    assert_eq!(rig.call("get_order", "{}").await.unwrap_err().code, Code::PolicyDenied);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_ends_when_its_caller_goes_or_its_time_is_over_and_the_audit_knows() {
+    let rig = Rig::new(served());
+    let gone = Box::pin(tokio::time::sleep(Duration::from_secs(1)));
+    let called = rig.called(("shop", "get_order"), "{}", None, gone).await;
+    assert_eq!(called.result.unwrap_err().code, Code::UpstreamError);
+    let called = rig.called(("shop", "get_order"), "{}", None, Box::pin(pending())).await;
+    assert_eq!(called.result.unwrap_err().code, Code::UpstreamTimeout);
+    let outcomes = rig.audit.records().iter().filter(|r| r.kind == Kind::Outcome).count();
+    assert_eq!(outcomes, 2);
+}
