@@ -194,7 +194,7 @@ mod tests {
 
     impl Events for Deaf {
         fn told(&self, _: &str, _: Option<&str>) {}
-        fn asked(&self, _: Id<'_>, _: &str, _: Option<&str>) {}
+        fn asked(&self, _: &Peer, _: Id<'_>, _: &str, _: Option<&str>) {}
         fn noise(&self, _: Noise) {}
     }
 

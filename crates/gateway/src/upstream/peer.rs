@@ -29,8 +29,8 @@ pub trait Events: Send + Sync {
     /// The server tells something. `params` are as it wrote them.
     fn told(&self, method: &str, params: Option<&str>);
 
-    /// The server asks something, and is to be answered by [`Peer::reply`].
-    fn asked(&self, id: Id<'_>, method: &str, params: Option<&str>);
+    /// The server asks something, and is to be answered by [`Peer::reply`] of `peer`.
+    fn asked(&self, peer: &Peer, id: Id<'_>, method: &str, params: Option<&str>);
 
     /// The server has sent what is no message, or an answer that nobody waits for.
     fn noise(&self, what: Noise);
@@ -181,7 +181,7 @@ impl Peer {
         match wire::parse(&message, self.limits) {
             Err(_) => events.noise(Noise::Garbage),
             Ok(Message::Request(request)) => {
-                events.asked(request.id, &request.method, request.params);
+                events.asked(self, request.id, &request.method, request.params);
             }
             Ok(Message::Notification(told)) => {
                 if told.method == "notifications/progress" {
@@ -295,7 +295,7 @@ mod tests {
         fn told(&self, method: &str, params: Option<&str>) {
             self.0.lock().unwrap().push(format!("{method} {}", params.unwrap_or("-")));
         }
-        fn asked(&self, id: Id<'_>, method: &str, params: Option<&str>) {
+        fn asked(&self, _: &Peer, id: Id<'_>, method: &str, params: Option<&str>) {
             let text = format!("{} {method} {}", id.raw(), params.unwrap_or("-"));
             self.0.lock().unwrap().push(text);
         }

@@ -252,7 +252,7 @@ mod tests {
 
     impl Events for Noises {
         fn told(&self, _: &str, _: Option<&str>) {}
-        fn asked(&self, _: Id<'_>, _: &str, _: Option<&str>) {}
+        fn asked(&self, _: &Peer, _: Id<'_>, _: &str, _: Option<&str>) {}
         fn noise(&self, what: Noise) {
             self.0.lock().unwrap().push(what);
         }

@@ -78,7 +78,8 @@ pub struct Ready {
     pub agreed: Agreed,
     /// Knows the secrets that it was started with.
     pub redactor: Arc<Redactor>,
-    attempt: u64,
+    /// Another one with every start.
+    pub attempt: u64,
 }
 
 /// What its owner is told.
@@ -165,6 +166,11 @@ impl Upstream {
         }
     }
 
+    /// The start that it runs since, where it answers.
+    pub fn attempt(&self) -> Option<u64> {
+        self.lock().ready.as_ref().map(|ready| ready.attempt)
+    }
+
     /// What it is doing.
     pub fn status(&self) -> Status {
         let inner = self.lock();
@@ -211,7 +217,7 @@ impl Upstream {
             Step::Start => {
                 inner.attempt += 1;
                 let (this, attempt) = (Arc::clone(self), inner.attempt);
-                tokio::spawn(async move { this.attempt(attempt).await });
+                tokio::spawn(async move { this.try_once(attempt).await });
                 Ok(Next::Await(attempt))
             }
             Step::Pause { until } if until - now <= WAITED_FOR => Ok(Next::Pause(until - now)),
@@ -229,7 +235,7 @@ impl Upstream {
     }
 
     /// Starts it, and tells everybody what came of that.
-    async fn attempt(self: Arc<Self>, attempt: u64) {
+    async fn try_once(self: Arc<Self>, attempt: u64) {
         let started = self.start(attempt).await;
         let mut inner = self.lock();
         let wanted = inner.attempt == attempt;
@@ -341,7 +347,7 @@ mod tests {
 
     use strongroom_process::{Start, Stream};
 
-    use super::super::peer::Noise;
+    use super::super::peer::{Noise, Peer};
     use super::*;
     use crate::wire::Id;
 
@@ -388,7 +394,7 @@ done
 
     impl Events for Deaf {
         fn told(&self, _: &str, _: Option<&str>) {}
-        fn asked(&self, _: Id<'_>, _: &str, _: Option<&str>) {}
+        fn asked(&self, _: &Peer, _: Id<'_>, _: &str, _: Option<&str>) {}
         fn noise(&self, _: Noise) {}
     }
 
