@@ -20,6 +20,7 @@
 //! Who calls is told by the transport and by nothing in a message: what a client says of itself is
 //! a label in the audit.
 
+mod behind;
 pub mod launcher;
 pub mod mount;
 pub mod pin;
@@ -32,4 +33,5 @@ pub mod transport;
 pub mod upstream;
 pub mod wire;
 
+pub use behind::{Behind, Servers};
 pub use transport::{http, stdio};

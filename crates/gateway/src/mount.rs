@@ -33,7 +33,7 @@ pub struct Mount {
     servers: Vec<Arc<Server>>,
     naming: Naming,
     /// The elements of the list of our own tools, and their names.
-    ours: (&'static str, Vec<&'static str>),
+    ours: (&'static str, &'static [&'static str]),
     /// What everything was put together from, and what came of it.
     built: Mutex<Option<Built>>,
 }
@@ -54,13 +54,8 @@ pub struct Listed {
 
 impl Mount {
     /// Puts `servers` behind our own tools. Nothing is started before it is wanted.
-    pub fn new(
-        tools: Arc<dyn Tools>,
-        servers: Vec<Arc<Server>>,
-        naming: Naming,
-        ours: (&'static str, Vec<&'static str>),
-    ) -> Self {
-        Self { tools, servers, naming, ours, built: Mutex::default() }
+    pub fn new(tools: Arc<dyn Tools>, servers: Vec<Arc<Server>>, naming: Naming) -> Self {
+        Self { tools, servers, naming, ours: crate::tools::ours(), built: Mutex::default() }
     }
 
     /// The servers.
@@ -151,7 +146,7 @@ impl Mount {
             prefix: server.prefix.clone(),
             definitions: tools.as_ref().map_or_else(Vec::new, |tools| tools.to_vec()),
         });
-        let (ours, reserved) = &self.ours;
+        let (ours, reserved) = self.ours;
         let catalogue = Catalogue::new(self.naming, ours, reserved, offers.collect());
         let catalogue = Arc::new(catalogue);
         *built = Some(Built { from, catalogue: Arc::clone(&catalogue) });

@@ -1,5 +1,7 @@
 //! What a request means in its era, and what is answered.
 
+mod mounted;
+
 use std::sync::Arc;
 
 use strongroom_model::approval::{Channel, SessionGrants};
@@ -8,10 +10,12 @@ use strongroom_model::ports::{Calls, Prompt};
 use strongroom_model::principal::{Caller, Principal};
 use tokio::sync::oneshot;
 
+use crate::behind::Behind;
 use crate::prompt::{self, RetryPrompt, Unanswered};
-use crate::tools::{self, Invocation, Output, Started};
+use crate::tools::{self, Output, Started};
 use crate::wire::write::{self, Object};
 use crate::wire::{Id, Notification, Request, RpcError};
+use mounted::{Came, Work};
 
 /// The stateless revision.
 pub(crate) const MODERN: &str = "2026-07-28";
@@ -149,12 +153,12 @@ pub(crate) enum Handled {
     Call(Box<Call>),
 }
 
-/// A tool call that waits for someone else.
+/// A request that waits for someone else.
 pub(crate) struct Call {
     id: Box<str>,
     era: Era,
     caller: Caller,
-    invocation: Invocation,
+    work: Work,
     /// The prompt of a modern call.
     prompt: Option<Arc<RetryPrompt>>,
 }
@@ -173,19 +177,22 @@ impl Call {
         cancel: oneshot::Receiver<()>,
         alive: tokio::sync::mpsc::Sender<()>,
     ) -> Vec<u8> {
-        let Self { id, era, caller, invocation, prompt } = self;
+        let Self { id, era, caller, work, prompt } = self;
         let task = tokio::spawn(async move {
             let cancel = Box::pin(async move { drop(cancel.await) });
-            let output = invocation.run(&*calls, &caller, cancel).await;
+            let came = work.run(&*calls, &caller, cancel).await;
             drop(alive);
-            output
+            came
         });
         let raw = Id::read(&id).expect("the id was read before");
         match task.await {
-            Ok(output) => match prompt.and_then(|prompt| prompt.take()) {
+            Ok(Came::Output(output)) => match prompt.and_then(|prompt| prompt.take()) {
                 Some(unanswered) if output.is_refused() => input_required(raw, &unanswered),
                 _ => tool_result(raw, era, output),
             },
+            Ok(Came::Answer(answer)) => mounted::answer(raw, era, &answer),
+            Ok(Came::List(listed)) => mounted::list(raw, era, &listed),
+            Ok(Came::Nothing) => write::error(Some(raw), &tools::unknown()),
             Err(_) => write::error(Some(raw), &RpcError::internal()),
         }
     }
@@ -194,7 +201,7 @@ impl Call {
 /// Answers a request of the modern era. `params` have passed [`Params::modern`]. `session` is what was
 /// granted for as long as the connection lasts, where it outlives the request.
 pub(crate) fn modern(
-    calls: &dyn Calls,
+    behind: &Behind,
     principal: &Principal,
     session: Option<Arc<SessionGrants>>,
     request: &Request<'_>,
@@ -202,7 +209,14 @@ pub(crate) fn modern(
 ) -> Handled {
     match &*request.method {
         "server/discover" => Handled::Reply(discover(request.id)),
-        "tools/list" => list_tools(request.id, Era::Modern, params),
+        "tools/list" => {
+            let caller = Caller {
+                principal: principal.clone(),
+                channel: Channel::default(),
+                claimed_client: params.client(),
+            };
+            list_tools(behind, caller, request.id, Era::Modern, params)
+        }
         "tools/call" => {
             let prompt = params.prompt();
             let shown = prompt.clone().map(|prompt| -> Arc<dyn Prompt> { prompt });
@@ -211,7 +225,7 @@ pub(crate) fn modern(
                 channel: Channel { session, prompt: shown },
                 claimed_client: params.client(),
             };
-            call_tool(calls, caller, request.id, Era::Modern, params, prompt)
+            call_tool(behind, caller, request.id, Era::Modern, params, prompt)
         }
         _ => Handled::Refused(RpcError::method_not_found()),
     }
@@ -219,15 +233,15 @@ pub(crate) fn modern(
 
 /// Answers a request within a session. `initialize` is not one.
 pub(crate) fn legacy(
-    calls: &dyn Calls,
+    behind: &Behind,
     caller: &Caller,
     request: &Request<'_>,
     params: &Params<'_>,
 ) -> Handled {
     match &*request.method {
         "ping" => Handled::Reply(pong(request.id)),
-        "tools/list" => list_tools(request.id, Era::Legacy, params),
-        "tools/call" => call_tool(calls, caller.clone(), request.id, Era::Legacy, params, None),
+        "tools/list" => list_tools(behind, caller.clone(), request.id, Era::Legacy, params),
+        "tools/call" => call_tool(behind, caller.clone(), request.id, Era::Legacy, params, None),
         "initialize" => {
             Handled::Refused(RpcError::invalid_request("the session is initialized already"))
         }
@@ -291,16 +305,26 @@ fn discover(id: Id<'_>) -> Vec<u8> {
         write::list(out, VERSIONS, write::string);
         out.extend_from_slice(b",\"capabilities\":{\"tools\":{}},\"instructions\":");
         write::string(out, INSTRUCTIONS);
-        cacheable(out);
+        cacheable(out, TTL_MS);
         meta(out);
     })
 }
 
-fn list_tools(id: Id<'_>, era: Era, params: &Params<'_>) -> Handled {
+fn list_tools(
+    behind: &Behind,
+    caller: Caller,
+    id: Id<'_>,
+    era: Era,
+    params: &Params<'_>,
+) -> Handled {
     if params.get("cursor").is_some_and(|raw| raw != "null") {
         // We hand out no cursor, so none is valid.
         let error = RpcError::invalid_params("there is no such cursor");
         return Handled::Reply(write::error(Some(id), &error));
+    }
+    if let Some(servers) = &behind.servers {
+        let (id, work) = (id.raw().into(), Work::List(servers.mount()));
+        return Handled::Call(Box::new(Call { id, era, caller, work, prompt: None }));
     }
     let tools = tools::definitions();
     Handled::Reply(write::result(id, tools.len() + 256, |out| {
@@ -310,14 +334,14 @@ fn list_tools(id: Id<'_>, era: Era, params: &Params<'_>) -> Handled {
         out.extend_from_slice(b"\"tools\":");
         out.extend_from_slice(tools.as_bytes());
         if era == Era::Modern {
-            cacheable(out);
+            cacheable(out, TTL_MS);
             meta(out);
         }
     }))
 }
 
 fn call_tool(
-    calls: &dyn Calls,
+    behind: &Behind,
     caller: Caller,
     id: Id<'_>,
     era: Era,
@@ -328,12 +352,18 @@ fn call_tool(
     let Some(name) = params.string("name") else {
         return refuse(RpcError::invalid_params("`name` is a string"));
     };
-    match tools::start(&name, params.get("arguments"), calls, &caller) {
+    let call = |caller, work| {
+        Handled::Call(Box::new(Call { id: id.raw().into(), era, caller, work, prompt }))
+    };
+    if let Some(servers) = behind.servers.as_ref().filter(|_| !tools::is_ours(&name)) {
+        let arguments = params.get("arguments").map(Into::into);
+        let (mount, name) = (servers.mount(), name.into());
+        return call(caller, Work::Mounted { mount, name, arguments });
+    }
+    match tools::start(&name, params.get("arguments"), &*behind.calls, &caller) {
         Err(error) => refuse(error),
         Ok(Started::Done(output)) => Handled::Reply(tool_result(id, era, output)),
-        Ok(Started::Waiting(invocation)) => {
-            Handled::Call(Box::new(Call { id: id.raw().into(), era, caller, invocation, prompt }))
-        }
+        Ok(Started::Waiting(invocation)) => call(caller, Work::Ours(invocation)),
     }
 }
 
@@ -365,8 +395,8 @@ fn input_required(id: Id<'_>, unanswered: &Unanswered) -> Vec<u8> {
     })
 }
 
-fn cacheable(out: &mut Vec<u8>) {
-    out.extend_from_slice(format!(",\"ttlMs\":{TTL_MS},\"cacheScope\":\"private\"").as_bytes());
+fn cacheable(out: &mut Vec<u8>, ttl_ms: u64) {
+    out.extend_from_slice(format!(",\"ttlMs\":{ttl_ms},\"cacheScope\":\"private\"").as_bytes());
 }
 
 fn meta(out: &mut Vec<u8>) {

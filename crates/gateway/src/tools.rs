@@ -87,9 +87,35 @@ pub(crate) fn start(
         "request_access" => {
             Started::Waiting(Invocation::RequestAccess(request_access::read(arguments)?))
         }
-        _ => return Err(RpcError::invalid_params("there is no such tool")),
+        _ => return Err(unknown()),
     })
 }
+
+/// There is no such tool.
+pub(crate) fn unknown() -> RpcError {
+    RpcError::invalid_params("there is no such tool")
+}
+
+/// Whether `name` is one of these.
+pub(crate) fn is_ours(name: &str) -> bool {
+    NAMES.contains(&name)
+}
+
+/// The elements of [`definitions`], and their names: what other tools stand behind.
+pub(crate) fn ours() -> (&'static str, &'static [&'static str]) {
+    let list = definitions();
+    (&list[1..list.len() - 1], &NAMES)
+}
+
+const NAMES: [&str; 7] = [
+    "list_services",
+    "execute",
+    "exec",
+    "explain_access",
+    "test_service",
+    "whoami",
+    "request_access",
+];
 
 /// The definitions of all tools: a JSON array on one line, the same for every caller.
 pub(crate) fn definitions() -> &'static str {
@@ -121,6 +147,8 @@ mod tests {
         assert!(!text.contains('\n'));
         strongroom_model::json::check(text.as_bytes(), 64).unwrap();
         let tools: serde_json::Value = serde_json::from_str(text).unwrap();
+        let names = tools.as_array().unwrap().iter().map(|tool| tool["name"].as_str().unwrap());
+        assert_eq!(names.collect::<Vec<_>>(), NAMES);
         for tool in tools.as_array().unwrap() {
             assert_eq!(tool["inputSchema"]["type"], "object", "{tool}");
             assert_eq!(tool["inputSchema"]["additionalProperties"], false, "{tool}");

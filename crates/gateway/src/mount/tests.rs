@@ -125,8 +125,8 @@ impl Rig {
             let served = Served::new(name, Policy::new(rules.into()));
             permitted.push(Arc::new(served));
         }
-        let ours = (r#"{"name":"execute"}"#, vec!["execute"]);
-        let mount = Mount::new(Arc::new(Permits(permitted)), mounted, Naming::Safe, ours);
+        let mut mount = Mount::new(Arc::new(Permits(permitted)), mounted, Naming::Safe);
+        mount.ours = (r#"{"name":"execute"}"#, &["execute"]);
         Self { mount, home }
     }
 

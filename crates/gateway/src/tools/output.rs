@@ -39,7 +39,7 @@ impl Output {
     }
 
     /// The answer to a call that was refused or failed.
-    pub(super) fn refused(refusal: &Refusal, audit_id: Option<&str>) -> Self {
+    pub(crate) fn refused(refusal: &Refusal, audit_id: Option<&str>) -> Self {
         let mut structured = Vec::with_capacity(256);
         structured.extend_from_slice(b"{\"error\":");
         let mut error = Object::open(&mut structured);

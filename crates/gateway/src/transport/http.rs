@@ -23,11 +23,12 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use strongroom_model::ports::{Authenticator, Calls};
+use strongroom_model::ports::Authenticator;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::{sleep, timeout};
 
+use crate::behind::Behind;
 use crate::wire::Limits;
 pub use desk::{Desk, Visitor};
 use exchange::Exchange;
@@ -92,7 +93,7 @@ const CANCELLED: Duration = Duration::from_secs(2);
 /// The listener has no address.
 pub async fn serve(
     listener: TcpListener,
-    calls: Arc<dyn Calls>,
+    behind: impl Into<Behind>,
     authenticator: Arc<dyn Authenticator>,
     options: Options,
     shutdown: impl Future<Output = ()> + Send,
@@ -101,7 +102,7 @@ pub async fn serve(
     let (alive, mut ended) = mpsc::channel(1);
     let (phase, phases) = watch::channel(Phase::Serving);
     let exchange = Arc::new(Exchange {
-        calls,
+        behind: behind.into(),
         authenticator,
         guard: Guard::new(port, &options.hosts),
         refusals: Refusals::new(),

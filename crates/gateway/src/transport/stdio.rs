@@ -10,11 +10,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use strongroom_model::approval::SessionGrants;
-use strongroom_model::ports::Calls;
 use strongroom_model::principal::Principal;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::timeout;
 
+use crate::behind::Behind;
 use crate::prompt::Outbox;
 use crate::protocol::{self, Handled, Hello, Params};
 use crate::session::{InFlight, Session};
@@ -38,7 +38,7 @@ const AHEAD: usize = 8;
 /// Reading failed, or the reading thread could not be started. A client that goes away is not an
 /// error.
 pub async fn serve<R, W>(
-    calls: Arc<dyn Calls>,
+    behind: impl Into<Behind>,
     principal: Principal,
     reader: R,
     writer: W,
@@ -53,8 +53,16 @@ where
     let in_flight = Arc::new(InFlight::default());
     let out = Arc::new(Out { writer: Mutex::new(writer), broken: Notify::new() });
     let granted = Arc::default();
-    let mut connection =
-        Connection { calls, principal, granted, limits, session: None, in_flight, out, alive };
+    let mut connection = Connection {
+        behind: behind.into(),
+        principal,
+        granted,
+        limits,
+        session: None,
+        in_flight,
+        out,
+        alive,
+    };
     let mut failed = None;
     loop {
         let line = tokio::select! {
@@ -81,7 +89,7 @@ where
 }
 
 struct Connection<W> {
-    calls: Arc<dyn Calls>,
+    behind: Behind,
     principal: Principal,
     /// What was granted for as long as this connection lasts.
     granted: Arc<SessionGrants>,
@@ -124,7 +132,7 @@ impl<W: Write + Send + 'static> Connection<W> {
         if let Some(version) = params.version()? {
             params.modern(&version)?;
             return Ok(protocol::modern(
-                &*self.calls,
+                &self.behind,
                 &self.principal,
                 Some(Arc::clone(&self.granted)),
                 request,
@@ -135,7 +143,7 @@ impl<W: Write + Send + 'static> Connection<W> {
             return Err(protocol::missing_meta());
         }
         match &self.session {
-            Some(session) => Ok(protocol::legacy(&*self.calls, &session.caller, request, &params)),
+            Some(session) => Ok(protocol::legacy(&self.behind, &session.caller, request, &params)),
             None if request.method == "initialize" => {
                 let hello = Hello::read(&params)?;
                 let answer = hello.answer(request.id);
@@ -157,7 +165,7 @@ impl<W: Write + Send + 'static> Connection<W> {
             return self.out.send(write::error(None, &error));
         };
         let (calls, alive, out) =
-            (Arc::clone(&self.calls), self.alive.clone(), Arc::clone(&self.out));
+            (Arc::clone(&self.behind.calls), self.alive.clone(), Arc::clone(&self.out));
         tokio::spawn(async move {
             let answer = call.run(calls, cancelled, alive.clone()).await;
             if place.leave() {

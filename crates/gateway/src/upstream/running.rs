@@ -69,6 +69,28 @@ impl Child for Guarded {
     }
 }
 
+/// Without a guard: what leaves its group outlives it.
+impl Child for strongroom_process::Child {
+    fn id(&self) -> u32 {
+        self.id()
+    }
+    fn stdin(&mut self) -> Option<ChildStdin> {
+        self.stdin()
+    }
+    fn stdout(&mut self) -> Option<ChildStdout> {
+        self.stdout()
+    }
+    fn stderr(&mut self) -> Option<ChildStderr> {
+        self.stderr()
+    }
+    fn ended(&mut self) -> io::Result<Option<ExitStatus>> {
+        self.wait_timeout(Duration::ZERO)
+    }
+    fn end(&mut self) {
+        drop(self.end(Duration::ZERO));
+    }
+}
+
 /// A running server.
 pub struct Running {
     /// The conversation.
@@ -225,27 +247,6 @@ mod tests {
 
     use super::*;
     use crate::wire::Id;
-
-    impl Child for strongroom_process::Child {
-        fn id(&self) -> u32 {
-            self.id()
-        }
-        fn stdin(&mut self) -> Option<ChildStdin> {
-            self.stdin()
-        }
-        fn stdout(&mut self) -> Option<ChildStdout> {
-            self.stdout()
-        }
-        fn stderr(&mut self) -> Option<ChildStderr> {
-            self.stderr()
-        }
-        fn ended(&mut self) -> io::Result<Option<ExitStatus>> {
-            self.wait_timeout(Duration::ZERO)
-        }
-        fn end(&mut self) {
-            self.end(Duration::ZERO).unwrap();
-        }
-    }
 
     #[derive(Default)]
     struct Noises(Mutex<Vec<Noise>>);

@@ -8,6 +8,8 @@ mod guard;
 mod legacy;
 mod messages;
 mod modern;
+#[cfg(unix)]
+mod mounted;
 mod sessions;
 mod support;
 mod tools;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use strongroom_gateway::http::Options;
 use strongroom_gateway::wire::Limits;
-use strongroom_gateway::{http, stdio};
+use strongroom_gateway::{Behind, Servers, http, stdio};
 use strongroom_model::approval::{self, Class, Digest, Matter, Question};
 use strongroom_model::audit::Draft;
 use strongroom_model::call::{
@@ -361,10 +361,21 @@ impl Stdio {
     }
 
     pub(crate) fn with(limits: Limits) -> Self {
+        Self::before(None, limits)
+    }
+
+    /// A client before these servers, with a session of the newest revision that has sessions.
+    pub(crate) fn before_servers(servers: Arc<dyn Servers>) -> Self {
+        let mut client = Self::before(Some(servers), Limits::default());
+        client.call("initialize", &initialize("2025-11-25"));
+        client
+    }
+
+    fn before(servers: Option<Arc<dyn Servers>>, limits: Limits) -> Self {
         let (stdin, to) = std::io::pipe().unwrap();
         let (from, stdout) = std::io::pipe().unwrap();
         let fake = Arc::new(Fake::default());
-        let calls = Arc::clone(&fake);
+        let calls = Behind { calls: fake.clone(), servers };
         let server = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let me = principal("claude-code", Source::Stdio);
@@ -385,10 +396,16 @@ impl Stdio {
 
     /// The next line.
     pub(crate) fn receive(&mut self) -> Value {
+        let line = self.receive_line();
+        serde_json::from_str(&line).expect(&line)
+    }
+
+    /// The next line, as it came.
+    pub(crate) fn receive_line(&mut self) -> String {
         let mut line = String::new();
         self.from.read_line(&mut line).unwrap();
         assert!(line.ends_with('\n'), "the server said no more: {line:?}");
-        serde_json::from_str(&line).expect(&line)
+        line
     }
 
     /// Sends a request with the id 7 and returns its answer.
@@ -460,8 +477,17 @@ impl Http {
     }
 
     pub(crate) fn with(options: Options) -> Self {
+        Self::before(None, options)
+    }
+
+    /// An endpoint before these servers.
+    pub(crate) fn before_servers(servers: Arc<dyn Servers>) -> Self {
+        Self::before(Some(servers), Options::default())
+    }
+
+    fn before(servers: Option<Arc<dyn Servers>>, options: Options) -> Self {
         let (fake, door) = (Arc::new(Fake::default()), Arc::new(Door::default()));
-        let (calls, authenticator) = (Arc::clone(&fake), Arc::clone(&door));
+        let (calls, authenticator) = (Behind { calls: fake.clone(), servers }, Arc::clone(&door));
         let (shutdown, stop) = oneshot::channel();
         let (tell, port) = std::sync::mpsc::channel();
         let server = std::thread::spawn(move || {

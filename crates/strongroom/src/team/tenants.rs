@@ -93,7 +93,7 @@ impl Tenants {
         let tenant = self.current(&visit.caller).await?;
         let name = visit.caller.ctx.principal().ok_or_else(Problem::unauthenticated)?;
         let principal = Principal { name, source: Source::Token };
-        let visitor = Visitor { calls: tenant.calls(), principal };
+        let visitor = Visitor { behind: tenant.calls().into(), principal };
         let (method, headers) = (&visit.parts.method, &visit.parts.headers);
         let response = self.desk.answer(visitor, method, headers, visit.body.to_vec()).await;
         Ok(response.map(BodyExt::boxed))

@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::Options;
 use super::guard::{self, Refused, single};
 use super::sent::{self, Messages, Sent};
+use crate::behind::Behind;
 use crate::protocol::{self, Call, Handled, Hello, MODERN, Params, VERSIONS};
 use crate::session::{Session, Sessions};
 use crate::wire::{self, Id, Limits, Message, Notification, RpcError, write};
@@ -36,8 +37,8 @@ pub struct Desk {
 /// Who asks, and what answers.
 #[derive(Clone)]
 pub struct Visitor {
-    /// What its tools stand on.
-    pub calls: Arc<dyn Calls>,
+    /// What answers it.
+    pub behind: Behind,
     /// Who it is. Sessions are found by this name: it is one of nobody else's, in no tenant.
     pub principal: Principal,
 }
@@ -111,7 +112,7 @@ impl Desk {
                     }
                 };
                 drop(bytes);
-                finish(work, &visitor.calls, alive).await
+                finish(work, &visitor.behind.calls, alive).await
             }
             Message::Notification(notification) => {
                 self.notified(&notification, headers, &visitor.principal);
@@ -152,7 +153,7 @@ impl Desk {
         if let Some(version) = params.version()? {
             mirrored(headers, header, request, &params, &version)?;
             return match protocol::modern(
-                &*visitor.calls,
+                &visitor.behind,
                 &visitor.principal,
                 None,
                 request,
@@ -210,7 +211,7 @@ impl Desk {
         let streams = session.prompts && takes_events(headers);
         let asking = streams.then(|| session.asking_on(Messages(out)));
         let caller = asking.as_ref().unwrap_or(&session.caller);
-        match protocol::legacy(&*visitor.calls, caller, request, params) {
+        match protocol::legacy(&visitor.behind, caller, request, params) {
             Handled::Reply(body) => Ok(Work::Done(Reply::ok(body))),
             Handled::Refused(error) => Err(Wrong::in_band(error)),
             Handled::Call(call) => match session.calls.enter(request.id) {
@@ -256,7 +257,7 @@ impl Desk {
 /// A request of the `initialize` era that belongs to no session, by a client that says no hello.
 fn once(request: &wire::Request<'_>, params: &Params<'_>, visitor: &Visitor) -> Work {
     let session = Session::new(Hello::unsaid(), visitor.principal.clone());
-    match protocol::legacy(&*visitor.calls, &session.caller, request, params) {
+    match protocol::legacy(&visitor.behind, &session.caller, request, params) {
         Handled::Reply(body) => Work::Done(Reply::ok(body)),
         Handled::Refused(error) => Work::Done(Reply::error(200, Some(request.id), &error)),
         Handled::Call(call) => {

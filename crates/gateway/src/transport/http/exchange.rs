@@ -9,10 +9,12 @@ use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use strongroom_model::audit::{Draft, Kind};
 use strongroom_model::code::Code;
-use strongroom_model::ports::{Authenticator, Calls};
+use strongroom_model::ports::Authenticator;
 use strongroom_model::principal::Principal;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
+
+use crate::behind::Behind;
 
 use super::desk::{Desk, Reply, Visitor};
 use super::guard::{self, Guard, Refused};
@@ -21,7 +23,7 @@ use super::sent::Sent;
 
 /// What every request needs.
 pub(super) struct Exchange {
-    pub(super) calls: Arc<dyn Calls>,
+    pub(super) behind: Behind,
     pub(super) authenticator: Arc<dyn Authenticator>,
     pub(super) guard: Guard,
     pub(super) refusals: Refusals,
@@ -62,7 +64,7 @@ impl Exchange {
         }
         guard::body(&parts.headers, self.desk.limits().message_bytes)?;
         let bytes = self.read(body).await?;
-        let visitor = Visitor { calls: Arc::clone(&self.calls), principal };
+        let visitor = Visitor { behind: self.behind.clone(), principal };
         Ok(self.desk.attend(&visitor, &parts.headers, bytes, alive).await)
     }
 
