@@ -60,7 +60,7 @@ const ALL: Route = Route {
     ..super::BLANK
 };
 
-pub(super) const CLASSES: &[&str] = &["read", "write", "delete", "run"];
+pub(super) const CLASSES: &[&str] = &["read", "write", "delete", "run", "tool"];
 pub(super) const WAYS: &[&str] = &["api", "cli", "dialog", "elicitation"];
 
 const ID: Field = Field::required(
