@@ -1,5 +1,6 @@
 //! The store of a team, by one suite on both databases.
 
+mod approvals;
 mod audit;
 mod base;
 mod caps;
