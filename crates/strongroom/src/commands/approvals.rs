@@ -2,6 +2,7 @@
 //!
 //! A yes lets an agent do more, so it needs a person (decision 28); a no may be typed by anybody.
 
+mod team;
 mod view;
 
 use std::sync::Arc;
@@ -29,8 +30,12 @@ use view::{Answered, List, View};
 #[command(after_help = "Examples:
   strongroom approvals
   strongroom approvals approve a-7k3f9xqm
-  strongroom approvals deny a-7k3f9xqm")]
+  strongroom approvals deny a-7k3f9xqm
+  strongroom approvals --tenant shop")]
 pub struct Args {
+    /// Those of a tenant of the team of this machine
+    #[arg(long, global = true, value_name = "TENANT")]
+    tenant: Option<String>,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -88,6 +93,9 @@ struct Long {
 
 /// Runs the command.
 pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
+    if let Some(tenant) = &args.tenant {
+        return team::run(args.command.as_ref(), tenant, host, *output);
+    }
     let home = host.home()?;
     let store = home::open(&home, Arc::clone(&host.clock))?.approvals()?;
     match &args.command {
@@ -140,7 +148,7 @@ fn approve(
     let grant = matches!(answer, Answer::For(_)).then(|| entry.id.replacen("a-", "g-", 1));
     admin::record_draft(host, home, draft(&entry, "approval.approve", grant))?;
     match store.settle(&entry.id, answer, By::Cli)? {
-        Settled::Done(grant) => output.report(&Answered::yes(&entry, answer, grant.as_ref())),
+        Settled::Done(grant) => output.report(&Answered::yes(&entry, answer, grant.as_ref(), "")),
         Settled::NotOpen(state) => Err(not_open(state)),
         Settled::Unknown => Err(not_open(State::Expired)),
     }
@@ -212,11 +220,9 @@ fn not_open(state: State) -> Failure {
 fn in_force(entry: &Entry, config: &Config, home: &Home) -> Result<(), Failure> {
     let question = &entry.question;
     if question.scope().is_none() {
-        let failure =
-            Failure::failed("no rule asks about this, so that a yes would change nothing");
         return Err(match command_for(entry, home) {
-            Some(command) => failure.hint(format!("to allow it, run `{command}`")),
-            None => failure.hint("to allow it, change the service's rules"),
+            Some(command) => uncovered().hint(format!("to allow it, run `{command}`")),
+            None => uncovered().hint("to allow it, change the service's rules"),
         });
     }
     let http = config.services.get(&question.service).map(|service| service.revision);
@@ -226,6 +232,10 @@ fn in_force(entry: &Entry, config: &Config, home: &Home) -> Result<(), Failure> 
     }
     let problem = format!("the configuration of `{}` was changed since", question.service);
     Err(Failure::failed(problem).hint("the agent asks again when it repeats its call"))
+}
+
+fn uncovered() -> Failure {
+    Failure::failed("no rule asks about this, so that a yes would change nothing")
 }
 
 /// The command that would let the agent do what it asks for, for a person to type.

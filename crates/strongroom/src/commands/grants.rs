@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use clap::Subcommand;
 use serde::Serialize;
 use strongroom_model::approval::Grant;
+use strongroom_model::team::{Actor, TenantCtx};
 use strongroom_store::ApprovalStore;
 
 use super::approvals::in_words;
@@ -13,6 +14,7 @@ use crate::environment::Host;
 use crate::failure::Failure;
 use crate::near;
 use crate::output::{Output, Report, Style, rfc3339, table};
+use crate::team::Operator;
 use crate::{admin, home};
 
 /// See what agents were granted for a while, and take it back
@@ -23,8 +25,12 @@ use crate::{admin, home};
 #[command(after_help = "Examples:
   strongroom grants
   strongroom grants revoke g-7k3f9xqm
-  strongroom grants revoke --all")]
+  strongroom grants revoke --all
+  strongroom grants --tenant shop")]
 pub struct Args {
+    /// Those of a tenant of the team of this machine
+    #[arg(long, global = true, value_name = "TENANT")]
+    tenant: Option<String>,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -76,13 +82,15 @@ struct Revoked {
 
 /// Runs the command.
 pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
+    if let Some(tenant) = &args.tenant {
+        return of_tenant(args.command.as_ref(), tenant, host, *output);
+    }
     let home = host.home()?;
     let store = home::open(&home, Arc::clone(&host.clock))?.approvals()?;
     match &args.command {
         None | Some(Command::List) => {
             let now = host.clock.now();
-            let grants = store.all_grants()?;
-            output.report(&List(grants.iter().map(|grant| Row::of(grant, now)).collect()))
+            output.report(&List::of(&store.all_grants()?, now))
         }
         Some(Command::Revoke { id: Some(id), .. }) => {
             // Taking access away may always be done.
@@ -97,17 +105,55 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
     }
 }
 
+/// The same for a tenant of a team, on the machine of its operator. What is taken back is recorded first.
+fn of_tenant(
+    command: Option<&Command>,
+    tenant: &str,
+    host: &Host,
+    output: Output,
+) -> Result<(), Failure> {
+    let operator = Operator::open(host)?;
+    let tenant = operator.tenant(tenant)?;
+    let store = operator.team.tenant(&TenantCtx { tenant: tenant.id, actor: Actor::Operator });
+    match command {
+        None | Some(Command::List) => {
+            let grants = operator.wait(store.grants())?;
+            output.report(&List::of(&grants, host.clock.now()))
+        }
+        Some(Command::Revoke { id: Some(id), .. }) => {
+            let grants = operator.wait(store.grants())?;
+            let hint = format!("run `strongroom grants --tenant {}`", tenant.name);
+            let id = among(&grants, id, hint)?;
+            let revoked = usize::from(operator.wait(store.revoke_grant(&id))?);
+            output.report(&Revoked { revoked })
+        }
+        Some(Command::Revoke { id: None, .. }) => {
+            let revoked = operator.wait(store.revoke_grants())?;
+            output.report(&Revoked { revoked: usize::try_from(revoked).unwrap_or(usize::MAX) })
+        }
+    }
+}
+
 /// The id, if there is such a grant; otherwise the failure that names the nearest one.
 fn known(store: &ApprovalStore, id: &str) -> Result<String, Failure> {
-    let grants = store.all_grants()?;
+    among(&store.all_grants()?, id, "run `strongroom grants`".to_owned())
+}
+
+fn among(grants: &[Grant], id: &str, hint: String) -> Result<String, Failure> {
     if let Some(grant) = grants.iter().find(|grant| grant.id == id) {
         return Ok(grant.id.clone());
     }
     let failure = Failure::failed("there is no such grant, or it has lapsed");
     Err(match near::nearest(id, grants.iter().map(|grant| grant.id.as_str())) {
         Some(near) => failure.hint(format!("did you mean `{near}`?")),
-        None => failure.hint("run `strongroom grants`"),
+        None => failure.hint(hint),
     })
+}
+
+impl List {
+    fn of(grants: &[Grant], now: SystemTime) -> Self {
+        Self(grants.iter().map(|grant| Row::of(grant, now)).collect())
+    }
 }
 
 impl Row {

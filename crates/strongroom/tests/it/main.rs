@@ -42,4 +42,6 @@ mod services;
 mod streaming;
 #[cfg(target_os = "linux")]
 mod team;
+#[cfg(target_os = "linux")]
+mod team_approvals;
 mod transcripts;

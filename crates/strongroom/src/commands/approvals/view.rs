@@ -154,7 +154,8 @@ pub(super) struct Answered {
 }
 
 impl Answered {
-    pub(super) fn yes(entry: &Entry, answer: Answer, grant: Option<&Grant>) -> Self {
+    /// `at`: what a command needs to act on it.
+    pub(super) fn yes(entry: &Entry, answer: Answer, grant: Option<&Grant>, at: &str) -> Self {
         Self {
             id: entry.id.clone(),
             answer: match answer {
@@ -166,7 +167,7 @@ impl Answered {
             lapses: grant.map(|grant| rfc3339(grant.lapses)),
             words: match grant {
                 Some(grant) => format!(
-                    "approved: {}\ntake it back by `strongroom grants revoke {}`\n",
+                    "approved: {}\ntake it back by `strongroom grants revoke {}{at}`\n",
                     good_for(entry, answer),
                     grant.id
                 ),
