@@ -41,7 +41,12 @@ pub(crate) async fn request(
             Ok(Requested { id, audit_id: None })
         }
         Opened::Asked { id, new: true } => {
-            match Journal::new(&*broker.audit).access(&question, &id) {
+            let journal = Journal::new(&*broker.audit);
+            let recorded = match journal.access(&question, &id) {
+                Ok(audit_id) => journal.settled().await.map(|()| audit_id),
+                Err(error) => Err(error),
+            };
+            match recorded {
                 Ok(audit_id) => Ok(Requested { id, audit_id: Some(audit_id.0) }),
                 Err(error) => {
                     drop(broker.approvals.withdraw(&id).await);

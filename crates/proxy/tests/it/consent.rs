@@ -186,6 +186,19 @@ async fn a_rule_that_wants_a_person_outside_is_never_answered_by_the_client() {
 }
 
 #[tokio::test]
+async fn where_others_answer_the_client_of_who_asks_never_does() {
+    let rig = rig().await;
+    rig.approvals.ask_others();
+    let eager = with(FixedPrompt(Prompted::Answered(Answer::Once)));
+    let refusal = call(&rig, &eager, post("x")).await.result.unwrap_err();
+    assert!(refusal.message.contains("whose key has the scope `approve`"), "{refusal:?}");
+    let id = refusal.approval.expect("it waits for a person");
+    assert_eq!(rig.upstream.requests(), 0);
+    assert!(rig.approvals.answer_at_terminal(&id, Answer::Once));
+    assert!(call(&rig, &eager, post("x")).await.result.is_ok());
+}
+
+#[tokio::test]
 async fn a_prompt_that_cannot_be_shown_leaves_the_question_to_the_terminal() {
     let rig = rig().await;
     for prompted in [Prompted::Unable, Prompted::Later] {

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use serde::Serialize;
-use strongroom_model::approval::{Answer, By, Excerpt, State};
+use strongroom_model::approval::{Answer, By, Class, Excerpt, State};
 use strongroom_model::team::Scope;
 use strongroom_store::team::{ApprovalQuery, TeamApproval, TeamSettled};
 
@@ -198,7 +198,7 @@ impl<'a> View<'a> {
             client: question.client.as_deref(),
             service: question.service.as_str(),
             rule: question.rule.as_deref(),
-            class: question.class.map(|class| class.as_str()),
+            class: question.class.map(Class::as_str),
             what: &question.what,
             place: &question.place,
             bytes: question.bytes,

@@ -13,7 +13,7 @@ mod rows;
 use std::time::{Duration, SystemTime};
 
 use strongroom_model::approval::{Answer, By, Entry, Grant, PATIENCE, State};
-use strongroom_model::audit::{AuditSink as _, Draft, Journal, Kind};
+use strongroom_model::audit::{Draft, Journal, Kind};
 use strongroom_model::team::{TenantCtx, TenantId};
 
 use super::database::{Tx, micros, time};
@@ -221,14 +221,16 @@ impl TenantStore<'_> {
 
     /// Closes what nobody answered in time, and records that.
     async fn close_lapsed(&self) -> Result<(), TeamError> {
+        let lapsed = self.lapse_approvals().await?;
+        if lapsed.is_empty() {
+            return Ok(());
+        }
         let sink = self.audit_sink();
-        for entry in self.lapse_approvals().await? {
-            Journal::new(&sink).lapsed(&entry).map_err(TeamError::unreachable)?;
+        let journal = Journal::new(&sink);
+        for entry in &lapsed {
+            journal.lapsed(entry).map_err(TeamError::unreachable)?;
         }
-        if let Some(written) = sink.durable() {
-            written.await.map_err(TeamError::unreachable)?;
-        }
-        Ok(())
+        journal.settled().await.map_err(TeamError::unreachable)
     }
 
     /// Closes what nobody answered in time, forgets what is long over, and says what was closed.

@@ -155,14 +155,7 @@ fn order(body: &str) -> Value {
     })
 }
 
-fn curl(
-    sandbox: &Sandbox,
-    url: &str,
-    method: &str,
-    path: &str,
-    key: &str,
-    body: &Value,
-) -> Value {
+fn curl(sandbox: &Sandbox, url: &str, method: &str, path: &str, key: &str, body: &Value) -> Value {
     let (url, key, body) = (format!("{url}{path}"), format!("X-API-Key: {key}"), body.to_string());
     let words = ["-sS", "-X", method, &url, "-H", &key];
     let with = ["-H", "Content-Type: application/json", "-d", &body];
@@ -182,8 +175,7 @@ fn once(site: &Site, upstream: &Upstream) {
     let asked = id(&site.order(0, "amount=100"));
     assert_eq!(id(&site.order(1, "amount=100")), asked, "one question, on whichever server");
     assert_eq!(upstream.requests(), 0);
-    let shown =
-        site.send(1, "GET", &format!("/v1/approvals/{asked}"), &site.person, &Value::Null);
+    let shown = site.send(1, "GET", &format!("/v1/approvals/{asked}"), &site.person, &Value::Null);
     assert_eq!(shown["data"]["body"]["lines"], json!(["amount=100"]), "{shown}");
     let agent = &site.agent[4..20];
     assert_eq!(shown["data"]["principal"], format!("key-{agent}"));
@@ -391,10 +383,8 @@ async fn a_question_that_nobody_answers_in_time_is_asked_anew() {
         let made = team.create_api_key(&tenant.id, "key", scopes, None).await.unwrap();
         keys.push(String::from_utf8(made.1.expose().to_vec()).unwrap());
     }
-    let rules = TenantRules {
-        networks: vec!["127.0.0.1/32".parse().unwrap()],
-        insecure_transport: true,
-    };
+    let rules =
+        TenantRules { networks: vec!["127.0.0.1/32".parse().unwrap()], insecure_transport: true };
     let tenants = Arc::new(Tenants::new(team.clone(), rules, clock.clone(), Arc::new(SystemDns)));
     let backend = Backend {
         judge: Arc::new(Registered::new(team.clone())),

@@ -9,7 +9,7 @@ use strongroom_model::approval::{
     ACCESS_PATIENCE, Answer, By, Entry, Grant, LONGEST_SESSION, MOST_OPEN, Opened, PATIENCE,
     Question, Scope, State, Taken,
 };
-use strongroom_model::ports::{Approvals, ApprovalsError, BoxFuture, Clock};
+use strongroom_model::ports::{Approvals, ApprovalsError, Asking, BoxFuture, Clock};
 use strongroom_model::principal::Name;
 
 use super::lock;
@@ -20,6 +20,7 @@ pub struct MemoryApprovals {
     inner: Mutex<Inner>,
     version: AtomicU64,
     fails: AtomicBool,
+    others: AtomicBool,
 }
 
 #[derive(Default)]
@@ -36,6 +37,7 @@ impl MemoryApprovals {
             inner: Mutex::default(),
             version: AtomicU64::default(),
             fails: AtomicBool::default(),
+            others: AtomicBool::default(),
         }
     }
 
@@ -58,6 +60,11 @@ impl MemoryApprovals {
     /// Whether nothing can be read or kept from now on.
     pub fn fail(&self, fails: bool) {
         self.fails.store(fails, Ordering::SeqCst);
+    }
+
+    /// From now on others than the one who asks answer, as in a team.
+    pub fn ask_others(&self) {
+        self.others.store(true, Ordering::SeqCst);
     }
 
     fn works(&self) -> Result<(), ApprovalsError> {
@@ -92,6 +99,10 @@ impl MemoryApprovals {
 }
 
 impl Approvals for MemoryApprovals {
+    fn asking(&self) -> Asking {
+        if self.others.load(Ordering::SeqCst) { Asking::Others } else { Asking::Machine }
+    }
+
     fn granted<'a>(
         &'a self,
         scope: &'a Scope,

@@ -28,9 +28,7 @@ pub(super) fn run(
     match command {
         None => at.list(false, host, output),
         Some(Command::List { all }) => at.list(*all, host, output),
-        Some(Command::Show { id }) => {
-            output.report(&View::of(&at.find(id)?.entry, now, None))
-        }
+        Some(Command::Show { id }) => output.report(&View::of(&at.find(id)?.entry, now, None)),
         Some(Command::Approve { id, long }) => at.approve(id, long, host, output),
         Some(Command::Deny { id }) => at.deny(id, output),
     }
@@ -79,7 +77,8 @@ impl At<'_> {
         if !headless(host)? {
             let mut changes = entry.question.lines(true);
             changes.push(good_for(&entry, answer));
-            let heading = format!("This lets an agent of the tenant `{}` do the following", self.name);
+            let heading =
+                format!("This lets an agent of the tenant `{}` do the following", self.name);
             confirm::in_person(&heading, &changes, &*host.clock)?;
         }
         self.settle(id, answer, output)
