@@ -1,8 +1,11 @@
 //! From what a caller shows to who it is (AU-01).
 //!
 //! The public id finds the key; what was shown is hashed and compared in constant time, whether or
-//! not there is such a key. Unknown, wrong, expired, disabled: `None`, after the same work.
+//! not there is such a key. Unknown, wrong, expired, disabled: `None`, after the same work. Nobody is
+//! refused from memory: whether a key is remembered, because its holder was here a moment ago, would be
+//! told by the time that a refusal takes.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use strongroom_model::secret::Secret;
@@ -72,10 +75,16 @@ impl Team {
         token: &Secret,
     ) -> Result<Option<(ApiKey, TenantCtx)>, TeamError> {
         let Some((id, mac)) = self.presented(KeyKind::Api, token) else { return Ok(None) };
-        let stored = self.stored_api_key(id).await?;
-        let same = is_same(stored.as_ref().map(|stored| stored.mac.as_slice()), &mac);
         let now = self.now();
-        Ok(stored.filter(|stored| same && stored.lets_in(now)).map(|stored| {
+        let admits = |stored: &Option<StoredApiKey>| {
+            let same = is_same(stored.as_ref().map(|stored| stored.mac.as_slice()), &mac);
+            same && stored.as_ref().is_some_and(|stored| stored.lets_in(now))
+        };
+        let stored = match self.inner.kept.api_keys.now(&id) {
+            Some(kept) if admits(&kept) => kept,
+            _ => self.load_api_key(id).await?,
+        };
+        Ok(Option::clone(&stored).filter(|_| admits(&stored)).map(|stored| {
             let key = stored.key;
             self.inner.used.note(Some(key.tenant), key.id, key.last_used, now);
             let ctx = TenantCtx { tenant: key.tenant, actor: Actor::ApiKey(key.id) };
@@ -101,11 +110,32 @@ impl Team {
         token: &Secret,
     ) -> Result<Option<KernelKey>, TeamError> {
         let Some((id, mac)) = self.presented(KeyKind::Kernel, token) else { return Ok(None) };
-        let stored = self.stored_kernel_key(id).await?;
-        let same = is_same(stored.as_ref().map(|stored| stored.mac.as_slice()), &mac);
-        Ok(stored
-            .map(|stored| stored.key)
-            .filter(|key| same && key.enabled && !key.require_signature))
+        let admits = |stored: &Option<StoredKernelKey>| {
+            let same = is_same(stored.as_ref().map(|stored| stored.mac.as_slice()), &mac);
+            let good = |key: &KernelKey| key.enabled && !key.require_signature;
+            same && stored.as_ref().is_some_and(|stored| good(&stored.key))
+        };
+        let stored = match self.inner.kept.kernel_keys.now(&id) {
+            Some(kept) if admits(&kept) => kept,
+            _ => self.load_kernel_key(id).await?,
+        };
+        Ok(Option::clone(&stored).filter(|_| admits(&stored)).map(|stored| stored.key))
+    }
+
+    /// Whether whoever was let in as `ctx` would be let in now: what runs for him goes on only then.
+    pub async fn still_lets_in(&self, ctx: &TenantCtx) -> Result<bool, TeamError> {
+        let tenant = self.stored_tenant(ctx.tenant).await?;
+        let key = match ctx.actor {
+            Actor::ApiKey(id) => {
+                let key = self.stored_api_key(id).await?;
+                key.is_some_and(|key| key.lets_in(self.now()))
+            }
+            Actor::Kernel(id) => {
+                self.stored_kernel_key(id).await?.is_some_and(|stored| stored.key.enabled)
+            }
+            Actor::Operator => true,
+        };
+        Ok(key && tenant.is_some_and(|tenant| tenant.enabled))
     }
 
     /// What the holder of `key` is for `tenant`: `None` where the tenant is not one of its
@@ -181,6 +211,15 @@ impl Team {
         let stored =
             self.inner.kept.kernel_keys.get(id, |_| None, self.read_kernel_key(id)).await?;
         Ok(Option::clone(&stored))
+    }
+
+    async fn load_api_key(&self, id: KeyId) -> Result<Arc<Option<StoredApiKey>>, TeamError> {
+        let of = |stored: &Option<StoredApiKey>| stored.as_ref().map(|stored| stored.key.tenant);
+        self.inner.kept.api_keys.load(id, of, self.read_api_key(id)).await
+    }
+
+    async fn load_kernel_key(&self, id: KeyId) -> Result<Arc<Option<StoredKernelKey>>, TeamError> {
+        self.inner.kept.kernel_keys.load(id, |_| None, self.read_kernel_key(id)).await
     }
 
     async fn stored_tenant(&self, id: TenantId) -> Result<Option<StoredTenant>, TeamError> {

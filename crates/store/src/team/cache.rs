@@ -64,10 +64,25 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
         tenant_of: impl Fn(&V) -> Option<TenantId>,
         load: impl Future<Output = Result<V, TeamError>>,
     ) -> Result<Arc<V>, TeamError> {
-        let fresh = self.feed.is_fresh();
-        if fresh && let Some(value) = self.kept(&key) {
-            return Ok(value);
+        match self.now(&key) {
+            Some(value) => Ok(value),
+            None => self.load(key, tenant_of, load).await,
         }
+    }
+
+    /// What is kept under `key`.
+    pub(super) fn now(&self, key: &K) -> Option<Arc<V>> {
+        if self.feed.is_fresh() { self.kept(key) } else { None }
+    }
+
+    /// What stands under `key` as `load` reads it, whatever is kept.
+    pub(super) async fn load(
+        &self,
+        key: K,
+        tenant_of: impl Fn(&V) -> Option<TenantId>,
+        load: impl Future<Output = Result<V, TeamError>>,
+    ) -> Result<Arc<V>, TeamError> {
+        let fresh = self.feed.is_fresh();
         // Before it is read: what changes meanwhile makes it old.
         let (stamp, read) = (self.feed.stamp(), self.clock.monotonic());
         let value = Arc::new(load.await?);

@@ -32,6 +32,9 @@ type Answer = BoxBody<Bytes, Infallible>;
 /// Brokers that are kept.
 const MOST: usize = 1_000;
 
+/// How often is looked whether whoever waits for an answer is still let in.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
+
 /// The tenants that are served here.
 pub struct Tenants {
     pub(super) team: Team,
@@ -95,8 +98,22 @@ impl Tenants {
         let principal = Principal { name, source: Source::Token };
         let visitor = Visitor { behind: tenant.calls().into(), principal };
         let (method, headers) = (&visit.parts.method, &visit.parts.headers);
-        let response = self.desk.answer(visitor, method, headers, visit.body.to_vec()).await;
-        Ok(response.map(BodyExt::boxed))
+        let answer = self.desk.answer(visitor, method, headers, visit.body.to_vec());
+        tokio::select! {
+            response = answer => Ok(response.map(BodyExt::boxed)),
+            () = self.no_longer(&visit.caller.ctx) => Err(Problem::unauthenticated()),
+        }
+    }
+
+    /// Ends when whoever calls would not be let in any more: what runs for him is dropped (TN-11).
+    async fn no_longer(&self, ctx: &TenantCtx) {
+        loop {
+            tokio::time::sleep(LOOK_AGAIN).await;
+            // Where the store cannot be asked, what runs goes on and nothing new begins.
+            if let Ok(false) = self.team.still_lets_in(ctx).await {
+                return;
+            }
+        }
     }
 }
 
