@@ -117,6 +117,12 @@ impl Problem {
         Self { status, ..self }
     }
 
+    /// The same for another reason.
+    #[must_use]
+    pub(crate) fn with_reason(self, reason: Reason) -> Self {
+        Self { status: reason.status(), reason, ..self }
+    }
+
     /// The envelope.
     pub fn body(&self) -> Vec<u8> {
         let details = (self.field.is_some() || self.retry_after_s.is_some())

@@ -8,12 +8,12 @@ use serde::Serialize;
 use strongroom_model::team::{
     McpServer, NewServer, RawServer, Scope, SecretField, ServerChange, TenantCtx,
 };
-use strongroom_store::team::{Page, Servers, Team};
+use strongroom_store::team::{Page, Servers, Team, TeamError};
 
 use crate::access::problem;
 use crate::app::App;
 use crate::backend::Health;
-use crate::problem::Problem;
+use crate::problem::{Problem, Reason};
 use crate::route::{Access, Call, Data, Handle, Route};
 use crate::shape::{Alternative, Field, Form, Kind, Shape, Text};
 use crate::when;
@@ -336,7 +336,12 @@ async fn update(app: &App, call: Call<'_>) -> Result<Data, Problem> {
         whole.args = whole.args.or(Some(old.args));
     }
     permitted(app, whole.command.as_deref(), whole.args.as_deref(), whole.url.as_deref())?;
-    let server = store.update_server(id, ServerChange::new(whole)?).await.map_err(problem)?;
+    let changed = store.update_server(id, ServerChange::new(whole)?).await;
+    let server = changed.map_err(|error| match error {
+        // By itself it was good: what is stored does not go with it.
+        TeamError::Invalid(error) => Problem::from(error).with_reason(Reason::Conflict),
+        error => problem(error),
+    })?;
     Data::of(&View::changed(&server, &raw))
 }
 

@@ -55,7 +55,8 @@ const ALL: Route = Route {
     ..super::BLANK
 };
 
-const NAME: Field = Field::required("name", Kind::LABEL, "What it is called in calls and rules.");
+const NAME: Field =
+    Field::required("name", Kind::text(1, 64, Form::Word), "What it is called in calls and rules.");
 const DEFINITION: Field = Field::required(
     "definition",
     Kind::Map {

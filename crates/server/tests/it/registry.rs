@@ -32,6 +32,10 @@ async fn a_registration_is_answered_as_documented_listed_changed_and_deleted() {
         without_id(&changed.body, &id),
         r#"{"ok":true,"data":{"id":"uuid","server_id":"my-amazon-server","name":"Updated Name","enabled":false,"updated_at":"2026-03-15T10:24:00.000Z"}}"#
     );
+    // Good by itself, and not beside the command that is stored.
+    let headers = r#"{"server_id": "my-amazon-server", "headers": {"x": "y"}}"#;
+    let refused = site.post(UPDATE, &key, headers).await;
+    assert_eq!(refused.problem(), (409, "conflict".into()));
     assert_eq!(site.get(&format!("{LIST}?enabled_only=true"), &key).await.data()["count"], 0);
     assert_eq!(site.get(&format!("{LIST}?enabled_only=false"), &key).await.data()["count"], 1);
     let gone = site.post(DELETE, &key, r#"{"server_id": "my-amazon-server"}"#).await;
@@ -130,15 +134,25 @@ async fn a_body_that_two_readers_could_read_differently_is_refused() {
     site.post(REGISTER, &key, AMAZON).await.data();
 }
 
+// TN-10
 #[tokio::test]
 async fn a_command_that_the_operator_does_not_list_is_not_registered() {
     let site = Site::new().await;
     let key = site.key(&site.a, "use,register").await;
     site.post(REGISTER, &key, AMAZON).await.data();
     let not_allowed = (403, "command_not_allowed".to_owned());
-    for (command, args) in [("sh", "test.js"), ("node", "evil.js"), ("/usr/bin/node", "test.js")] {
+    for (command, args) in [
+        ("sh", &["test.js"][..]),
+        ("sh", &["-c", "env"]),
+        ("npx", &["-y", "x"]),
+        ("node", &["evil.js"]),
+        ("node", &["-e", "test.js"]),
+        ("/usr/bin/node", &["test.js"]),
+        ("./node", &["test.js"]),
+        ("node ", &["test.js"]),
+    ] {
         let body = json!({
-            "server_id": "x", "name": "x", "command": command, "args": [args], "tool_prefix": "x.",
+            "server_id": "x", "name": "x", "command": command, "args": args, "tool_prefix": "x.",
         });
         let refused = site.post(REGISTER, &key, &body.to_string()).await;
         assert_eq!(refused.problem(), not_allowed);
