@@ -27,7 +27,7 @@ use crate::repeats::{self, Repeats, Turn, Which};
 use crate::reply::{self, Outcome, Reply};
 use crate::request::{self, Bytes};
 use crate::route::{Call, Found, Route, Router};
-use crate::shape::{Input, query};
+use crate::shape::{Input, Shape, query};
 
 /// What every request needs.
 pub(crate) struct App {
@@ -250,7 +250,7 @@ impl App {
         parts: &Parts,
         body: &[u8],
     ) -> Result<Outcome, Problem> {
-        let subject = route.subject.iter().find_map(|name| input.text(name)).map(str::to_owned);
+        let subject = subject(route, &input);
         let subject = subject.as_deref();
         let mut begun = None;
         let done = self.judged(route, caller, input, (subject, &mut begun), parts, body).await;
@@ -365,6 +365,15 @@ fn read<'a>(
         input.insert(name, text);
     }
     Ok(input)
+}
+
+/// What a request is about, for its record. What has not the form of its field is left out: a secret that
+/// was pasted into the wrong place would stay in the audit.
+fn subject(route: &Route, input: &Input<'_>) -> Option<String> {
+    let name = route.subject.iter().find(|name| input.text(name).is_some())?;
+    let fits = |shape: &Shape| input.get(name).is_some_and(|json| shape.fits(name, json));
+    let good = fits(&route.path_fields) || fits(&route.fields);
+    input.text(name).filter(|_| good).map(str::to_owned)
 }
 
 /// The tenant that a request names.

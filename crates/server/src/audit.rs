@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use strongroom_model::audit::{AuditId, AuditSink as _, Draft, Kind};
 use strongroom_model::code::Code;
-use strongroom_model::team::{TenantCtx, TenantId};
+use strongroom_model::team::{KeyKind, TenantCtx, TenantId};
 
 use crate::access;
 use crate::app::App;
@@ -142,7 +142,46 @@ fn draft(caller: &Caller, kind: Kind, act: &str, subject: Option<&str>) -> Draft
         kind,
         principal: Some(access::principal(caller)),
         act: Some(act.to_owned()),
-        subject: subject.map(str::to_owned),
+        subject: subject.map(without_keys),
         ..Draft::default()
+    }
+}
+
+/// `text` with the public part alone of every key of ours that stands in it.
+fn without_keys(text: &str) -> String {
+    let mut kept = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let key = rest.get(..LENGTH).filter(|part| {
+            let part = part.as_bytes();
+            [KeyKind::Api, KeyKind::Kernel].iter().any(|kind| kind.parse(part).is_some())
+        });
+        let (part, next) = match key {
+            Some(key) => (format!("{}[REDACTED]", &key[..PUBLIC]), LENGTH),
+            None => (first.to_string(), first.len_utf8()),
+        };
+        kept.push_str(&part);
+        rest = &rest[next..];
+    }
+    kept
+}
+
+/// Of the text of a key, and of its public part with what separates it.
+const LENGTH: usize = 64;
+const PUBLIC: usize = 21;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_that_was_pasted_is_not_recorded() {
+        let key = "mcp_0123456789abcdef_AAAAAAAAAAbbbbbbbbbbCCCCCCCCCCdddddddddd-_E";
+        let pasted = format!("é{key}, {}", key.replace("mcp", "krn"));
+        let recorded = "émcp_0123456789abcdef_[REDACTED], krn_0123456789abcdef_[REDACTED]";
+        assert_eq!(without_keys(&pasted), recorded);
+        for other in ["", "mcp_", "my-amazon-server", &key[1..], "mcp_0123456789abcdef"] {
+            assert_eq!(without_keys(other), other);
+        }
     }
 }

@@ -310,6 +310,11 @@ impl Form {
 }
 
 impl Shape {
+    /// Whether `json` may stand in the field `name`.
+    pub(crate) fn fits(&self, name: &str, json: &Json<'_>) -> bool {
+        self.field(name).is_some_and(|field| field.kind.check(name, json).is_ok())
+    }
+
     /// Whether `members` are those of the shape. `within` is the field whose value they are.
     pub(crate) fn check<'a, 'b: 'a>(
         &self,
