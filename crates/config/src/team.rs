@@ -36,6 +36,7 @@ const KEYS: &[&str] = &[
 const LIMIT_KEYS: &[&str] = &[
     "requests_per_minute",
     "requests_per_minute_per_address",
+    "refusals_per_minute_per_address",
     "servers",
     "services",
     "credentials",
@@ -86,6 +87,8 @@ pub struct TeamLimits {
     pub requests_per_minute: Option<u32>,
     /// Requests from one address in a minute, where something is said.
     pub requests_per_minute_per_address: Option<u32>,
+    /// How often may be asked from one address without a valid key.
+    pub refusals_per_minute_per_address: Option<u32>,
     /// What one tenant may have.
     pub caps: Caps,
 }
@@ -172,6 +175,7 @@ fn limits(section: &Section<'_>) -> Result<TeamLimits, ConfigError> {
     Ok(TeamLimits {
         requests_per_minute: number("requests_per_minute", MOST_REQUESTS)?,
         requests_per_minute_per_address: number("requests_per_minute_per_address", MOST_REQUESTS)?,
+        refusals_per_minute_per_address: number("refusals_per_minute_per_address", MOST_REQUESTS)?,
         caps: Caps {
             servers: cap("servers", default.servers)?,
             services: cap("services", default.services)?,

@@ -81,16 +81,18 @@ fn options(args: &Args, configured: &Configured) -> Result<Options, Failure> {
 
 /// What the file says counts; as many at once as before in proportion.
 fn rates(limits: TeamLimits, default: Rates) -> Rates {
+    // What may come at once grows with the rate.
     let rate = |rate: Gcra, said: Option<u32>| match said {
         Some(per_minute) => {
-            Gcra { per_minute, burst: (per_minute / (rate.per_minute / rate.burst)).max(1) }
+            let burst = u64::from(rate.burst) * u64::from(per_minute) / u64::from(rate.per_minute);
+            Gcra { per_minute, burst: u32::try_from(burst).unwrap_or(u32::MAX).max(1) }
         }
         None => rate,
     };
     Rates {
         key: rate(default.key, limits.requests_per_minute),
         source: rate(default.source, limits.requests_per_minute_per_address),
-        ..default
+        refusals: rate(default.refusals, limits.refusals_per_minute_per_address),
     }
 }
 
