@@ -94,6 +94,18 @@ pub enum TeamError {
     /// There is no randomness, or nothing can be sealed.
     #[error(transparent)]
     Seal(#[from] SealError),
+    /// The database does not let the user in whom the URL names.
+    #[error("the database does not let this user in")]
+    Login {
+        /// What it said.
+        source: Arc<dyn Error + Send + Sync>,
+    },
+    /// The server has no database of the name in the URL.
+    #[error("the server has no such database")]
+    NoDatabase {
+        /// What it said.
+        source: Arc<dyn Error + Send + Sync>,
+    },
     /// The database refused a statement.
     #[error("the database refused a statement")]
     Database {
@@ -140,6 +152,16 @@ impl TeamError {
             )),
             Self::Exhausted => Some("rotate the tenant's key".to_owned()),
             Self::File(error) => error.hint(),
+            Self::Login { .. } => Some(
+                "put the password into `DATABASE_URL` (`postgres://USER:PASSWORD@HOST/NAME`) or \
+                 into `.pgpass`; the owner of the database gives `strongroom_app` one in psql, by \
+                 `\\password strongroom_app`"
+                    .to_owned(),
+            ),
+            Self::NoDatabase { .. } => Some(
+                "make it with `createdb NAME`, then run `strongroom migrate` as its owner"
+                    .to_owned(),
+            ),
             Self::Unreachable { .. } => {
                 Some("see that the database runs and can be reached from here".to_owned())
             }

@@ -1,5 +1,6 @@
 //! Postgres: a pool, and transactions that see one tenant.
 
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -229,6 +230,8 @@ pub(crate) fn of_sqlx(error: sqlx_core::Error) -> TeamError {
         Some("23503") => TeamError::NotFound,
         // While connecting: there is no such role yet, or it may not be taken on.
         Some("22023" | "42501") if is_fatal(said.as_ref()) => TeamError::Role,
+        Some("28000" | "28P01") => TeamError::Login { source: in_its_words(said.as_ref()) },
+        Some("3D000") => TeamError::NoDatabase { source: in_its_words(said.as_ref()) },
         // Classes of PostgreSQL: connections, resources, an operator's act, a system's error; and
         // serialization, deadlock, a statement that took too long, a server that only reads.
         Some(code)
@@ -239,6 +242,10 @@ pub(crate) fn of_sqlx(error: sqlx_core::Error) -> TeamError {
         }
         _ => TeamError::database(error),
     }
+}
+
+fn in_its_words(said: &dyn DatabaseError) -> Arc<dyn Error + Send + Sync> {
+    Arc::from(Box::<dyn Error + Send + Sync>::from(said.message()))
 }
 
 fn is_fatal(said: &dyn DatabaseError) -> bool {

@@ -184,6 +184,11 @@ async fn whoever_logs_in_acts_as_the_application() {
     let stranger = base.connect_to(&postgres.url("stranger", database)).await;
     assert!(matches!(stranger, Err(TeamError::Role)), "{:?}", stranger.err());
     let empty = postgres.create_database();
+    let nobody = base.connect_to(&postgres.url("nobody_known", database)).await.err().unwrap();
+    assert!(matches!(nobody, TeamError::Login { .. }), "{nobody:?}");
+    assert!(nobody.hint().unwrap().contains("\\password strongroom_app"));
+    let nowhere = base.connect_to(&postgres.url(APP_ROLE, "nowhere")).await.err().unwrap();
+    assert!(matches!(nowhere, TeamError::NoDatabase { .. }), "{nowhere:?}");
     let unmigrated = base.connect_to(&postgres.url(APP_ROLE, &empty)).await;
     assert!(
         matches!(unmigrated, Err(TeamError::Schema { found: 0, .. })),
