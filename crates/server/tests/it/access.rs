@@ -1,10 +1,10 @@
 //! Every route, and everybody who may not use it.
 
-use serde_json::{Value, json};
-use strongroom_model::team::{CredentialId, KeyId, OrganizationId, Scope, TenantId};
+use serde_json::json;
+use strongroom_model::team::Scope;
 use uuid::Uuid;
 
-use crate::support::{AMAZON, LIST, REGISTER, Reply, Site};
+use crate::support::{Reply, Site};
 
 /// A route of the document.
 struct Route {
@@ -144,75 +144,4 @@ async fn the_admin_of_a_tenant_reaches_nothing_of_the_installation() {
     let theirs = site.get(&format!("/v1/tenants/{}", site.b.id), &admin).await;
     let nobodys = site.get(&format!("/v1/tenants/{}", Uuid::new_v4()), &admin).await;
     assert_eq!((theirs.status, &theirs.body), (404, &nobodys.body));
-}
-
-/// How many pairs are tried here.
-const PAIRS: u64 = 250;
-
-// TN-01, TN-02
-#[tokio::test(flavor = "multi_thread")]
-async fn ids_of_another_tenant_are_answered_like_those_that_nobody_has() {
-    let site = Site::new().await;
-    let ours = site.key(&site.a, "use,register,credentials:write,executor,admin").await;
-    let theirs = site.key(&site.b, "use,register,credentials:write,executor").await;
-    site.post(REGISTER, &theirs, AMAZON).await.data();
-    let stored = r#"{"service":"amazon","credentials":{"api_key":"value"}}"#;
-    let store = "/functions/v1/credentials/store";
-    let credential = site.post(store, &theirs, stored).await.data();
-    let credential = credential["credential_id"].as_str().unwrap();
-    let key = &theirs[4..20];
-    let mut answers = std::collections::BTreeSet::new();
-    for n in 0..PAIRS {
-        // Every other id is one that is there, and somebody else's.
-        let there = n % 2 == 0;
-        let pick = |theirs: &str, nobodys: String| if there { theirs.to_owned() } else { nobodys };
-        let row = pick(credential, random(CredentialId::from_random));
-        let server = pick("my-amazon-server", format!("server-{n}"));
-        let tenant = pick(site.b.id.as_str(), random(TenantId::from_random));
-        let organization = pick(site.b.organization.as_str(), random(OrganizationId::from_random));
-        let id = Uuid::new_v4().into_bytes();
-        let id = KeyId::from_random(std::array::from_fn(|at| id[at]));
-        let key = pick(key, id.to_string());
-        let (method, path, body) = match n / 2 % 10 {
-            0 => (
-                "POST",
-                "/functions/v1/mcp-servers/delete".to_owned(),
-                json!({ "server_id": server }),
-            ),
-            1 => (
-                "POST",
-                "/functions/v1/mcp-servers/update".to_owned(),
-                json!({ "server_id": server, "name": "x" }),
-            ),
-            2 => {
-                ("GET", format!("/functions/v1/mcp-servers/health?server_id={server}"), Value::Null)
-            }
-            3 => (
-                "POST",
-                "/functions/v1/credentials/retrieve".to_owned(),
-                json!({ "credential_id": row }),
-            ),
-            4 => (
-                "POST",
-                "/functions/v1/credentials/delete".to_owned(),
-                json!({ "credential_id": row }),
-            ),
-            5 => ("GET", format!("{LIST}?tenant_id={tenant}"), Value::Null),
-            6 => ("GET", format!("/v1/api-keys/{key}"), Value::Null),
-            7 => ("DELETE", format!("/v1/api-keys/{key}"), Value::Null),
-            8 => ("GET", format!("/v1/tenants?organization_id={organization}"), Value::Null),
-            _ => ("POST", format!("/v1/api-keys/{key}/rotate"), json!({ "tenant_id": tenant })),
-        };
-        let headers = [("x-api-key", &*ours), ("content-type", "application/json")];
-        let body = if body.is_null() { String::new() } else { body.to_string() };
-        let reply = site.send(method, &path, &headers, &body).await;
-        assert_eq!(reply.status, 404, "{method} {path}: {}", reply.body);
-        answers.insert(reply.body);
-    }
-    assert_eq!(answers.len(), 1, "{answers:?}");
-    assert_eq!(site.get(LIST, &theirs).await.data()["count"], 1, "theirs is there");
-}
-
-fn random<T: std::fmt::Display>(make: fn([u8; 16]) -> T) -> String {
-    make(Uuid::new_v4().into_bytes()).to_string()
 }

@@ -14,13 +14,13 @@ use strongroom_model::team::{Actor, KeyId, Tenant, TenantCtx};
 use crate::support::Site;
 
 /// The key of an agent, and what it is called.
-struct Agent {
+pub(crate) struct Agent {
     key: String,
-    ctx: TenantCtx,
+    pub(crate) ctx: TenantCtx,
 }
 
 impl Agent {
-    async fn new(site: &Site, tenant: &Tenant, scopes: &str) -> Self {
+    pub(crate) async fn new(site: &Site, tenant: &Tenant, scopes: &str) -> Self {
         let key = site.key(tenant, scopes).await;
         let id: KeyId = key[4..20].parse().unwrap();
         Self { key, ctx: TenantCtx { tenant: tenant.id, actor: Actor::ApiKey(id) } }
@@ -30,7 +30,7 @@ impl Agent {
         self.ctx.principal().unwrap()
     }
 
-    fn question(&self, body: &str) -> Question {
+    pub(crate) fn question(&self, body: &str) -> Question {
         let matter = Matter {
             service: "stripe".parse().unwrap(),
             revision: u64::MAX - 1,
@@ -59,7 +59,7 @@ impl Agent {
         Caller { principal, channel: Channel::default(), claimed_client: None }
     }
 
-    async fn asks(&self, site: &Site, question: &Question) -> String {
+    pub(crate) async fn asks(&self, site: &Site, question: &Question) -> String {
         match site.team.approvals(&self.ctx).open(question).await.unwrap() {
             Opened::Asked { id, .. } => id,
             other => panic!("{other:?}"),

@@ -17,5 +17,6 @@ mod pages;
 #[cfg(target_os = "linux")]
 mod postgres;
 mod registry;
+mod strangers;
 mod support;
 mod tls;

@@ -34,6 +34,27 @@ pub(crate) struct Site {
     folder: TempDir,
 }
 
+/// A connection, for one request after the other.
+pub(crate) struct Line(hyper::client::conn::http1::SendRequest<Full<Bytes>>);
+
+impl Line {
+    pub(crate) async fn send(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Reply {
+        let mut request = Request::builder().method(method).uri(path).header("host", "test");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let body = Full::new(Bytes::copy_from_slice(body.as_bytes()));
+        self.0.ready().await.unwrap();
+        Reply::read(self.0.send_request(request.body(body).unwrap()).await.unwrap()).await
+    }
+}
+
 /// An answer.
 #[derive(Clone, Debug)]
 pub(crate) struct Reply {
@@ -139,16 +160,16 @@ impl Site {
         headers: &[(&str, &str)],
         body: &str,
     ) -> Reply {
+        self.line().await.send(method, path, headers, body).await
+    }
+
+    /// A connection that is kept.
+    pub(crate) async fn line(&self) -> Line {
         let stream = TcpStream::connect(self.address).await.unwrap();
-        let (mut sender, connection) =
+        let (sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection);
-        let mut request = Request::builder().method(method).uri(path).header("host", "test");
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        let body = Full::new(Bytes::copy_from_slice(body.as_bytes()));
-        Reply::read(sender.send_request(request.body(body).unwrap()).await.unwrap()).await
+        Line(sender)
     }
 
     /// Ends the server, and says that everything in it ended.
