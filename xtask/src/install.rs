@@ -147,6 +147,11 @@ pub(crate) fn python_backends(shell: &Shell) -> Result<(), String> {
     from_pypi(shell, "tests/backends", &shell.target.join("backends/python"))
 }
 
+/// What tries the document of a team's interface, as `tests/openapi/requirements.txt` pins it.
+pub(crate) fn openapi_client(shell: &Shell) -> Result<(), String> {
+    from_pypi(shell, "tests/openapi", &shell.target.join("openapi/python"))
+}
+
 /// What the requirements in `from` pin, in an environment of its own.
 fn from_pypi(shell: &Shell, from: &str, folder: &Path) -> Result<(), String> {
     let files = [Path::new(from).join("requirements.txt")];

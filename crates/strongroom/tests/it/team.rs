@@ -1,6 +1,13 @@
 //! A team, as its operator and its agents meet it: the commands, `serve --team`, and curl.
 
-use std::io::{BufRead as _, BufReader};
+mod agents;
+mod line;
+mod openapi;
+mod oracles;
+mod tenants;
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -25,6 +32,8 @@ insecure_transport = true
 struct Team {
     sandbox: Sandbox,
     serve: Option<Child>,
+    /// What it has said on stderr.
+    said: Arc<Mutex<String>>,
     url: String,
     key: String,
     executor: String,
@@ -32,19 +41,32 @@ struct Team {
 
 impl Team {
     fn new(sandbox: Sandbox) -> Self {
-        sandbox.write(".config/strongroom/strongroom.toml", TEAM);
+        Self::with(sandbox, TEAM)
+    }
+
+    /// A team with another file.
+    fn with(sandbox: Sandbox, config: &str) -> Self {
+        sandbox.write(".config/strongroom/strongroom.toml", config);
         sandbox.chmod(".config/strongroom", 0o700);
         sandbox.chmod(".config/strongroom/strongroom.toml", 0o600);
-        sandbox.run("org create acme").ok();
-        sandbox.run("tenant create shop --org acme").ok();
+        Self::tenant(&sandbox);
         let key = |scope: &str| {
             let created = sandbox.run(&format!("key create --tenant shop --scope {scope}")).ok();
             created.stdout.trim().to_owned()
         };
         let (key, executor) = (key("use,register,credentials:write,admin"), key("executor"));
-        let mut team = Self { sandbox, serve: None, url: String::new(), key, executor };
+        let (said, url) = (Arc::default(), String::new());
+        let mut team = Self { sandbox, serve: None, said, url, key, executor };
         team.serve();
         team
+    }
+
+    /// The id of the tenant `shop`, which is made where it is not there.
+    fn tenant(sandbox: &Sandbox) -> String {
+        sandbox.run("org create acme");
+        sandbox.run("tenant create shop --org acme");
+        let listed = sandbox.run("tenant show shop --json").ok().json();
+        listed["id"].as_str().unwrap().to_owned()
     }
 
     /// Starts it, after whatever ran before was killed.
@@ -53,11 +75,28 @@ impl Team {
             child.end(Duration::ZERO).unwrap();
         }
         let mut child = self.sandbox.child(&["serve", "--team", "--listen", "127.0.0.1:0"]);
+        let mut stderr = BufReader::new(child.stderr().unwrap());
+        let said = Arc::clone(&self.said);
         let mut line = String::new();
-        BufReader::new(child.stderr().unwrap()).read_line(&mut line).unwrap();
+        while !line.contains("Serving a team on ") {
+            line.clear();
+            assert_ne!(stderr.read_line(&mut line).unwrap(), 0, "{}", said.lock().unwrap());
+            said.lock().unwrap().push_str(&line);
+        }
         line.trim().rsplit(' ').next().unwrap().clone_into(&mut self.url);
         assert!(self.url.starts_with("http://127.0.0.1:"), "{line}");
+        std::thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            while let Ok(read @ 1..) = stderr.read(&mut bytes) {
+                said.lock().unwrap().push_str(&String::from_utf8_lossy(&bytes[..read]));
+            }
+        });
         self.serve = Some(child);
+    }
+
+    /// Ends it as its operator would.
+    fn end(&mut self) {
+        self.serve.take().unwrap().end(Duration::from_secs(20)).unwrap();
     }
 
     /// A command of the documentation, with our host and key in the place of theirs.
@@ -115,11 +154,18 @@ fn by_the_book(team: &Team) {
     );
     assert_eq!(registered["ok"], true, "{registered}");
     assert_eq!(registered["data"]["tool_prefix"], "test.");
+    let server = "args command created_at enabled id name server_id tool_prefix";
+    assert_eq!(
+        (fields(&registered), fields(&registered["data"])),
+        ("data ok".into(), server.into())
+    );
     let listed = team.shell(
         r#"curl -X GET "https://your-governance-hub.supabase.co/functions/v1/mcp-servers/list" \
   -H "X-API-Key: mcp_xxxxx""#,
     );
     assert_eq!(listed["data"]["servers"][0]["id"], registered["data"]["id"], "{listed}");
+    assert_eq!(fields(&listed["data"]), "count servers");
+    assert_eq!(fields(&listed["data"]["servers"][0]), format!("{server} updated_at"));
     let stored = team.shell(
         r#"curl -X POST https://your-key-vault.supabase.co/functions/v1/credentials/store \
   -H "X-API-Key: mcp_xxxxx" \
@@ -133,12 +179,29 @@ fn by_the_book(team: &Team) {
   }'"#,
     );
     assert_eq!((&stored["ok"], &stored["status"]), (&json!(true), &json!("success")), "{stored}");
+    assert_eq!(fields(&stored), "data ok status");
+    assert_eq!(fields(&stored["data"]), "created_at credential_id credential_type service");
     let credentials = team.shell(
         r#"curl -X GET "https://your-key-vault.supabase.co/functions/v1/credentials/list" \
   -H "X-API-Key: mcp_xxxxx""#,
     );
     assert_eq!(credentials["data"]["count"], 1, "{credentials}");
+    assert_eq!(
+        (fields(&credentials), fields(&credentials["data"])),
+        ("data ok status".into(), "count credentials".into())
+    );
+    assert_eq!(
+        fields(&credentials["data"]["credentials"][0]),
+        "created_at credential_type id last_used_at service updated_at"
+    );
     assert!(!credentials.to_string().contains("test_key"));
+}
+
+/// The names of the fields of an object, in the order of the alphabet.
+fn fields(object: &Value) -> String {
+    let mut names: Vec<_> = object.as_object().unwrap().keys().map(String::as_str).collect();
+    names.sort_unstable();
+    names.join(" ")
 }
 
 /// A service of the tenant is called by its agent, by its policy, with a credential that nobody but an
@@ -197,7 +260,7 @@ fn by_the_broker(mut team: Team, upstream: &Upstream) {
     let acts = |kind: &str| records.iter().filter(|record| record["kind"] == kind).count();
     assert_eq!((acts("intent"), acts("outcome")), (3, 3), "{audit}");
     team.sandbox.run("key list --tenant shop --json").ok();
-    team.serve.take().unwrap().end(Duration::from_secs(10)).unwrap();
+    team.end();
     let whole = team.sandbox.run("audit verify --team --json").ok().json();
     assert_eq!((&whole["intact"], &whole["records"]), (&json!(true), &whole["signed"]), "{whole}");
     assert!(whole["chains"].as_u64().unwrap() > 4, "each command and each server has one: {whole}");
