@@ -24,7 +24,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
           `bench starts` measures how servers start, and prints that;
           `bench loaded` measures calls with everything loaded, and prints that;
           `bench team` measures a team of 100 and of 100,000 tenants, and writes
-          its part of the page
+          its part of the page;
+          `bench timing` measures how long refusals and comparisons take, and prints that
   soak    kills `serve` during writes 200 times, refreshes of the cache 500 times,
           a team's server 100 times on each database, and its Postgres 20 times
   demo    runs `strongroom demo`";
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         "bench" if env::args().nth(2).is_some_and(|part| part == "starts") => bench::starts(&shell),
         "bench" if env::args().nth(2).is_some_and(|part| part == "loaded") => bench::loaded(&shell),
         "bench" if env::args().nth(2).is_some_and(|part| part == "team") => bench::team(&shell),
+        "bench" if env::args().nth(2).is_some_and(|part| part == "timing") => tests::timing(&shell),
         "bench" => bench::run(&shell),
         "soak" => tests::soak(&shell),
         "demo" => shell.cargo(&["run", "--quiet", "-p", "strongroom", "--", "demo"]),

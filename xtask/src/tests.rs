@@ -20,6 +20,7 @@ pub(crate) fn run(shell: &Shell) -> Result<(), String> {
         install::node_clients(shell)?;
         install::python_clients(shell)?;
         install::python_backends(shell)?;
+        install::openapi_client(shell)?;
         install::vault_server(shell)
     })?;
     step("examples in the documentation", || {
@@ -62,5 +63,15 @@ pub(crate) fn soak(shell: &Shell) -> Result<(), String> {
             shell::run(command.args(["-E", tests]))
         })?;
     }
+    Ok(())
+}
+
+/// Measures whether refusals and comparisons can be told apart by their time, and prints it.
+pub(crate) fn timing(shell: &Shell) -> Result<(), String> {
+    step("timing", || {
+        let package = ["nextest", "run", "--cargo-profile", "release", "-p", "strongroom-store"];
+        let how = ["--profile", "soak", "--run-ignored", "only", "--no-capture"];
+        shell.cargo(&[&package[..], &how, &["-E", "test(timing)"]].concat())
+    })?;
     Ok(())
 }

@@ -16,6 +16,7 @@ mod rotation;
 mod servers;
 mod strangers;
 mod tenants;
+mod timing;
 mod verify;
 
 /// Runs each of these functions on an empty SQLite database and on an empty Postgres.
