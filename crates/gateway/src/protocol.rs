@@ -9,6 +9,7 @@ use strongroom_model::json::{self, Members};
 use strongroom_model::ports::{Calls, Prompt};
 use strongroom_model::principal::{Caller, Principal};
 use tokio::sync::oneshot;
+use tracing::Instrument as _;
 
 use crate::behind::Behind;
 use crate::prompt::{self, RetryPrompt, Unanswered};
@@ -178,12 +179,14 @@ impl Call {
         alive: tokio::sync::mpsc::Sender<()>,
     ) -> Vec<u8> {
         let Self { id, era, caller, work, prompt } = self;
-        let task = tokio::spawn(async move {
+        let running = async move {
             let cancel = Box::pin(async move { drop(cancel.await) });
             let came = work.run(&*calls, &caller, cancel).await;
             drop(alive);
             came
-        });
+        };
+        // The span of the call belongs into that of its request.
+        let task = tokio::spawn(running.in_current_span());
         let raw = Id::read(&id).expect("the id was read before");
         match task.await {
             Ok(Came::Output(output)) => match prompt.and_then(|prompt| prompt.take()) {

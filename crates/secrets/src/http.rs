@@ -22,6 +22,7 @@ mod api;
 pub(crate) mod failure;
 pub(crate) mod json;
 pub(crate) mod login;
+mod poster;
 pub(crate) mod several;
 mod tls;
 
@@ -29,6 +30,7 @@ pub(crate) use api::{Api, Pass, Remote};
 pub(crate) use failure::Failure;
 pub(crate) use json::{Body, Fields};
 pub(crate) use login::{Logins, Token};
+pub use poster::{Poster, PosterError, Target};
 
 /// The setting that names an authority beside those that are built in.
 pub(crate) const CA_FILE: Field = Field {

@@ -20,6 +20,7 @@ pub mod settings;
 pub mod supply;
 
 pub use cache::{CacheProblem, Scope};
+pub use http::{Poster, PosterError, Target};
 pub use loaded::Loaded;
 pub use providers::{EnvProvider, FileProvider};
 pub use resolver::Resolver;

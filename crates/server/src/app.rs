@@ -11,6 +11,7 @@ use strongroom_model::json::Json;
 use strongroom_model::team::TenantId;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
+use tracing::field::{Empty, display};
 use tracing::{Instrument as _, info, info_span};
 use zeroize::Zeroizing;
 
@@ -28,6 +29,7 @@ use crate::reply::{self, Outcome, Reply};
 use crate::request::{self, Bytes};
 use crate::route::{Call, Found, Route, Router};
 use crate::shape::{Input, Shape, query};
+use crate::traces;
 
 /// What every request needs.
 pub(crate) struct App {
@@ -107,13 +109,29 @@ impl App {
         let source = request::source(&parts.headers, peer, self.behind_tls_proxy());
         let mut seat = Seat { method: "OTHER", route: "none", allow: Vec::new() };
         // The path is left out until it is a route's: a key may have been pasted into it.
-        let span = info_span!("request", request_id = %id);
+        let span = info_span!(
+            "request",
+            request_id = %id,
+            traceparent = traces::parent(&parts.headers),
+            method = Empty,
+            route = Empty,
+            status = Empty,
+            code = Empty,
+            tenant = Empty,
+        );
         let ended = Arc::clone(&self).attend(parts, body, source, &id, &mut seat, alive);
-        let Ended { caller, outcome } = ended.instrument(span).await;
+        let Ended { caller, outcome } = ended.instrument(span.clone()).await;
         let took = self.backend.clock.monotonic().saturating_sub(began);
         let reason = outcome.as_ref().err().map(|problem| problem.reason);
         let response = reply::response(outcome, &id, &seat.allow);
         let status = response.status().as_u16();
+        if !span.is_disabled() {
+            span.record("method", seat.method);
+            span.record("route", seat.route);
+            span.record("status", status);
+            reason.map(|reason| span.record("code", reason.as_str()));
+            caller.map(|caller| span.record("tenant", display(caller.ctx.tenant)));
+        }
         self.metrics.answered((seat.method, seat.route), status, reason, took);
         info!(
             target: "strongroom::request",
@@ -123,8 +141,8 @@ impl App {
             status,
             code = reason.map(Reason::as_str),
             %source,
-            tenant = caller.map(|caller| tracing::field::display(caller.ctx.tenant)),
-            key = caller.map(|caller| tracing::field::display(caller.key)),
+            tenant = caller.map(|caller| display(caller.ctx.tenant)),
+            key = caller.map(|caller| display(caller.key)),
             took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
         );
         response

@@ -54,6 +54,7 @@ mod routes;
 mod shape;
 mod signature;
 mod tls;
+pub mod traces;
 mod when;
 
 pub use backend::{Backend, Caller, Fleet, Health, Mount, Services, State, Visit};

@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::problem::Reason;
+use crate::traces::SpanCounts;
 
 /// Upper bounds of the durations, in seconds.
 const BOUNDS: [f64; 11] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0];
@@ -66,7 +67,7 @@ impl Metrics {
     }
 
     /// All of them (text exposition format 0.0.4).
-    pub(crate) fn text(&self) -> String {
+    pub(crate) fn text(&self, spans: Option<&SpanCounts>) -> String {
         let mut text = String::with_capacity(4096);
         let head = |text: &mut String, name: &str, kind: &str, help: &str| {
             let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
@@ -107,6 +108,19 @@ impl Metrics {
             head(&mut text, name, kind, help);
             let _ = writeln!(text, "{name} {}", value.load(Ordering::Relaxed));
         }
+        if let Some(spans) = spans {
+            for (name, help, value) in [
+                ("strongroom_spans_sent_total", "Spans that the collector took.", spans.sent()),
+                (
+                    "strongroom_spans_dropped_total",
+                    "Spans that found no place in the queue, or were not taken.",
+                    spans.dropped(),
+                ),
+            ] {
+                head(&mut text, name, "counter", help);
+                let _ = writeln!(text, "{name} {value}");
+            }
+        }
         text
     }
 }
@@ -146,7 +160,7 @@ mod tests {
         metrics.connected();
         metrics.connected();
         metrics.disconnected();
-        let text = metrics.text();
+        let text = metrics.text(None);
         for line in [
             r#"strongroom_http_requests_total{method="GET",route="/functions/v1/mcp-servers/list",status="200"} 2"#,
             r#"strongroom_http_refusals_total{code="not_found"} 1"#,

@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use strongroom_model::network::Cidr;
@@ -9,6 +10,7 @@ use strongroom_model::rate::Gcra;
 use strongroom_model::team::TenantId;
 
 use crate::commands::AllowedCommand;
+use crate::traces::SpanCounts;
 
 /// What the server is told. The default listens on loopback, without TLS, and lets nobody register a
 /// command.
@@ -32,6 +34,8 @@ pub struct Options {
     pub rates: Rates,
     /// Connections and times.
     pub limits: Limits,
+    /// What became of the spans that are exported, for the page of metrics; `None` where none are.
+    pub spans: Option<Arc<SpanCounts>>,
 }
 
 impl Default for Options {
@@ -45,6 +49,7 @@ impl Default for Options {
             operators: Vec::new(),
             rates: Rates::default(),
             limits: Limits::default(),
+            spans: None,
         }
     }
 }

@@ -64,7 +64,7 @@ pub(crate) async fn answer(app: &App, page: &Page) -> Outcome {
         Which::Metrics => Outcome::Page {
             status: 200,
             kind: "text/plain; version=0.0.4; charset=utf-8",
-            text: app.metrics().text(),
+            text: app.metrics().text(app.options.spans.as_deref()),
         },
         Which::Document => {
             Outcome::Page { status: 200, kind: "application/json", text: openapi::text() }

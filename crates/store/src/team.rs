@@ -109,6 +109,18 @@ pub struct TenantStore<'a> {
     ctx: TenantCtx,
 }
 
+/// What the catalogue says against row-level security, whoever asks.
+const UNGUARDED: &str = "SELECT c.relname || ': rows of tenants are not guarded' FROM pg_class c \
+     WHERE c.relnamespace = 'strongroom'::regnamespace AND c.relkind IN ('r', 'p') \
+     AND NOT (c.relrowsecurity AND c.relforcerowsecurity) AND EXISTS (SELECT FROM pg_attribute a \
+     WHERE a.attrelid = c.oid AND a.attname = 'tenant_id' AND NOT a.attisdropped) \
+     UNION ALL SELECT r.rolname || ': the role may bypass the guard' FROM pg_roles r \
+     WHERE r.rolname IN ('strongroom_app', 'strongroom_audit', 'strongroom_auditor') \
+     AND (r.rolsuper OR r.rolbypassrls) \
+     UNION ALL SELECT c.relname || ': owned by the role of the server' FROM pg_class c \
+     JOIN pg_roles r ON r.oid = c.relowner WHERE c.relnamespace = 'strongroom'::regnamespace \
+     AND r.rolname LIKE 'strongroom%'";
+
 /// Connections to Postgres.
 const MOST_CONNECTIONS: u32 = 16;
 
@@ -163,6 +175,28 @@ impl Team {
     /// The KEKs.
     pub fn keks(&self) -> &KekRing {
         &self.inner.keks
+    }
+
+    /// Takes the KEKs of `other` in the place of those that there are, where they open what is stored: a
+    /// server whose configuration was read anew. Tenants' keys that are in memory stay.
+    pub async fn replace_keks(&self, other: &KekRing) -> Result<(), TeamError> {
+        installation::verify(&self.inner.db, other).await?;
+        self.inner.keks.replace(other);
+        Ok(())
+    }
+
+    /// What Postgres does not guard as it should: each line says what and how. Nothing on SQLite, whose
+    /// one file has no roles.
+    pub async fn unguarded(&self) -> Result<Vec<String>, TeamError> {
+        self.db()
+            .read(Sight::Installation, |tx| {
+                Box::pin(async move {
+                    let Tx::Postgres(_) = tx else { return Ok(Vec::new()) };
+                    let rows = tx.query(UNGUARDED, Vec::new()).await?;
+                    rows.iter().map(|row| row.get(0)).collect()
+                })
+            })
+            .await
     }
 
     /// What changes from here on, whoever changes it.

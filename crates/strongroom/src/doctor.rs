@@ -8,6 +8,7 @@ mod programs;
 mod providers;
 mod remotes;
 mod services;
+mod team;
 
 use std::sync::Arc;
 
@@ -83,6 +84,11 @@ pub fn examine(host: &Host) -> Vec<Finding> {
     if !home.config_file().exists() && !home.vault_file().exists() {
         let fix = Some("strongroom init".to_owned());
         let mut findings = vec![Finding::problem("home", HomeError::NotMade.to_string(), fix)];
+        let team = team::examine(host, &home);
+        if !team.is_empty() {
+            // A machine that serves a team needs no vault of its own.
+            findings = team;
+        }
         findings.extend(clients::examine(host));
         return findings;
     }
@@ -91,6 +97,7 @@ pub fn examine(host: &Host) -> Vec<Finding> {
     findings.push(audit(&home));
     findings.extend(config(&home, host, vault));
     findings.extend(remotes::examine(&home, host));
+    findings.extend(team::examine(host, &home));
     findings.extend(clients::examine(host));
     findings.extend(service_file(&home, host));
     findings.extend(core_limit().map(core));

@@ -5,6 +5,7 @@
 //! database never comes under a second KEK by accident (CR-07).
 
 mod names;
+mod reload;
 mod tenant;
 mod tenants;
 
@@ -29,6 +30,7 @@ use crate::failure::{Exit, Failure};
 use crate::paths::Home;
 use crate::providers;
 
+pub use reload::follow;
 pub use tenants::Tenants;
 
 /// Says which database, and wins over the configuration.
@@ -56,6 +58,12 @@ pub fn database(host: &Host, home: &Home, team: &Configured) -> Result<DatabaseU
         Some(url) => Ok(url.parse::<DatabaseUrl>()?),
         None => Ok(DatabaseUrl::sqlite(home.share.join(FILE))),
     }
+}
+
+/// Whether there is a team: one is configured, or in a file of the home.
+pub fn is_there(host: &Host, home: &Home, team: &Configured) -> bool {
+    let named = host.environment.get(DATABASE_URL).is_some() || team.database.is_some();
+    named || home.share.join(FILE).exists()
 }
 
 /// An open team.

@@ -18,6 +18,7 @@ use strongroom_model::team::{Actor, TenantCtx, TenantId};
 use strongroom_seal::{hex, random};
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
+use tracing::{Instrument as _, info_span};
 
 use super::database::{Row, Value, micros};
 use super::{Team, TeamError, TenantStore};
@@ -239,7 +240,7 @@ impl Journal {
         let newest = self.queue().newest;
         let mut written = self.written.subscribe();
         let wait = written.wait_for(|written| *written >= newest);
-        match timeout(PATIENCE, wait).await {
+        match timeout(PATIENCE, wait).instrument(info_span!("audit")).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(_)) => Err(failed("the audit is closed")),
             Err(_) => Err(failed("the database does not take the record")),

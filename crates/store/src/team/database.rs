@@ -10,6 +10,7 @@ mod value;
 
 use strongroom_model::ports::BoxFuture;
 use strongroom_model::team::TenantId;
+use tracing::{Instrument as _, info_span};
 
 use super::TeamError;
 use postgres::Postgres;
@@ -62,9 +63,10 @@ impl Database {
         sight: Sight,
         act: impl for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T, TeamError>> + Send,
     ) -> Result<T, TeamError> {
+        let span = info_span!("store", system = self.system(), operation = "read");
         match self {
-            Self::Sqlite(sqlite) => sqlite.read(act),
-            Self::Postgres(postgres) => postgres.read(sight, act).await,
+            Self::Sqlite(sqlite) => span.in_scope(|| sqlite.read(act)),
+            Self::Postgres(postgres) => postgres.read(sight, act).instrument(span).await,
         }
     }
 
@@ -79,9 +81,18 @@ impl Database {
         announce: Announce,
         act: impl for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T, TeamError>> + Send + 'static,
     ) -> Result<T, TeamError> {
+        let span = info_span!("store", system = self.system(), operation = "write");
         match self {
-            Self::Sqlite(sqlite) => sqlite.write(announce, act).await,
-            Self::Postgres(postgres) => postgres.write(sight, announce, act).await,
+            Self::Sqlite(sqlite) => sqlite.write(announce, act).instrument(span).await,
+            Self::Postgres(postgres) => postgres.write(sight, announce, act).instrument(span).await,
+        }
+    }
+
+    /// As OpenTelemetry calls it.
+    fn system(&self) -> &'static str {
+        match self {
+            Self::Sqlite(_) => "sqlite",
+            Self::Postgres(_) => "postgresql",
         }
     }
 

@@ -17,7 +17,7 @@ use crate::failure::{Exit, Failure};
 use crate::hidden::{self, Unseen};
 use crate::output::{Output, Report, Style};
 use crate::servers::trust::Record;
-use crate::{admin, backup, home};
+use crate::{admin, backup, home, team};
 
 /// Keep a copy of every stored secret and the configuration, sealed with age
 ///
@@ -78,6 +78,12 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
         Readers::Recipients(_) => " --identity KEY-FILE",
         Readers::Passphrase(_) => "",
     };
+    if team::is_there(host, &home, &config.team) {
+        output.warn(
+            "nothing of the team is in it: keep its database by the database's own means, and its \
+             key-encryption key apart from that: neither is worth anything without the other",
+        );
+    }
     let made = Made { file: place.clone(), to, secrets: &stored, opener, host };
     if let Some(path) = place {
         backup::write(&path, &sealed, args.overwrite)?;

@@ -1,6 +1,7 @@
 //! `strongroom serve`: the broker, over stdio for one client or over HTTP for several, or a team.
 
 mod team;
+mod traces;
 
 use std::fs::File;
 use std::io;
@@ -13,10 +14,14 @@ use strongroom_gateway::http::Options;
 use strongroom_gateway::wire::Limits;
 use strongroom_gateway::{http, stdio};
 use strongroom_model::principal::{Name, Principal, Source};
+use strongroom_server::traces::SpanLayer;
 use strongroom_store::Vault;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{FilterFn, LevelFilter};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _, fmt};
 
 use crate::app::{self, App};
 use crate::environment::Host;
@@ -60,10 +65,12 @@ pub struct Args {
 
 /// Serves until the client is gone, or until the process is told to end.
 pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
-    log(args, host)?;
     if args.team {
-        return team::run(args, host, *output);
+        let (layer, traces) = traces::wanted(host)?.unzip();
+        log(args, host, layer)?;
+        return team::run(args, host, *output, traces);
     }
+    log(args, host, None)?;
     if args.listen.is_some() && !args.http {
         return Err(Failure::usage("`--listen` goes with `--http` or `--team`")
             .hint("run `strongroom serve --http --listen ADDRESS`"));
@@ -191,19 +198,16 @@ async fn told_to_end() {
 }
 
 /// Logs go to stderr and hold no payload. The default says what went wrong and nothing else.
-fn log(args: &Args, host: &Host) -> Result<(), Failure> {
+fn log(args: &Args, host: &Host, spans: Option<SpanLayer>) -> Result<(), Failure> {
     let from_environment = host.environment.get("STRONGROOM_LOG").and_then(|text| text.to_str());
     let filter = args.log.as_deref().or(from_environment).unwrap_or("warn");
     let filter = EnvFilter::try_new(filter).map_err(|_| {
         Failure::usage("the log filter is not one").hint("write `--log info`, or `--log warn`")
     })?;
     // A second subscriber in one process can only be a test's, and then the first one stays.
-    drop(
-        tracing_subscriber::fmt()
-            .with_env_filter(filter)
-            .with_writer(io::stderr)
-            .with_ansi(false)
-            .try_init(),
-    );
+    let lines = fmt::layer().with_writer(io::stderr).with_ansi(false).with_filter(filter);
+    let ours = FilterFn::new(SpanLayer::looks_at).with_max_level_hint(LevelFilter::INFO);
+    let spans = spans.map(|spans| spans.with_filter(ours));
+    drop(tracing_subscriber::registry().with(lines).with(spans).try_init());
     Ok(())
 }

@@ -3,6 +3,7 @@
 mod agents;
 mod line;
 mod openapi;
+mod operator;
 mod oracles;
 mod tenants;
 

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::sync::mpsc;
+use tracing::Instrument as _;
 
 use super::desk::Waiter;
 use crate::prompt::Outbox;
@@ -72,7 +73,7 @@ pub(super) fn events(
     place: Waiter,
 ) -> mpsc::Receiver<Bytes> {
     let (send, events) = mpsc::channel(8);
-    tokio::spawn(async move {
+    let work = async move {
         let mut next = Some(first);
         loop {
             if let Some(message) = next.take()
@@ -92,7 +93,8 @@ pub(super) fn events(
                 () = send.closed() => return,
             }
         }
-    });
+    };
+    tokio::spawn(work.in_current_span());
     events
 }
 

@@ -18,6 +18,15 @@ BEGIN
     ) THEN
         GRANT strongroom_audit TO strongroom_app;
     END IF;
+    -- The owner acts as the application, and checks the audit. Who made the roles may grant them; where
+    -- somebody else did, that is theirs to do.
+    IF NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) THEN
+        BEGIN
+            EXECUTE format('GRANT strongroom_app, strongroom_auditor TO %I', current_user);
+        EXCEPTION WHEN insufficient_privilege THEN
+            NULL;
+        END;
+    END IF;
 EXCEPTION WHEN duplicate_object OR unique_violation THEN
     NULL;
 END

@@ -21,6 +21,7 @@ on_both! {
     a_kek_is_rotated_while_everybody_works,
     a_kek_is_not_retired_while_anything_is_left_under_it,
     a_rotation_without_the_old_kek_changes_nothing,
+    a_running_node_takes_up_keks_that_open_what_is_stored_and_no_others,
     a_rotation_of_the_kek_that_is_killed_goes_on,
     a_tenants_key_is_rotated_while_everybody_works,
     a_rotation_of_ten_thousand_rows_that_is_killed_goes_on,
@@ -149,6 +150,18 @@ async fn a_kek_is_not_retired_while_anything_is_left_under_it(base: &Base) {
     let uses = team.kek_uses().await.unwrap();
     let shown: Vec<_> = uses.iter().map(|k| (k.keys, k.current, k.retired, k.available)).collect();
     assert!(shown.contains(&(0, false, true, true)) && shown.contains(&(5, true, false, true)));
+}
+
+async fn a_running_node_takes_up_keks_that_open_what_is_stored_and_no_others(base: &Base) {
+    let (node, _) = under_old(base, 1).await;
+    let strange = node.replace_keks(&KekRing::new(kek(9))).await;
+    assert!(matches!(strange, Err(TeamError::Kek(_))), "{strange:?}");
+    assert_eq!(node.keks().current(), kek(OLD).id());
+    node.replace_keks(&both()).await.unwrap();
+    assert_eq!(node.keks().current(), kek(NEW).id());
+    connect(base, both()).await.unwrap().rotate_kek(|_| ()).await.unwrap();
+    node.ready().await.unwrap();
+    assert!(matches!(node.replace_keks(&KekRing::new(kek(OLD))).await, Err(TeamError::Kek(_))));
 }
 
 async fn a_rotation_without_the_old_kek_changes_nothing(base: &Base) {

@@ -252,3 +252,27 @@ async fn the_role_of_the_server_cannot_read_the_chains_of_all_tenants() {
     let reviser = base.connect_to(&postgres.url("reviser", database)).await.unwrap();
     assert_eq!(reviser.verify_audit(None, &Trust::default()).await.unwrap().records, 10);
 }
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn an_owner_who_is_no_superuser_checks_the_chains_too() {
+    use std::sync::Arc;
+
+    use strongroom_seal::{Key, LocalKek, TeamKek};
+    use strongroom_store::team::migrate;
+    use strongroom_testkit::fakes::FakeClock;
+    use strongroom_testkit::postgres::Server;
+
+    let server = Server::start();
+    let database = server.create_database();
+    server.sql(&database, "CREATE ROLE boss LOGIN CREATEROLE");
+    server.sql(&database, &format!("ALTER DATABASE {database} OWNER TO boss"));
+    let url = server.url("boss", &database).parse().unwrap();
+    migrate(&url).await.unwrap();
+    let kek: Arc<dyn TeamKek> = Arc::new(LocalKek::new(Key::generate().unwrap()));
+    let team = Team::connect(&url, kek, Arc::new(FakeClock::default())).await.unwrap();
+    team.record_act(None, draft("org.create")).await.unwrap();
+    let whole = team.verify_audit(None, &Trust::default()).await.unwrap();
+    assert_eq!((whole.records, whole.problems), (1, Vec::new()));
+    assert_eq!(team.unguarded().await.unwrap(), [] as [String; 0]);
+}

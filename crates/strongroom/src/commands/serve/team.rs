@@ -11,7 +11,10 @@ use strongroom_server::{
     AllowedCommand, Backend, Mount, Options, Rates, Registered, ServeError, Server, TlsFiles,
 };
 use tokio::runtime::Builder;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 
+use super::traces::Traces;
 use super::{Args, runtime, told_to_end};
 use crate::config::team::{Allowed, Team as Configured, TeamLimits};
 use crate::environment::Host;
@@ -23,10 +26,16 @@ use crate::team::{self, Tenants};
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 /// Serves until the process is told to end.
-pub(super) fn run(args: &Args, host: &Host, output: Output) -> Result<(), Failure> {
+pub(super) fn run(
+    args: &Args,
+    host: &Host,
+    output: Output,
+    traces: Option<Traces>,
+) -> Result<(), Failure> {
     let home = host.home()?;
     let configured = team::configured(&home)?;
-    let options = options(args, &configured)?;
+    let mut options = options(args, &configured)?;
+    options.spans = traces.as_ref().map(|traces| traces.exporter.counts());
     let runtime = runtime(&mut Builder::new_multi_thread())?;
     runtime.block_on(async {
         let url = team::database(host, &home, &configured)?;
@@ -49,7 +58,15 @@ pub(super) fn run(args: &Args, host: &Host, output: Output) -> Result<(), Failur
         let server = Server::bind(backend, options).await?;
         let scheme = if tls { "https" } else { "http" };
         output.say(&format!("Serving a team on {scheme}://{}", server.address()));
+        let (stop, stopped) = watch::channel(());
+        let mut beside = JoinSet::new();
+        beside.spawn(team::follow(host.clone(), home.clone(), team.clone(), stopped.clone()));
+        if let Some(Traces { exporter, collector }) = traces {
+            beside.spawn(exporter.run(collector, stopped));
+        }
         server.run(told_to_end()).await;
+        drop(stop);
+        while beside.join_next().await.is_some() {}
         team.shutdown().await;
         Ok(())
     })
