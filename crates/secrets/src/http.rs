@@ -63,6 +63,8 @@ pub(crate) enum Broken {
     Unwritable,
     /// The other side's certificate is not believed.
     Untrusted,
+    /// TLS cannot be agreed upon.
+    Insecure,
     /// There was no answer in time.
     Late,
     /// No connection could be made.
@@ -214,10 +216,10 @@ fn append(body: &mut Zeroizing<Vec<u8>>, chunk: &[u8]) {
 fn broken(error: &reqwest::Error) -> Broken {
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {
-        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        let is_wrapped = matches!(inner, Some(error) if error.is::<rustls::Error>());
-        if is_wrapped || error.is::<rustls::Error>() {
-            return Broken::Untrusted;
+        match of_tls(error) {
+            Some(rustls::Error::InvalidCertificate(_)) => return Broken::Untrusted,
+            Some(_) => return Broken::Insecure,
+            None => {}
         }
         cause = error.source();
     }
@@ -230,12 +232,23 @@ fn broken(error: &reqwest::Error) -> Broken {
     }
 }
 
+/// What TLS says. An error of I/O is not the source of the one that it wraps, and may be wrapped more
+/// than once.
+fn of_tls<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
+    let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    match inner {
+        Some(inner) => of_tls(inner),
+        None => error.downcast_ref(),
+    }
+}
+
 impl Broken {
     /// What is said of it.
     pub(crate) fn why(self) -> &'static str {
         match self {
             Self::Unwritable => "a part of it cannot stand in a request",
             Self::Untrusted => "its certificate is not trusted",
+            Self::Insecure => "it does not speak the TLS that we do",
             Self::Late => "it did not answer in time",
             Self::Unconnected => "no connection to it can be made",
             Self::Cut => "the connection broke before its answer was complete",

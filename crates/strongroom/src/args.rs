@@ -168,14 +168,14 @@ impl Command {
             | Self::Mcp(_)
             | Self::Secrets(_)
             | Self::Logs(_)
+            | Self::Approvals(_)
+            | Self::Grants(_)
             | Self::Lock(_)
             | Self::Unlock(_) => Reach::Both,
             Self::Import(_)
             | Self::Login(_)
             | Self::Audit(_)
             | Self::Policy(_)
-            | Self::Approvals(_)
-            | Self::Grants(_)
             | Self::Principal(_)
             | Self::Org(_)
             | Self::Tenant(_)
@@ -218,6 +218,8 @@ impl Command {
             Self::Mcp(args) => commands::mcp::at(args, remote, host, *output),
             Self::Secrets(args) => commands::secrets::at(args, remote, host, *output),
             Self::Logs(args) => commands::logs::at(args, remote, host, output),
+            Self::Approvals(args) => commands::approvals::at(args, remote, host, *output),
+            Self::Grants(args) => commands::grants::at(args, remote, *output),
             Self::Lock(args) => commands::lock::at(args, remote, output),
             Self::Unlock(args) => commands::lock::unlock_at(args, remote, host, output),
             _ => Err(remote.not_there(&command_of(&host.arguments))),

@@ -208,6 +208,16 @@ impl Remote {
         self.chosen.not_there(command)
     }
 
+    /// A key acts for one tenant: another one is not to be named.
+    pub fn refuse_tenant(&self, named: Option<&str>) -> Result<(), Failure> {
+        if named.is_none() {
+            return Ok(());
+        }
+        Err(Failure::usage("`--tenant` is for the operator of a team that is served here").hint(
+            format!("leave it out: the key of `{}` has its tenant, or add `--local`", self.name),
+        ))
+    }
+
     /// Asks the person, where `changes` let agents do more there and somebody is at a terminal.
     pub fn confirm(&self, changes: &[String], host: &Host) -> Result<(), Failure> {
         if changes.is_empty() || is_headless(host)? {

@@ -182,6 +182,147 @@ pub struct Records {
     pub next_cursor: Option<String>,
 }
 
+/// What an agent asks a person.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Approval {
+    /// `a-` and eight characters.
+    pub id: String,
+    /// `open`, or what became of it.
+    pub state: String,
+    /// Whether no call waits for it.
+    pub access: bool,
+    /// Who asks.
+    pub principal: String,
+    /// What the agent's client calls itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client: Option<String>,
+    /// The service.
+    pub service: String,
+    /// The rule that asks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+    /// The request line, or a wish in the agent's words.
+    pub what: String,
+    /// Where it goes.
+    pub place: String,
+    /// Bytes of its body.
+    pub bytes: u64,
+    /// What the body says it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub content_type: Option<String>,
+    /// The beginning of the body.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub body: Option<Beginning>,
+    /// The agent's reason.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The longest yes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ttl_s: Option<u64>,
+    /// When it was asked.
+    #[serde(rename(deserialize = "opened_at", serialize = "opened"))]
+    pub opened_at: String,
+    /// When the question, or the answer, ends.
+    #[serde(rename(deserialize = "expires_at", serialize = "expires"))]
+    pub expires_at: String,
+    /// Who answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answered_by: Option<String>,
+}
+
+/// The beginning of a body, as lines.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Beginning {
+    /// The lines.
+    pub lines: Vec<String>,
+    /// Bytes that are not in them.
+    pub missing: u64,
+}
+
+impl Approval {
+    /// The question in words, for the person who answers it.
+    pub fn lines(&self) -> Vec<String> {
+        let client = self.client.iter().map(|it| format!(" (its client calls itself `{it}`)"));
+        let who = format!("`{}`{}", self.principal, client.collect::<String>());
+        let mut lines = Vec::new();
+        if self.access {
+            lines.push(format!("{who} asks for access to `{}`", self.service));
+            lines.push(format!("in the agent's words: {}", self.what));
+        } else {
+            lines.push(format!("{who} wants to use `{}`", self.service));
+            lines.push(self.what.clone());
+            let kind = self.content_type.iter().map(|kind| format!(" ({kind})"));
+            let body = format!(", with {} bytes{}", self.bytes, kind.collect::<String>());
+            let body = if self.bytes == 0 { "" } else { &body };
+            lines.push(format!("at {}{body}", self.place));
+        }
+        if let Some(body) = &self.body {
+            lines.extend(body.lines.iter().map(|line| format!("| {line}")));
+            if body.missing > 0 {
+                lines.push(format!("({} more bytes are not shown)", body.missing));
+            }
+        } else if self.bytes > 0 && self.state == "open" {
+            lines.push("what is sent is no text, and is not shown".to_owned());
+        }
+        lines.extend(self.rule.iter().map(|rule| format!("asked for by the rule `{rule}`")));
+        lines.extend(self.reason.iter().map(|reason| format!("the agent says why: {reason}")));
+        lines
+    }
+}
+
+/// A page of questions.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Approvals {
+    /// The questions, the newest first.
+    pub approvals: Vec<Approval>,
+}
+
+/// A question that was answered.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Answered {
+    /// What a yes for longer became.
+    pub grant: Option<Grant>,
+}
+
+/// What was granted for a while.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Grant {
+    /// `g-` and eight characters; `s-` where it ends with the agent's connection.
+    pub id: String,
+    /// Whose.
+    pub principal: String,
+    /// The service.
+    pub service: String,
+    /// What it asks about is covered.
+    pub rule: String,
+    /// `read`, `write`, `delete` or `run`.
+    pub class: String,
+    /// Whether it ends with the agent's connection.
+    pub session: bool,
+    /// How the person was asked.
+    pub by: String,
+    /// When it was granted.
+    #[serde(rename(deserialize = "created_at", serialize = "created"))]
+    pub created_at: String,
+    /// When it ends.
+    #[serde(rename(deserialize = "lapses_at", serialize = "lapses"))]
+    pub lapses_at: String,
+}
+
+/// What is granted.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Grants {
+    /// The grants.
+    pub grants: Vec<Grant>,
+}
+
+/// How many grants were taken back.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+pub struct Revoked {
+    /// How many.
+    pub revoked: usize,
+}
+
 /// An answer that says no more than that it was done.
 #[derive(Clone, Copy, Debug, Deserialize)]
 pub struct Done {}

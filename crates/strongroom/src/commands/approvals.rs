@@ -2,6 +2,7 @@
 //!
 //! A yes lets an agent do more, so it needs a person (decision 28); a no may be typed by anybody.
 
+mod at;
 mod team;
 mod view;
 
@@ -21,6 +22,8 @@ use crate::output::Output;
 use crate::paths::Home;
 use crate::{admin, confirm, home};
 use view::{Answered, List, View};
+
+pub use at::at;
 
 /// Answer what agents ask a person for
 ///

@@ -1,5 +1,7 @@
 //! `strongroom grants`: what people have granted for a while, and taking it back.
 
+mod at;
+
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -16,6 +18,8 @@ use crate::near;
 use crate::output::{Output, Report, Style, rfc3339, table};
 use crate::team::Operator;
 use crate::{admin, home};
+
+pub use at::at;
 
 /// See what agents were granted for a while, and take it back
 ///

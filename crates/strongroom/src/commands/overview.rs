@@ -22,7 +22,8 @@ struct Overview {
 pub fn run(host: &Host, output: &Output) -> Result<(), Failure> {
     let home = host.home()?;
     let initialised = home.config_file().exists();
-    let remote = kept::in_use(&home)?.map(|name| name.to_string());
+    // A file that cannot be read is a finding of `doctor`.
+    let remote = kept::in_use(&home).ok().flatten().map(|name| name.to_string());
     output.report(&Overview {
         version: env!("CARGO_PKG_VERSION"),
         initialised,

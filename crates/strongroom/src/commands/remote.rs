@@ -17,9 +17,9 @@ use crate::{admin, confirm};
 
 /// Log in to team servers, and choose the one that commands act on
 ///
-/// `add`, `list`, `show`, `edit`, `remove`, `mcp`, `secrets`, `logs`, `lock` and `unlock` act on a team
-/// server with `--remote NAME`, or after `strongroom remote use NAME`; each says on stderr where it
-/// acts. All other commands, and `--local`, act on this machine.
+/// `add`, `list`, `show`, `edit`, `remove`, `mcp`, `secrets`, `logs`, `approvals`, `grants`, `lock` and
+/// `unlock` act on a team server with `--remote NAME`, or after `strongroom remote use NAME`; each says
+/// on stderr where it acts. All other commands, and `--local`, act on this machine.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]

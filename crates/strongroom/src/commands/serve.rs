@@ -205,7 +205,10 @@ fn log(args: &Args, host: &Host, spans: Option<SpanLayer>) -> Result<(), Failure
         Failure::usage("the log filter is not one").hint("write `--log info`, or `--log warn`")
     })?;
     // A second subscriber in one process can only be a test's, and then the first one stays.
-    let lines = fmt::layer().with_writer(io::stderr).with_ansi(false).with_filter(filter);
+    // Its own errors would be a panic where stderr is a pipe that nobody reads any more, and the end of
+    // the call that had something to say.
+    let lines = fmt::layer().with_writer(io::stderr).with_ansi(false).log_internal_errors(false);
+    let lines = lines.with_filter(filter);
     let ours = FilterFn::new(SpanLayer::looks_at).with_max_level_hint(LevelFilter::INFO);
     let spans = spans.map(|spans| spans.with_filter(ours));
     drop(tracing_subscriber::registry().with(lines).with(spans).try_init());

@@ -316,6 +316,55 @@ fn a_refusal_of_the_server_is_one_of_ours_with_the_next_step() {
 }
 
 #[test]
+fn a_person_answers_what_an_agent_asks_at_the_server() {
+    let pair = Pair::local();
+    pair.login(ALL);
+    let agent = pair.key("use");
+    let base = ["--base-url", "https://api.tickets.example", "--auth", "bearer", "--key-stdin"];
+    let ask = ["--allow", "GET /**", "--ask", "POST /tickets"];
+    let words = [&["add", "tickets", "--remote", "work"], &base[..], &ask].concat();
+    pair.person.feed(&words, K1).ok();
+    let wish = |what: &str| {
+        let arguments = json!({ "service": "tickets", "what": what, "reason": "because" });
+        let params = json!({ "name": "request_access", "arguments": arguments });
+        let call = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params });
+        let (url, key) = (format!("{}/mcp", pair.url), format!("X-API-Key: {agent}"));
+        let words = ["-sS", &url, "-H", &key, "-H", "Content-Type: application/json", "-d"];
+        let words = [&words[..], &[&call.to_string()]].concat();
+        let told = pair.person.start("/usr/bin/curl".as_ref(), &words).ok().json();
+        told["result"]["structuredContent"]["id"]
+            .as_str()
+            .unwrap_or_else(|| panic!("{told}"))
+            .to_owned()
+    };
+    assert_eq!(pair.at("approvals --json").ok().json(), json!([]));
+    assert_eq!(pair.at("approvals --tenant shop").code, 2);
+    assert_eq!(pair.at("grants --tenant shop").code, 2);
+    let (one, other) = (wish("POST /tickets"), wish("DELETE /tickets/7"));
+    let waiting = pair.at("approvals --json").ok().json();
+    assert_eq!(waiting.as_array().unwrap().len(), 2, "{waiting}");
+    let shown = pair.at(&format!("approvals show {one}")).ok().stdout;
+    assert!(shown.contains("asks for access to `tickets`"), "{shown}");
+    assert!(shown.contains("POST /tickets"), "{shown}");
+    let no = pair.at(&format!("approvals deny {other} --json")).ok().json();
+    assert_eq!(no, json!({ "id": other, "answer": "deny" }));
+    let again = pair.at(&format!("approvals deny {other}"));
+    assert_eq!(again.code, 1);
+    assert!(again.stderr.contains("said no to this already"), "{again:?}");
+    let yes = pair.at(&format!("approvals approve {one} --for 10m --json")).ok().json();
+    let grant = yes["grant"].as_str().unwrap();
+    assert_eq!(pair.at("grants --json").ok().json()[0]["id"], grant);
+    let revoked = pair.at(&format!("grants revoke {grant} --json")).ok().json();
+    assert_eq!(revoked, json!({ "revoked": 1 }));
+    assert_eq!(pair.at(&format!("grants revoke {grant}")).code, 1);
+    assert_eq!(pair.at("grants revoke --all --json").ok().json(), json!({ "revoked": 0 }));
+    for bad in ["approvals show x", "approvals show ../../v1/x", "approvals approve a-00000000"] {
+        assert_eq!(pair.at(bad).code, 1, "{bad}");
+    }
+    assert_eq!(pair.at("approvals --json").ok().json(), json!([]));
+}
+
+#[test]
 fn what_widens_needs_a_person_and_what_narrows_does_not() {
     let pair = Pair::new(Sandbox::new(), Sandbox::initialised(), "");
     let key = pair.key(ALL);

@@ -10,7 +10,7 @@ use super::{in_words, left};
 use crate::output::{Report, Style, rfc3339, table};
 
 /// Characters of what is asked for in a list.
-const WIDEST: usize = 60;
+pub(super) const WIDEST: usize = 60;
 
 #[derive(Serialize)]
 #[serde(transparent)]
