@@ -330,7 +330,8 @@ fn a_person_answers_what_an_agent_asks_at_the_server() {
         let call = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params });
         let (url, key) = (format!("{}/mcp", pair.url), format!("X-API-Key: {agent}"));
         let words = ["-sS", &url, "-H", &key, "-H", "Content-Type: application/json", "-d"];
-        let words = [&words[..], &[&call.to_string()]].concat();
+        let call = call.to_string();
+        let words = [&words[..], &[&call]].concat();
         let told = pair.person.start("/usr/bin/curl".as_ref(), &words).ok().json();
         told["result"]["structuredContent"]["id"]
             .as_str()
