@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use strongroom_model::rate::Gcra;
 use strongroom_model::team::{Actor, CredentialId, KeyId, OrganizationId, TenantCtx, TenantId};
 use strongroom_server::{Options, Rates};
+use uuid::Uuid;
 
 use crate::approvals::Agent;
 use crate::support::{LIST, Line, REGISTER, Reply, Site, text};
@@ -354,7 +355,7 @@ fn nobodys(kind: &str, theirs: &str, random: &mut Random) -> String {
             let digits = |_| char::from(*random.of(b"23456789"));
             format!("{}{}", &theirs[..2], (0..8).map(digits).collect::<String>())
         }
-        "audit id" => hex(&random.bytes::<16>()),
+        "audit id" => Uuid::from_bytes(random.bytes()).simple().to_string(),
         "server" | "service" => format!("nobodys-{}", random.next() % 1_000),
         "tool" => format!("nobodys-{}.order", random.next() % 1_000),
         _ => {
@@ -363,10 +364,6 @@ fn nobodys(kind: &str, theirs: &str, random: &mut Random) -> String {
             theirs.chars().map(digit).collect()
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The same in every run (`SplitMix64`).

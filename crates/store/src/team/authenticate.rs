@@ -82,7 +82,7 @@ impl Team {
         };
         let stored = match self.inner.kept.api_keys.now(&id) {
             Some(kept) if admits(&kept) => kept,
-            _ => self.load_api_key(id).await?,
+            _ => Box::pin(self.load_api_key(id)).await?,
         };
         Ok(Option::clone(&stored).filter(|_| admits(&stored)).map(|stored| {
             let key = stored.key;
@@ -117,7 +117,7 @@ impl Team {
         };
         let stored = match self.inner.kept.kernel_keys.now(&id) {
             Some(kept) if admits(&kept) => kept,
-            _ => self.load_kernel_key(id).await?,
+            _ => Box::pin(self.load_kernel_key(id)).await?,
         };
         Ok(Option::clone(&stored).filter(|_| admits(&stored)).map(|stored| stored.key))
     }

@@ -66,7 +66,8 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
     ) -> Result<Arc<V>, TeamError> {
         match self.now(&key) {
             Some(value) => Ok(value),
-            None => self.load(key, tenant_of, load).await,
+            // What is not kept is rare, and large.
+            None => Box::pin(self.load(key, tenant_of, load)).await,
         }
     }
 

@@ -1,4 +1,5 @@
 //! A connection that is kept, for requests by the thousand.
+#![expect(clippy::disallowed_methods, reason = "a test connects to the server that it started")]
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;

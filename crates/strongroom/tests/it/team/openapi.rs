@@ -61,7 +61,7 @@ fn whatever_is_asked_is_answered_as_the_document_says(who: &Who) {
     let config = team.sandbox.write("schemathesis.toml", &auth);
     let there = there(&team, key, matches!(who, Who::Kernel).then_some(&*tenant));
 
-    let mut start = Start::new(&installed("openapi/python/bin/schemathesis"));
+    let mut start = Start::new(installed("openapi/python/bin/schemathesis"));
     let document = format!("{}/openapi.json", team.url);
     let words = ["--config-file", config.to_str().unwrap(), "run", "--checks", "all", "--no-color"];
     let how =

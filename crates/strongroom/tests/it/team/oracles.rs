@@ -1,6 +1,7 @@
 //! What a team must not tell: keys of callers, credentials, its KEK, the password of its database. It is
 //! looked for, in every encoding, in all that a team writes at its most talkative.
 
+use std::fmt::Write as _;
 use std::fs;
 
 use serde_json::{Value, json};
@@ -29,7 +30,10 @@ impl Secrets {
 }
 
 fn kek(of: &str) -> String {
-    canary::of(of).bytes().take(32).map(|byte| format!("{:02x}", byte ^ 0x5a)).collect()
+    canary::of(of).bytes().take(32).fold(String::new(), |mut digits, byte| {
+        write!(digits, "{:02x}", byte ^ 0x5a).unwrap();
+        digits
+    })
 }
 
 /// A sandbox whose team keeps its KEK in the environment and logs all that it can.
