@@ -185,6 +185,19 @@ impl Team {
         Ok(())
     }
 
+    /// What time it is for Postgres. `None` on SQLite, which has no clock of its own.
+    pub async fn database_clock(&self) -> Result<Option<SystemTime>, TeamError> {
+        self.db()
+            .read(Sight::Installation, |tx| {
+                Box::pin(async move {
+                    let Tx::Postgres(_) = tx else { return Ok(None) };
+                    let row = tx.first("SELECT clock_timestamp()", Vec::new()).await?;
+                    row.map(|row| row.get(0)).transpose()
+                })
+            })
+            .await
+    }
+
     /// What Postgres does not guard as it should: each line says what and how. Nothing on SQLite, whose
     /// one file has no roles.
     pub async fn unguarded(&self) -> Result<Vec<String>, TeamError> {

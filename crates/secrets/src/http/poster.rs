@@ -75,7 +75,8 @@ impl Poster {
             let value = HeaderValue::from_str(value).map_err(|_| PosterError::Header)?;
             headers.insert(name, sensitive(value));
         }
-        let tls = tls::config(&Trust::BuiltIn(target.ca_file.clone())).map_err(|_| PosterError::Certificate)?;
+        let tls = tls::config(&Trust::BuiltIn(target.ca_file.clone()))
+            .map_err(|_| PosterError::Certificate)?;
         let client = Client::builder()
             .tls_backend_preconfigured(tls)
             .http1_only()

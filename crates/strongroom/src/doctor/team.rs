@@ -1,5 +1,7 @@
 //! The team, where there is one: its database, its key, who can reach it, its audit.
 
+use std::time::{Duration, SystemTime};
+
 use strongroom_store::audit::Trust;
 use strongroom_store::team::TeamError;
 
@@ -11,6 +13,9 @@ use crate::paths::Home;
 use crate::team::{self, Operator};
 
 const ABOUT: &str = "team";
+
+/// More than a network and a busy database make of it.
+const APART: Duration = Duration::from_mins(1);
 
 /// What is found of the team of `host`; nothing where there is none.
 pub(super) fn examine(host: &Host, home: &Home) -> Vec<Finding> {
@@ -45,8 +50,27 @@ pub(super) fn examine(host: &Host, home: &Home) -> Vec<Finding> {
         ),
         Err(failure) => broken("the guards of the database", failure),
     });
+    if let Ok(Some(theirs)) = operator.wait(operator.team.database_clock()) {
+        findings.push(clock(host.clock.now(), theirs));
+    }
     findings.push(audit(&operator));
     findings
+}
+
+/// Whether the clocks of this machine and of the database go alike (AU-07). A kernel that signs is let in
+/// within five minutes of ours; API keys work whatever the clock says, but end by it.
+fn clock(ours: SystemTime, theirs: SystemTime) -> Finding {
+    let apart = ours.duration_since(theirs).unwrap_or_else(|error| error.duration());
+    if apart < APART {
+        return Finding::fine(ABOUT, "its clock and that of the database go alike");
+    }
+    let found = format!(
+        "the clock of this machine is {} s {} that of the database, and kernels that sign are refused \
+         beyond 300 s",
+        apart.as_secs(),
+        if ours > theirs { "ahead of" } else { "behind" }
+    );
+    Finding::problem(ABOUT, found, Some("set the clock, and keep it by NTP".to_owned()))
 }
 
 /// Whether keys would cross a network in the clear.
@@ -92,4 +116,22 @@ fn broken(what: &str, failure: Failure) -> Finding {
 
 fn said(failure: &Failure) -> String {
     failure.error.as_deref().map(|error| chain(error)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Level;
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_off_by_ten_minutes_is_a_problem_in_either_direction() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_hours(1);
+        let off = Duration::from_mins(10);
+        for (ours, said) in [(now + off, "600 s ahead of"), (now - off, "600 s behind")] {
+            let finding = clock(ours, now);
+            assert_eq!(finding.level, Level::Problem);
+            assert!(finding.found.contains(said), "{}", finding.found);
+        }
+        assert_eq!(clock(now + Duration::from_secs(5), now).level, Level::Fine);
+    }
 }
