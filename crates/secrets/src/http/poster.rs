@@ -41,6 +41,8 @@ pub enum PosterError {
     Certificate,
 }
 
+const US: &str = concat!("strongroom/", env!("CARGO_PKG_VERSION"));
+
 /// A client for one place.
 pub struct Poster {
     client: Client,
@@ -68,7 +70,6 @@ impl Poster {
             _ => return Err(PosterError::Address),
         }
         let mut headers = HeaderMap::new();
-        const US: &str = concat!("strongroom/", env!("CARGO_PKG_VERSION"));
         headers.insert(USER_AGENT, HeaderValue::from_static(US));
         for (name, value) in &target.headers {
             let name: HeaderName = name.parse().map_err(|_| PosterError::Header)?;

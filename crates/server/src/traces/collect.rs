@@ -33,11 +33,11 @@ const REQUEST: &str = "request";
 
 /// The spans that go out, and of each the fields that do, with what they are called there. All else is
 /// left out: a field that is added somewhere does not leave the machine before it is added here.
-const EXPORTED: &[(&str, Kind, &[(&str, &str)])] = &[
-    (
-        REQUEST,
-        Kind::Server,
-        &[
+const EXPORTED: &[Exported] = &[
+    Exported {
+        name: REQUEST,
+        kind: Kind::Server,
+        fields: &[
             ("request_id", "strongroom.request.id"),
             ("method", "http.request.method"),
             ("route", "http.route"),
@@ -45,19 +45,31 @@ const EXPORTED: &[(&str, Kind, &[(&str, &str)])] = &[
             ("code", "error.type"),
             ("tenant", "strongroom.tenant.id"),
         ],
-    ),
-    ("store", Kind::Client, &[("system", "db.system.name"), ("operation", "db.operation.name")]),
-    ("audit", Kind::Internal, &[]),
-    (
-        "call",
-        Kind::Client,
-        &[
+    },
+    Exported {
+        name: "store",
+        kind: Kind::Client,
+        fields: &[("system", "db.system.name"), ("operation", "db.operation.name")],
+    },
+    Exported { name: "audit", kind: Kind::Internal, fields: &[] },
+    Exported {
+        name: "call",
+        kind: Kind::Client,
+        fields: &[
             ("service", "strongroom.service"),
             ("method", "http.request.method"),
             ("status", "http.response.status_code"),
         ],
-    ),
+    },
 ];
+
+/// A span that goes out.
+struct Exported {
+    name: &'static str,
+    kind: Kind,
+    /// Its fields, and what they are called in the trace.
+    fields: &'static [(&'static str, &'static str)],
+}
 
 /// A span that has not ended.
 struct Open {
@@ -82,16 +94,16 @@ impl SpanLayer {
     }
 }
 
-fn exported(
-    metadata: &Metadata<'_>,
-) -> Option<&'static (&'static str, Kind, &'static [(&'static str, &'static str)])> {
+fn exported(metadata: &Metadata<'_>) -> Option<&'static Exported> {
     let ours = metadata.target().starts_with("strongroom");
-    EXPORTED.iter().find(|(name, ..)| ours && *name == metadata.name())
+    EXPORTED.iter().find(|one| ours && one.name == metadata.name())
 }
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for SpanLayer {
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
-        let Some((name, _, known)) = exported(attributes.metadata()) else { return };
+        let Some(Exported { name, fields: known, .. }) = exported(attributes.metadata()) else {
+            return;
+        };
         let Some(span) = context.span(id) else { return };
         let mut fields = Fields { known, parent: None, read: Vec::new() };
         attributes.record(&mut fields);
@@ -101,10 +113,9 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for SpanLayer {
         });
         let place = match above {
             Some(Some((trace, parent))) => Some((trace, Some(parent))),
-            Some(None) => None,
             None if *name == REQUEST => self.shared.root(fields.parent),
-            // What nobody asked for, as the store's own work, is in no trace.
-            None => None,
+            // What is above it is not sampled; or nobody asked for it, as for the store's own work.
+            Some(None) | None => None,
         };
         let own = place.and_then(|(trace, parent)| Some((trace, parent, new_id::<8>()?)));
         let mut extensions = span.extensions_mut();
@@ -118,7 +129,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for SpanLayer {
 
     fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
         let Some(span) = context.span(id) else { return };
-        let Some((_, _, known)) = exported(span.metadata()) else { return };
+        let Some(Exported { fields: known, .. }) = exported(span.metadata()) else { return };
         if let Some(open) = span.extensions_mut().get_mut::<Open>() {
             let mut fields = Fields { known, parent: None, read: Vec::new() };
             values.record(&mut fields);
@@ -128,7 +139,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for SpanLayer {
 
     fn on_close(&self, id: Id, context: Context<'_, S>) {
         let Some(span) = context.span(&id) else { return };
-        let Some((name, kind, _)) = exported(span.metadata()) else { return };
+        let Some(Exported { name, kind, .. }) = exported(span.metadata()) else { return };
         let Some(Open { trace, id, parent, began, fields }) = span.extensions_mut().remove() else {
             return;
         };

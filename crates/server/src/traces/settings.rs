@@ -111,7 +111,7 @@ impl Settings {
         resource.push(("service.name".to_owned(), name));
         resource.push(("service.version".to_owned(), env!("CARGO_PKG_VERSION").to_owned()));
         let certificate = first(CERTIFICATE).map(|(_, path)| path);
-        let sampler = sampler(get(SAMPLER), get(SAMPLER_ARG))?;
+        let sampler = sampler(get(SAMPLER).as_deref(), get(SAMPLER_ARG).as_deref())?;
         Ok(Some(Self { endpoint, headers, certificate, timeout_ms, protocol, sampler, resource }))
     }
 }
@@ -129,8 +129,7 @@ impl Sampler {
         if let Some(sampled) = parent.filter(|_| self.by_parent) {
             return sampled;
         }
-        let [.., a, b, c, d, e, f, g, h] = *trace;
-        let place = u64::from_be_bytes([a, b, c, d, e, f, g, h]) >> 11;
+        let place = trace[8..].iter().fold(0, |place, byte| place << 8 | u64::from(*byte)) >> 11;
         // Both have 53 bits, which is what a float can tell apart.
         #[expect(clippy::cast_precision_loss, reason = "53 bits fit")]
         let place = place as f64 / (1_u64 << 53) as f64;
@@ -138,7 +137,7 @@ impl Sampler {
     }
 }
 
-fn sampler(name: Option<String>, ratio: Option<String>) -> Result<Sampler, SettingError> {
+fn sampler(name: Option<&str>, ratio: Option<&str>) -> Result<Sampler, SettingError> {
     let name = name.unwrap_or_default();
     let (by_parent, base) = match name.trim().strip_prefix("parentbased_") {
         Some(base) => (true, base),
@@ -148,7 +147,7 @@ fn sampler(name: Option<String>, ratio: Option<String>) -> Result<Sampler, Setti
     let ratio = match base {
         "always_on" => 1.0,
         "always_off" => 0.0,
-        "traceidratio" => match ratio.as_deref().map(|text| text.trim().parse::<f64>()) {
+        "traceidratio" => match ratio.map(|text| text.trim().parse::<f64>()) {
             None => 1.0,
             Some(Ok(ratio)) if (0.0..=1.0).contains(&ratio) => ratio,
             Some(_) => return Err(wrong(SAMPLER_ARG, "it is a number from 0 to 1")),
@@ -267,9 +266,7 @@ mod tests {
 
     #[test]
     fn a_sampler_goes_by_the_caller_or_by_the_id_of_the_trace() {
-        let of = |name: &str, ratio: &str| {
-            sampler(Some(name.to_owned()), Some(ratio.to_owned())).unwrap()
-        };
+        let of = |name: &str, ratio: &str| sampler(Some(name), Some(ratio)).unwrap();
         let (low, high) = ([0; 16], [0xff; 16]);
         for (sampler, trace, parent, expected) in [
             (Sampler::default(), high, None, true),

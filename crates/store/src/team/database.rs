@@ -66,7 +66,8 @@ impl Database {
         let span = info_span!("store", system = self.system(), operation = "read");
         match self {
             Self::Sqlite(sqlite) => span.in_scope(|| sqlite.read(act)),
-            Self::Postgres(postgres) => postgres.read(sight, act).instrument(span).await,
+            // Boxed: it is large, and every request holds one.
+            Self::Postgres(postgres) => Box::pin(postgres.read(sight, act)).instrument(span).await,
         }
     }
 
@@ -84,7 +85,9 @@ impl Database {
         let span = info_span!("store", system = self.system(), operation = "write");
         match self {
             Self::Sqlite(sqlite) => sqlite.write(announce, act).instrument(span).await,
-            Self::Postgres(postgres) => postgres.write(sight, announce, act).instrument(span).await,
+            Self::Postgres(postgres) => {
+                Box::pin(postgres.write(sight, announce, act)).instrument(span).await
+            }
         }
     }
 

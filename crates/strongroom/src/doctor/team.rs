@@ -19,11 +19,8 @@ const APART: Duration = Duration::from_mins(1);
 
 /// What is found of the team of `host`; nothing where there is none.
 pub(super) fn examine(host: &Host, home: &Home) -> Vec<Finding> {
-    let configured = match team::configured(home) {
-        Ok(configured) => configured,
-        // The configuration is another finding.
-        Err(_) => Configured::default(),
-    };
+    // What is wrong with the configuration is another finding.
+    let configured = team::configured(home).unwrap_or_default();
     if !team::is_there(host, home, &configured) {
         return Vec::new();
     }

@@ -87,12 +87,12 @@ impl Told {
             None => None,
         };
         if got.is_none() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 
     #[cfg(not(unix))]
     async fn told(&mut self) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }

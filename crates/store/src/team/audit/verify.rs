@@ -175,7 +175,7 @@ impl Team {
             }
             // The end and the records behind the last page are of one state of the database.
             if rows.len() < PAGE {
-                return Ok(chain.finish(end, key));
+                return Ok(chain.finish(end.as_ref(), key));
             }
         }
     }
@@ -286,12 +286,12 @@ impl<'a> Reading<'a> {
     }
 
     /// Holds what was read against the end that was stored with it.
-    fn finish(self, end: Option<SignedEnd>, key: Octets<32>) -> Chain {
+    fn finish(self, end: Option<&SignedEnd>, key: Octets<32>) -> Chain {
         let Self { node, segment, last, found, .. } = self;
         let segment = segment.unwrap_or_else(|| name(0, node).into());
         let report = self.verifier.finish();
         let read = u64::try_from(last).unwrap_or_default();
-        let ordinal = end.as_ref().map_or(0, |end| end.end.ordinal);
+        let ordinal = end.map_or(0, |end| end.end.ordinal);
         let wrong = against(node, end, key, (read, report.head));
         let signed = if wrong.is_none() { report.records } else { 0 };
         let found = found.into_iter().chain(wrong.map(|finding| (0, finding)));
@@ -313,11 +313,11 @@ impl<'a> Reading<'a> {
 /// What is wrong with the end of a chain whose last record is `read`, where anything is.
 fn against(
     node: &str,
-    end: Option<SignedEnd>,
+    end: Option<&SignedEnd>,
     key: Octets<32>,
     read: (u64, Option<Hash>),
 ) -> Option<Finding> {
-    let Some(SignedEnd { end, signature: Some((by, signature)) }) = end else {
+    let Some(&SignedEnd { end, signature: Some((by, signature)) }) = end else {
         return Some(Finding::Unsigned);
     };
     let checkpoint = Checkpoint { statement: statement(node, end), key: by, signature };

@@ -122,7 +122,7 @@ async fn traces_tell_what_was_done_and_no_secret(sandbox: Sandbox) {
         ("the collector's key", b"for-the-collector"),
     ]);
     for seen in seen {
-        oracle.assert_clean("what the collector got", seen.body.to_vec());
+        oracle.assert_clean("what the collector got", &seen.body);
     }
 }
 
