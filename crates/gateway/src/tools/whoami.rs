@@ -26,7 +26,7 @@ pub(super) const DEFINITION: &str = r#"{
             "id": { "type": "string" },
             "service": { "type": "string" },
             "rule": { "type": "string" },
-            "class": { "type": "string", "enum": ["read", "write", "delete", "run"] },
+            "class": { "type": "string", "enum": ["read", "write", "delete", "run", "tool"] },
             "session": { "type": "boolean" },
             "lapses_in_s": { "type": "integer" }
           }
