@@ -39,8 +39,8 @@ async fn refusals(name: &str, base: &Base) {
     let good = base.key(&tenant, None).await;
     let expired = base.key(&tenant, Some(base.clock.now())).await;
     let disabled = base.key(&tenant, None).await;
-    let keys = base.team.api_keys(&tenant.id).await.unwrap();
-    base.team.enable_api_key(&tenant.id, &keys[2].id, false).await.unwrap();
+    let id = std::str::from_utf8(&disabled.expose()[4..20]).unwrap().parse().unwrap();
+    base.team.enable_api_key(&tenant.id, &id, false).await.unwrap();
     let wrong = joined(&good.expose()[..21], &expired.expose()[21..]);
     let mut random = Random(1);
     let mut times: [Vec<Duration>; 4] = Default::default();
