@@ -121,6 +121,8 @@ const UNGUARDED: &str = "SELECT c.relname || ': rows of tenants are not guarded'
      JOIN pg_roles r ON r.oid = c.relowner WHERE c.relnamespace = 'strongroom'::regnamespace \
      AND r.rolname LIKE 'strongroom%'";
 
+const MIB: usize = 1 << 20;
+
 /// Connections to Postgres.
 const MOST_CONNECTIONS: u32 = 16;
 
@@ -279,13 +281,17 @@ async fn open(
 impl Kept {
     fn new(feed: &Arc<Feed>, clock: &Arc<dyn Clock>) -> Self {
         Self {
-            api_keys: Cache::new(feed, clock, 20_000, |_| true),
-            kernel_keys: Cache::new(feed, clock, 2_000, |_| true),
-            tenants: Cache::new(feed, clock, 20_000, |_| true),
-            servers: Cache::new(feed, clock, 2_000, |servers| servers.len() <= 200),
-            services: Cache::new(feed, clock, 500, |services| services.len() <= 50),
-            locks: Cache::new(feed, clock, 20_000, |locks| locks.len() <= 100),
-            generations: Cache::new(feed, clock, 20_000, |_| true),
+            api_keys: Cache::new(feed, clock, 8 * MIB, |_| 300),
+            kernel_keys: Cache::new(feed, clock, MIB, |_| 400),
+            tenants: Cache::new(feed, clock, 4 * MIB, |_| 60),
+            servers: Cache::new(feed, clock, 16 * MIB, |servers| {
+                servers.iter().map(servers::weight).sum()
+            }),
+            services: Cache::new(feed, clock, 16 * MIB, |services| {
+                services.iter().map(TenantService::weight).sum()
+            }),
+            locks: Cache::new(feed, clock, 4 * MIB, |locks| 100 * locks.len()),
+            generations: Cache::new(feed, clock, 2 * MIB, |_| 8),
         }
     }
 }

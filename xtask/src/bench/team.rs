@@ -99,7 +99,7 @@ fn rows(few: &Value, many: &Value) -> Vec<[String; 5]> {
     for (name, what) in [
         ("resident_at_start_kib", "resident memory, nothing asked yet"),
         ("resident_kib", "the same after everything was asked for every tenant"),
-        ("resident_again_kib", "the same once more"),
+        ("resident_again_kib", "the same after a tenth of it once more"),
     ] {
         let size = |size: &Value| number(size, name);
         rows.push([

@@ -229,37 +229,18 @@ impl Team {
     }
 
     async fn read_api_key(&self, id: KeyId) -> Result<Option<StoredApiKey>, TeamError> {
-        self.db()
-            .read(Sight::Installation, move |tx| {
-                Box::pin(async move {
-                    let sql = tx.either(API_KEY[0], API_KEY[1]);
-                    let row = tx.first(sql, vec![id.into()]).await?;
-                    row.as_ref().map(stored_api_key).transpose()
-                })
-            })
-            .await
+        let row = self.db().first(API_KEY, vec![id.into()]).await?;
+        row.as_ref().map(stored_api_key).transpose()
     }
 
     async fn read_kernel_key(&self, id: KeyId) -> Result<Option<StoredKernelKey>, TeamError> {
-        self.db()
-            .read(Sight::Installation, move |tx| {
-                Box::pin(async move {
-                    let row = tx.first(KERNEL_KEY, vec![id.into()]).await?;
-                    row.as_ref().map(stored_kernel_key).transpose()
-                })
-            })
-            .await
+        let row = self.db().first([KERNEL_KEY; 2], vec![id.into()]).await?;
+        row.as_ref().map(stored_kernel_key).transpose()
     }
 
     async fn read_tenant(&self, id: TenantId) -> Result<Option<StoredTenant>, TeamError> {
-        self.db()
-            .read(Sight::Installation, move |tx| {
-                Box::pin(async move {
-                    let row = tx.first(TENANT, vec![id.into()]).await?;
-                    row.as_ref().map(stored_tenant).transpose()
-                })
-            })
-            .await
+        let row = self.db().first([TENANT; 2], vec![id.into()]).await?;
+        row.as_ref().map(stored_tenant).transpose()
     }
 }
 

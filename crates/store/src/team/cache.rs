@@ -19,13 +19,15 @@ pub(super) struct Cache<K, V> {
     feed: Arc<Feed>,
     clock: Arc<dyn Clock>,
     most: usize,
-    fits: fn(&V) -> bool,
+    weight: fn(&V) -> usize,
     entries: Mutex<Generations<K, V>>,
 }
 
 /// The newer entries and those before them: the older half is dropped as a whole.
 struct Generations<K, V> {
     young: HashMap<K, Entry<V>>,
+    /// Of the younger ones.
+    weight: usize,
     old: HashMap<K, Entry<V>>,
 }
 
@@ -36,23 +38,29 @@ struct Entry<V> {
     read: Duration,
 }
 
+/// What an entry has beside its value.
+const OVERHEAD: usize = 160;
+/// One entry has at most this part of a generation.
+const LARGE: usize = 16;
+
 /// How long anything is kept.
 const OLDEST: Duration = Duration::from_secs(5);
 
 impl<K: Clone + Eq + Hash, V> Cache<K, V> {
-    /// Keeps at most about `most` entries, and only such as `fits`.
+    /// Keeps about `most` bytes, of which an entry has what `weight` says, and none that is a large part of
+    /// them.
     pub(super) fn new(
         feed: &Arc<Feed>,
         clock: &Arc<dyn Clock>,
         most: usize,
-        fits: fn(&V) -> bool,
+        weight: fn(&V) -> usize,
     ) -> Self {
-        let entries = Generations { young: HashMap::new(), old: HashMap::new() };
+        let entries = Generations { young: HashMap::new(), weight: 0, old: HashMap::new() };
         Self {
             feed: Arc::clone(feed),
             clock: Arc::clone(clock),
             most: most / 2,
-            fits,
+            weight,
             entries: Mutex::new(entries),
         }
     }
@@ -87,7 +95,7 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
         // Before it is read: what changes meanwhile makes it old.
         let (stamp, read) = (self.feed.stamp(), self.clock.monotonic());
         let value = Arc::new(load.await?);
-        if fresh && (self.fits)(&value) {
+        if fresh && (self.weight)(&value) <= self.most / LARGE {
             let tenant = tenant_of(&value);
             let entry = Entry { value: Arc::clone(&value), tenant, stamp, read };
             self.keep(key, entry);
@@ -103,11 +111,16 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
     }
 
     fn keep(&self, key: K, entry: Entry<V>) {
+        let weight = OVERHEAD + (self.weight)(&entry.value);
         let mut entries = self.entries();
-        if entries.young.len() >= self.most {
+        if entries.weight + weight > self.most {
             entries.old = std::mem::take(&mut entries.young);
+            entries.weight = 0;
         }
-        entries.young.insert(key, entry);
+        entries.weight += weight;
+        if let Some(before) = entries.young.insert(key, entry) {
+            entries.weight -= OVERHEAD + (self.weight)(&before.value);
+        }
     }
 
     fn entries(&self) -> MutexGuard<'_, Generations<K, V>> {

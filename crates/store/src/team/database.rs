@@ -71,6 +71,21 @@ impl Database {
         }
     }
 
+    /// The first row that one `SELECT` gives, which is about no tenant's rows: on Postgres without a
+    /// transaction, in one round trip. The first of `sql` is for `SQLite`, the other for Postgres.
+    pub(crate) async fn first(
+        &self,
+        sql: [&'static str; 2],
+        values: Vec<Value>,
+    ) -> Result<Option<Row>, TeamError> {
+        match self {
+            Self::Sqlite(sqlite) => {
+                sqlite.read(|tx| Box::pin(async move { tx.first(sql[0], values).await }))
+            }
+            Self::Postgres(postgres) => postgres.first(sql[1], values).await,
+        }
+    }
+
     /// Runs `act`, all or nothing. It is done when this returns.
     ///
     /// # Cancel safety

@@ -166,6 +166,16 @@ fn position(server: &McpServer) -> (i64, [u8; 16]) {
     (micros(server.created_at), server.id.bytes())
 }
 
+/// About how many bytes of memory a server takes.
+pub(super) fn weight(server: &McpServer) -> usize {
+    let McpServer { server_id, name, command, args, url, headers, secrets, tool_prefix, .. } =
+        server;
+    let maps = 250 * (headers.len() + secrets.len());
+    let headers: usize = headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+    let text = [server_id, name, tool_prefix].into_iter().chain(args).chain(command).chain(url);
+    400 + maps + headers + text.map(|text| text.len() + 40).sum::<usize>()
+}
+
 fn of_spec(spec: &ServerSpec, id: ServerId, now: SystemTime) -> McpServer {
     let ServerSpec { server_id, name, command, args, url, headers, secrets, tool_prefix, enabled } =
         spec.clone();

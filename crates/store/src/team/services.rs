@@ -26,6 +26,23 @@ pub struct TenantService {
     pub updated_at: SystemTime,
 }
 
+impl TenantService {
+    /// About how many bytes of memory it takes.
+    pub(super) fn weight(&self) -> usize {
+        300 + self.name.len() + weight(&self.definition)
+    }
+}
+
+fn weight(json: &Json) -> usize {
+    let inner = match json {
+        Json::Null | Json::Bool(_) | Json::Number(_) => 0,
+        Json::String(text) => text.len(),
+        Json::Array(all) => all.iter().map(weight).sum(),
+        Json::Object(all) => all.iter().map(|(name, value)| 64 + name.len() + weight(value)).sum(),
+    };
+    inner + 48
+}
+
 /// Bytes of a definition as JSON.
 const LARGEST: usize = 64 * 1024;
 

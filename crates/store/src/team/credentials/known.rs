@@ -72,8 +72,9 @@ struct Generations<K, V> {
     old: HashMap<K, (V, usize)>,
 }
 
-/// How much a generation holds: some tens of megabytes, whatever number of tenants there is.
-const MOST: usize = 50_000;
+/// How much a generation holds: ten to twenty megabytes, whatever number of tenants there is. An opened key
+/// has about a kilobyte.
+const MOST: usize = 10_000;
 
 impl<K: Eq + Hash + Clone, V: Clone> Kept<K, V> {
     pub(super) fn get(&self, key: &K) -> Option<V> {

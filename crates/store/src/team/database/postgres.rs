@@ -85,6 +85,29 @@ impl Postgres {
         done
     }
 
+    /// One statement by itself: a connection between transactions sees no tenant, because what was set
+    /// was set for a transaction.
+    pub(super) async fn first(
+        &self,
+        sql: &'static str,
+        values: Vec<Value>,
+    ) -> Result<Option<Row>, TeamError> {
+        let asked = async {
+            let ask = || bound(sql, values.clone()).fetch_optional(&self.pool);
+            let mut found = ask().await;
+            for _ in 0..self.pool.options().get_max_connections() {
+                match found {
+                    Err(error) if is_cut_off(&error) => found = ask().await,
+                    _ => break,
+                }
+            }
+            found.map_err(of_sqlx)
+        };
+        let late = |_| TeamError::unreachable("it took too long to answer");
+        let found = tokio::time::timeout(READ_DEADLINE, asked).await.map_err(late)??;
+        Ok(found.map(Row::Postgres))
+    }
+
     async fn run<T>(
         &self,
         sight: Sight,
