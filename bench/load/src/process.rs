@@ -20,6 +20,15 @@ pub(crate) fn processor(pid: u32) -> Duration {
     Duration::from_millis(ticks * 10)
 }
 
+/// The same, of a process and its children, the ended ones among them.
+#[cfg(target_os = "linux")]
+pub(crate) fn processor_of_family(parent: u32) -> Duration {
+    let all = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let children = pids.filter(|pid| status(*pid, "PPid:") == u64::from(parent));
+    processor(parent) + children.map(processor).sum::<Duration>()
+}
+
 fn status(pid: u32, name: &str) -> u64 {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix(name));

@@ -74,7 +74,7 @@ fn on(place: &Place, plan: &Plan) -> Result<Value, Box<dyn Error>> {
     for tenants in plan.tenants {
         fill::up_to(place, plan.servers, tenants, &mut accounts)?;
         let bare = place.selects_per_second(&accounts[0], plan.length)?;
-        let mut size = served(&place.serve()?, &accounts, plan)?;
+        let mut size = served(place, &place.serve()?, &accounts, plan)?;
         size["tenants"] = tenants.into();
         size["select"] = json!({ "per_second": bare.round() });
         eprintln!("{}: {size}", place.name());
@@ -84,7 +84,12 @@ fn on(place: &Place, plan: &Plan) -> Result<Value, Box<dyn Error>> {
 }
 
 /// What the server does with all of `accounts`.
-fn served(serving: &Serving, accounts: &[Account], plan: &Plan) -> Result<Value, Box<dyn Error>> {
+fn served(
+    place: &Place,
+    serving: &Serving,
+    accounts: &[Account],
+    plan: &Plan,
+) -> Result<Value, Box<dyn Error>> {
     let one = Crowd::new(serving.address(), &accounts[..1], plan);
     let many = Crowd::new(serving.address(), accounts, plan);
     let start = process::resident(serving.pid());
@@ -98,10 +103,11 @@ fn served(serving: &Serving, accounts: &[Account], plan: &Plan) -> Result<Value,
         ("retrieve_one", &one, Ask::Retrieve),
         ("retrieve", &many, Ask::Retrieve),
     ] {
-        let before = process::processor(serving.pid());
-        let mut measured = crowd.rate(ask)?;
-        let used = process::processor(serving.pid()).saturating_sub(before).as_secs_f64();
-        measured["cpu_seconds"] = json!(used);
+        let used = || process::processor(serving.pid()) + place.processor();
+        let before = used();
+        let (mut measured, requests) = crowd.rate(ask)?;
+        let used = used().saturating_sub(before).as_secs_f64();
+        measured["cpu_us"] = json!((used / requests * 1e6).round());
         all[name] = measured;
     }
     many.touch_all()?;

@@ -97,6 +97,21 @@ fn rows(few: &Value, many: &Value) -> Vec<[String; 5]> {
         ]);
     }
     for (name, what) in [
+        ("healthz", "processor time of one `/healthz`, of server and database"),
+        ("list", "the same of one `list`"),
+        ("authorize", "the same of one `authorize`"),
+        ("retrieve", "the same of one `retrieve`"),
+    ] {
+        let used = |size: &Value| number(&size[name], "cpu_us");
+        rows.push([
+            what.to_owned(),
+            "stated".to_owned(),
+            format!("{:.0} us", used(few)),
+            format!("{:.0} us", used(many)),
+            format!("{:.2}", used(many) / used(few)),
+        ]);
+    }
+    for (name, what) in [
         ("resident_at_start_kib", "resident memory, nothing asked yet"),
         ("resident_kib", "the same after everything was asked for every tenant"),
         ("resident_again_kib", "the same after a tenth of it once more"),

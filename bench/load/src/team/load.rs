@@ -36,8 +36,8 @@ impl Crowd {
         Self { address: address.into(), accounts: accounts.into(), plan: *plan }
     }
 
-    /// How often in a second it is answered, and how soon.
-    pub(super) fn rate(&self, ask: Ask) -> Result<Value, Box<dyn Error>> {
+    /// How often in a second it is answered, and how soon; how many requests there were in all.
+    pub(super) fn rate(&self, ask: Ask) -> Result<(Value, f64), Box<dyn Error>> {
         let run = Run::new(self.plan.warm_up, self.plan.length);
         let times = each_worker(self.plan.workers, |worker| {
             let (address, accounts) = (Rc::clone(&self.address), Rc::clone(&self.accounts));
@@ -57,7 +57,8 @@ impl Crowd {
                 }
             }
         })?;
-        Ok(run.summary(times))
+        let all = times.all();
+        Ok((run.summary(times), all))
     }
 
     /// Asks everything for everybody, once.

@@ -20,6 +20,7 @@ use strongroom_testkit::{
 use tempfile::TempDir;
 
 use super::fill::Account;
+use crate::process;
 
 /// A home, and a database that is filled from one measurement to the next.
 pub(super) struct Place {
@@ -137,6 +138,14 @@ impl Place {
                 Ok(server.statements_per_second((OWNER, database), &sql, (16, seconds)))
             }
         }
+    }
+
+    /// Processor time of the database so far, where it is a process of its own.
+    pub(super) fn processor(&self) -> Duration {
+        let Database::Postgres(server, _) = &self.database else { return Duration::ZERO };
+        let file = fs::read_to_string(server.data().join("postmaster.pid")).unwrap_or_default();
+        let pid = file.lines().next().and_then(|pid| pid.parse().ok());
+        pid.map_or(Duration::ZERO, process::processor_of_family)
     }
 
     fn command(&self, user: &str) -> Command {
