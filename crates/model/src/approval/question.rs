@@ -133,16 +133,16 @@ impl Matter {
     /// The call `call` of a tool of `served`.
     pub fn tool(served: &Served, call: &ToolCall) -> Self {
         let arguments = call.arguments();
-        let server = served.name.as_str();
+        let name = served.name.as_str();
         let parts: [&[u8]; 4] =
-            [b"tool", server.as_bytes(), call.tool().as_bytes(), arguments.as_bytes()];
+            [b"tool", name.as_bytes(), call.tool().as_bytes(), arguments.as_bytes()];
         Self {
             service: served.name.clone(),
             revision: served.revision,
             digest: Digest::of(parts),
             class: Class::Tool,
             what: format!("call the tool {}", call.tool().escape_debug()),
-            place: format!("the server {server}"),
+            place: format!("the server {name}"),
             bytes: arguments.len() as u64,
             content_type: Some("application/json".to_owned()),
             text: text_of(arguments.as_bytes()),
