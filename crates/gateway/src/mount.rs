@@ -74,12 +74,12 @@ impl Mount {
         let mut of: Option<(usize, _)> = None;
         catalogue.list(&mut elements, |route: Route, definition: &Definition| {
             // Those of one server stand together.
-            let served = match of {
-                Some((server, served)) if server == route.server => served,
+            let rules = match of {
+                Some((last, rules)) if last == route.server => rules,
                 _ => policy(&self.servers[route.server].name),
             };
-            of = Some((route.server, served));
-            served.is_some_and(|served| served.policy.may_allow(definition.name()))
+            of = Some((route.server, rules));
+            rules.is_some_and(|served| served.policy.may_allow(definition.name()))
         });
         Listed { elements, missing }
     }
@@ -93,21 +93,20 @@ impl Mount {
         arguments: Option<&str>,
         cancel: BoxFuture<'_, ()>,
     ) -> Option<ToolCalled> {
-        let (server, tool) = match self.find(name) {
-            Some(found) => found,
-            None => {
-                // It may be one of a server that has not been asked yet.
-                let allowed = self.tools.servers(caller);
-                self.ask(|server| allowed.iter().any(|served| served.name == server.name)).await;
-                self.find(name)?
-            }
+        let (server, tool) = if let Some(found) = self.find(name) {
+            found
+        } else {
+            // It may be one of a server that has not been asked yet.
+            let allowed = self.tools.servers(caller);
+            self.ask(|server| allowed.iter().any(|served| served.name == server.name)).await;
+            self.find(name)?
         };
         let request = ToolRequest { server: server.name.as_str(), tool: &tool, arguments };
         let act = Box::new(Forward { server: &server });
-        let called = self.tools.call_tool(caller, request, act, cancel).await;
+        let ended = self.tools.call_tool(caller, request, act, cancel).await;
         // A server that is not the caller's is not there, whatever its tools are called.
-        let hidden = matches!(&called.result, Err(refusal) if refusal.code == Code::NotFound);
-        (!hidden).then_some(called)
+        let hidden = matches!(&ended.result, Err(refusal) if refusal.code == Code::NotFound);
+        (!hidden).then_some(ended)
     }
 
     fn find(&self, name: &str) -> Option<(Arc<Server>, String)> {

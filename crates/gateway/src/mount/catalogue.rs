@@ -39,13 +39,13 @@ impl Catalogue {
             .zip(&own)
             .map(|(offered, names)| Offer { prefix: &offered.prefix, names })
             .collect();
-        let names = Names::assign(naming, reserved, &named);
+        let assigned = Names::assign(naming, reserved, &named);
         let mut text = ours.as_bytes().to_vec();
         let ours = text.len();
         let mut places = Vec::new();
         for (server, offered) in offers.iter().enumerate() {
             for (item, (definition, shown)) in
-                offered.definitions.iter().zip(names.shown(server)).enumerate()
+                offered.definitions.iter().zip(assigned.shown(server)).enumerate()
             {
                 let Ok(shown) = shown else { continue };
                 if !text.is_empty() {
@@ -56,7 +56,7 @@ impl Catalogue {
                 places.push((Route { server, item }, from..text.len()));
             }
         }
-        Self { offers, names, text, places, ours }
+        Self { offers, names: assigned, text, places, ours }
     }
 
     /// The definition that a caller means by `name`, and where it goes.
@@ -72,8 +72,8 @@ impl Catalogue {
         // What stands together is copied together.
         let mut run: Option<Range<usize>> = None;
         for (route, place) in &self.places {
-            let seen = self.offers[route.server].definitions.get(route.item);
-            if seen.is_some_and(|definition| sees(*route, definition)) {
+            let definition = self.offers[route.server].definitions.get(route.item);
+            if definition.is_some_and(|definition| sees(*route, definition)) {
                 run = Some(run.map_or(place.start, |run| run.start)..place.end);
             } else if let Some(run) = run.take() {
                 self.copy(out, run, &mut first);

@@ -155,7 +155,9 @@ fn digest(raw: &str, context: &mut Context) {
         Some(b'[') => {
             let elements = elements(raw);
             head(context, b'[', elements.len());
-            elements.into_iter().for_each(|element| digest(element, context));
+            for element in elements {
+                digest(element, context);
+            }
         }
         Some(b'"') => {
             let text = json::string(raw).unwrap_or_default();

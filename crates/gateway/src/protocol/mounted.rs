@@ -49,12 +49,12 @@ impl Work {
                 () = cancel => Came::Nothing,
             },
             Self::Mounted { mount, name, arguments } => {
-                let called = mount.call(caller, &name, arguments.as_deref(), cancel).await;
-                let Some(called) = called else { return Came::Nothing };
-                match called.result {
+                let ended = mount.call(caller, &name, arguments.as_deref(), cancel).await;
+                let Some(ended) = ended else { return Came::Nothing };
+                match ended.result {
                     Ok(answer) => Came::Answer(answer),
                     Err(refusal) => {
-                        Came::Output(Output::refused(&refusal, called.audit_id.as_deref()))
+                        Came::Output(Output::refused(&refusal, ended.audit_id.as_deref()))
                     }
                 }
             }

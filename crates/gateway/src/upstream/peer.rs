@@ -198,7 +198,7 @@ impl Peer {
                 let from = text.as_ptr().addr() - message.as_ptr().addr();
                 let part = from..from + text.len();
                 // Whoever does not wait any longer has just gone.
-                let _ = waiting.answer.send(Ok(Answer { part, message, is_error }));
+                let _ = waiting.answer.send(Ok(Answer { message, part, is_error }));
             }
         }
     }

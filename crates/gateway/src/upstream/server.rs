@@ -220,11 +220,14 @@ impl Upstream {
                 tokio::spawn(async move { this.try_once(attempt).await });
                 Ok(Next::Await(attempt))
             }
-            Step::Pause { until } if until - now <= WAITED_FOR => Ok(Next::Pause(until - now)),
             Step::Pause { until } => {
+                let pause = until.saturating_sub(now);
+                if pause <= WAITED_FOR {
+                    return Ok(Next::Pause(pause));
+                }
                 let why = inner.last_error.as_deref().unwrap_or("it has ended");
                 let mut refusal = failed(&format!("the server is started again soon: {why}"));
-                refusal.retry_after_s = Some((until - now).as_secs() + 1);
+                refusal.retry_after_s = Some(pause.as_secs() + 1);
                 Err(refusal)
             }
             Step::Refuse => {
