@@ -207,5 +207,6 @@ async fn forward(server: &Server, call: &ToolCall) -> Result<ToolAnswer, Refusal
     Ok(ToolAnswer { text, is_error, redactions })
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests;

@@ -122,8 +122,7 @@ impl Rig {
             mounted.push(Arc::new(server));
             let rules = [(Verdict::Allow, "*"), (Verdict::Deny, "secret*")];
             let rules = rules.map(|(verdict, names)| Rule::parse(verdict, names).unwrap());
-            let served = Served::new(name, Policy::new(rules.into()));
-            permitted.push(Arc::new(served));
+            permitted.push(Arc::new(Served::new(name, Policy::new(rules.into()))));
         }
         let mut mount = Mount::new(Arc::new(Permits(permitted)), mounted, Naming::Safe);
         mount.ours = (r#"{"name":"execute"}"#, &["execute"]);

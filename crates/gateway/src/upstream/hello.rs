@@ -203,8 +203,8 @@ mod tests {
         answers: impl Fn(&str) -> Option<Value>,
         known: Option<Known>,
     ) -> Result<Agreed, Unwilling> {
-        let (send, mut sent) = mpsc::unbounded_channel();
-        let peer = Peer::new(Box::new(Pipe(send)), Limits::default());
+        let (pipe, mut sent) = mpsc::unbounded_channel();
+        let peer = Peer::new(Box::new(Pipe(pipe)), Limits::default());
         let serving = async {
             while let Some(message) = sent.recv().await {
                 if let Some(mut answer) = answers(message["method"].as_str().unwrap()) {

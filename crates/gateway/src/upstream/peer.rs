@@ -305,8 +305,8 @@ mod tests {
     }
 
     fn peer() -> (Arc<Peer>, mpsc::UnboundedReceiver<String>, Heard) {
-        let (send, sent) = mpsc::unbounded_channel();
-        let peer = Peer::new(Box::new(Pipe(send)), Limits::default());
+        let (pipe, sent) = mpsc::unbounded_channel();
+        let peer = Peer::new(Box::new(Pipe(pipe)), Limits::default());
         (Arc::new(peer), sent, Heard::default())
     }
 
@@ -396,8 +396,8 @@ mod tests {
     #[tokio::test]
     async fn progress_is_heard_by_whoever_waits_for_that_call_and_by_nobody_else() {
         let (peer, mut sent, heard) = peer();
-        let (send, mut progress) = mpsc::unbounded_channel();
-        let listener: Progress = Arc::new(move |params: &str| drop(send.send(params.to_owned())));
+        let (tell, mut progress) = mpsc::unbounded_channel();
+        let listener: Progress = Arc::new(move |params: &str| drop(tell.send(params.to_owned())));
         let theirs = Arc::clone(&peer);
         let params = |_: u64, out: &mut Vec<u8>| out.extend_from_slice(b"{}");
         let call = tokio::spawn(async move { theirs.call("a", params, Some(listener)).await });

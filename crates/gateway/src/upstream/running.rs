@@ -238,7 +238,8 @@ fn listen(
     });
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use strongroom_model::redact::Labelled;
     use strongroom_model::secret::Secret;

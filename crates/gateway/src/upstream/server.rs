@@ -344,7 +344,8 @@ fn chance() -> u8 {
     byte[0]
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use std::path::PathBuf;
 

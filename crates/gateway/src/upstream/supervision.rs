@@ -216,7 +216,7 @@ mod tests {
         for _ in 0..12 {
             fail(&mut one, now);
             let State::Pausing { until } = one.state() else { panic!("{one:?}") };
-            pauses.push((until - now).as_millis());
+            pauses.push(until.saturating_sub(now).as_millis());
             if until > now {
                 assert_eq!(one.wanted(now), Step::Pause { until });
             }

@@ -108,14 +108,14 @@ fn shop(script: &'static str) -> Arc<dyn Servers> {
     let rules = [(Verdict::Allow, "*"), (Verdict::Deny, "secret")];
     let rules = rules.map(|(verdict, names)| Rule::parse(verdict, names).unwrap());
     let served = Served::new("shop".parse().unwrap(), Policy::new(rules.into()));
-    let server = Server::new(
+    let shop = Server::new(
         served.name.clone(),
         "shop.".into(),
         Box::new(Script(script)),
         Options::default(),
     );
     let tools = Arc::new(Permits(Arc::new(served)));
-    Arc::new(One(Arc::new(Mount::new(tools, vec![Arc::new(server)], Naming::Safe))))
+    Arc::new(One(Arc::new(Mount::new(tools, vec![Arc::new(shop)], Naming::Safe))))
 }
 
 fn names(list: &Value) -> Vec<&str> {

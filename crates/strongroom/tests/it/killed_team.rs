@@ -217,7 +217,7 @@ impl<'a> Team<'a> {
         let nodes = self.nodes.iter().flat_map(|node| std::iter::repeat_n(node, WRITERS));
         let start = |(number, node): (usize, &'s Node)| {
             let name = format!("w-{round}-{number}");
-            scope.spawn(move || Wrote::by(&mut node.client(), &self.key, name, load))
+            scope.spawn(move || Wrote::by(&mut node.client(), &self.key, &name, load))
         };
         nodes.enumerate().map(start).collect()
     }
@@ -294,11 +294,11 @@ impl<'a> Team<'a> {
 
 impl Wrote {
     /// Writes until the load ends, or nobody answers any more.
-    fn by(client: &mut Client, key: &str, name: String, load: &Load) -> Self {
-        let mut wrote = Self { service: name.clone(), ..Self::default() };
+    fn by(client: &mut Client, key: &str, name: &str, load: &Load) -> Self {
+        let mut wrote = Self { service: name.to_owned(), ..Self::default() };
         for number in 0.. {
             if load.end.load(Ordering::Acquire)
-                || wrote.next(client, key, &name, number, load).is_none()
+                || wrote.next(client, key, name, number, load).is_none()
             {
                 break;
             }
