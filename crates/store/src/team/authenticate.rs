@@ -5,6 +5,7 @@
 //! refused from memory: whether a key is remembered, because its holder was here a moment ago, would be
 //! told by the time that a refusal takes.
 
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -14,7 +15,7 @@ use strongroom_model::team::{
 };
 use subtle::ConstantTimeEq as _;
 
-use super::database::{Announce, Row, Sight};
+use super::database::{Announce, Row, Sight, Value};
 use super::keys::{api_key, kernel_key};
 use super::{Team, TeamError};
 
@@ -53,16 +54,27 @@ pub(super) struct StoredTenant {
     enabled: bool,
 }
 
-const API_KEY: [&str; 2] = [
-    "SELECT k.id, k.tenant_id, k.name, k.scopes, k.created_at, k.expires_at, k.enabled, \
-     k.last_used_at, k.mac, t.enabled \
-     FROM api_keys k JOIN tenants t ON t.id = k.tenant_id WHERE k.id = $1",
-    "SELECT k.id, k.tenant_id, k.name, k.scopes, k.created_at, k.expires_at, k.enabled, \
-     k.last_used_at, k.mac, t.enabled \
-     FROM api_key_by_id($1) k JOIN tenants t ON t.id = k.tenant_id",
-];
-const KERNEL_KEY: &str = "SELECT id, organization_id, name, created_at, enabled, require_signature, last_used_at, \
-     mac, signing_key FROM kernel_keys WHERE id = $1";
+/// One row, whether or not there is such a key: where there is none it is one of nobody's, which is read
+/// and compared like any other.
+macro_rules! api_key_among {
+    ($keys:literal) => {
+        concat!(
+            "SELECT coalesce(k.id, $1), coalesce(k.tenant_id, $2), coalesce(k.name, ''), \
+             coalesce(k.scopes, 'use'), coalesce(k.created_at, $3), k.expires_at, \
+             coalesce(k.enabled, $4), k.last_used_at, coalesce(k.mac, $5), \
+             coalesce(t.enabled, $4), k.id IS NOT NULL FROM (SELECT 1 AS one) one LEFT JOIN ",
+            $keys,
+            " LEFT JOIN tenants t ON t.id = k.tenant_id"
+        )
+    };
+}
+
+const API_KEY: [&str; 2] =
+    [api_key_among!("api_keys k ON k.id = $1"), api_key_among!("api_key_by_id($1) k ON true")];
+const KERNEL_KEY: &str = "SELECT coalesce(k.id, $1), coalesce(k.organization_id, $2), \
+     coalesce(k.name, ''), coalesce(k.created_at, $3), coalesce(k.enabled, $4), \
+     coalesce(k.require_signature, $4), k.last_used_at, coalesce(k.mac, $5), k.signing_key, \
+     k.id IS NOT NULL FROM (SELECT 1 AS one) one LEFT JOIN kernel_keys k ON k.id = $1";
 const TENANT: &str = "SELECT organization_id, enabled FROM tenants WHERE id = $1";
 
 /// Compared with where there is no key.
@@ -229,13 +241,19 @@ impl Team {
     }
 
     async fn read_api_key(&self, id: KeyId) -> Result<Option<StoredApiKey>, TeamError> {
-        let row = self.db().first(API_KEY, vec![id.into()]).await?;
-        row.as_ref().map(stored_api_key).transpose()
+        let nobody = id_of_nobody::<TenantId>()?;
+        let row = self.db().first(API_KEY, or_nobody(id, nobody.into())).await?;
+        let Some(row) = row else { return Ok(None) };
+        let (stored, is_there) = (stored_api_key(&row)?, row.get::<bool>(10)?);
+        Ok(Some(stored).filter(|_| is_there))
     }
 
     async fn read_kernel_key(&self, id: KeyId) -> Result<Option<StoredKernelKey>, TeamError> {
-        let row = self.db().first([KERNEL_KEY; 2], vec![id.into()]).await?;
-        row.as_ref().map(stored_kernel_key).transpose()
+        let nobody = id_of_nobody::<OrganizationId>()?;
+        let row = self.db().first([KERNEL_KEY; 2], or_nobody(id, nobody.into())).await?;
+        let Some(row) = row else { return Ok(None) };
+        let (stored, is_there) = (stored_kernel_key(&row)?, row.get::<bool>(9)?);
+        Ok(Some(stored).filter(|_| is_there))
     }
 
     async fn read_tenant(&self, id: TenantId) -> Result<Option<StoredTenant>, TeamError> {
@@ -249,6 +267,17 @@ impl StoredApiKey {
         let lasts = self.key.expires.is_none_or(|expires| now < expires);
         self.key.enabled && self.tenant_enabled && lasts
     }
+}
+
+/// What [`API_KEY`] and [`KERNEL_KEY`] are asked with: the id, and what stands in the row of nobody.
+fn or_nobody(id: KeyId, owner: Value) -> Vec<Value> {
+    vec![id.into(), owner, SystemTime::UNIX_EPOCH.into(), false.into(), NO_MAC.to_vec().into()]
+}
+
+/// The id of a tenant or an organization that nothing has: it is not random.
+fn id_of_nobody<T: FromStr>() -> Result<T, TeamError> {
+    let id = "00000000-0000-4000-8000-000000000000".parse();
+    id.map_err(|_| TeamError::database("the id of nobody is no id"))
 }
 
 fn is_same(stored: Option<&[u8]>, presented: &[u8; 32]) -> bool {
