@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use strongroom_model::ports::Calls;
+use tokio::sync::watch;
 
 use crate::mount::Mount;
 
@@ -17,8 +18,37 @@ pub struct Behind {
 
 /// Knows which servers are mounted now.
 pub trait Servers: Send + Sync {
-    /// They, as configured at this moment.
+    /// They, as configured at this moment. Called for every request: where nothing has changed it costs a
+    /// look at a few files.
     fn mount(&self) -> Arc<Mount>;
+
+    /// Tells when a client has to be told that its lists are not what they were: a server was mounted, taken
+    /// off or changed. What a mounted server says of itself is not among it.
+    ///
+    /// A receiver whose sender is gone waits for what never comes.
+    fn changes(&self) -> watch::Receiver<Changes> {
+        watch::channel(Changes::default()).1
+    }
+}
+
+/// How often each list of what is mounted has changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// `tools/list`.
+    pub tools: u64,
+    /// `prompts/list`.
+    pub prompts: u64,
+    /// `resources/list` and `resources/templates/list`.
+    pub resources: u64,
+}
+
+impl Changes {
+    /// After a change of which servers there are: every list is another one.
+    #[must_use]
+    pub fn of_all(self) -> Self {
+        let Self { tools, prompts, resources } = self;
+        Self { tools: tools + 1, prompts: prompts + 1, resources: resources + 1 }
+    }
 }
 
 impl From<Arc<dyn Calls>> for Behind {

@@ -33,5 +33,5 @@ pub mod transport;
 pub mod upstream;
 pub mod wire;
 
-pub use behind::{Behind, Servers};
+pub use behind::{Behind, Changes, Servers};
 pub use transport::{http, stdio};
