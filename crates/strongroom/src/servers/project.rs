@@ -76,7 +76,7 @@ mod tests {
         let elsewhere = Path::new("/nowhere/strongroom.toml");
         assert_eq!(root(&below, Some(dir.path())), shared, "while it is one person's");
         assert_eq!(file(&below, elsewhere), Some(shared.join(FILE)));
-        std::fs::set_permissions(&shared, PermissionsExt::from_mode(0o1777)).unwrap();
+        std::fs::set_permissions(&shared, std::fs::Permissions::from_mode(0o1777)).unwrap();
         assert_eq!(root(&below, Some(dir.path())), below);
         assert_eq!(file(&below, elsewhere), None);
     }
