@@ -14,6 +14,7 @@ pub mod canonical;
 pub mod code;
 pub mod command;
 pub mod display;
+pub mod far;
 pub mod freshness;
 pub mod injection;
 pub mod json;

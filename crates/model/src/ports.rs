@@ -15,6 +15,7 @@ use crate::call::{
     ToolAnswer, ToolCalled, WhoAmI,
 };
 use crate::code::Refusal;
+use crate::far::{Ask, Failed, Reply};
 use crate::injection::Credential;
 use crate::principal::{Caller, Name, Principal};
 use crate::redact::Redactor;
@@ -527,6 +528,23 @@ pub trait ToolAct: Send {
     ) -> BoxFuture<'a, Result<ToolAnswer, Refusal>>
     where
         Self: 'a;
+}
+
+/// Reaches MCP servers at an address: the address is vetted and dialled, the request is sent with the site's
+/// headers and its access token, a redirect is followed within its origin.
+pub trait Far: Send + Sync {
+    /// Sends `ask`, and comes back with the head of the answer, whatever its status is.
+    ///
+    /// There is a deadline for the connection only: how long an answer may take, who asks knows.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, the connection or the stream is closed.
+    ///
+    /// # Errors
+    ///
+    /// There is no answer. Nothing of what the server said is in the error.
+    fn send(&self, ask: Ask) -> BoxFuture<'_, Result<Reply, Failed>>;
 }
 
 /// Finds the principal of a bearer token.

@@ -58,7 +58,7 @@ impl Launch for Script {
         let secret = Arc::new(Secret::new(TOKEN.as_bytes().to_vec()));
         let redactor = Arc::new(Redactor::new(&[Labelled { label: "token".into(), secret }]));
         let child = start.start().map_err(|_| served::strange("it cannot be started"));
-        Box::pin(async move { Ok(Launched { child: Box::new(child?), redactor }) })
+        Box::pin(async move { Ok(Launched::child(Box::new(child?), redactor)) })
     }
 }
 

@@ -95,8 +95,8 @@ impl Child for strongroom_process::Child {
 pub struct Running {
     /// The conversation.
     pub peer: Peer,
-    /// Its process id.
-    pub pid: u32,
+    /// Its process id, where it is a process of ours.
+    pub pid: Option<u32>,
     /// Since when.
     pub since: Instant,
     sender: Sender,
@@ -132,7 +132,7 @@ impl Running {
         }
         let running = Arc::new(Self {
             peer: Peer::new(Box::new(sender.clone()), limits),
-            pid: child.id(),
+            pid: Some(child.id()),
             since: Instant::now(),
             sender,
             said,

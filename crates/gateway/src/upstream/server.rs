@@ -27,10 +27,22 @@ pub trait Launch: Send + Sync {
 
 /// What was started.
 pub struct Launched {
-    /// The server.
-    pub child: Box<dyn Child>,
+    pub(super) server: Started,
     /// Knows the secrets that it was started with.
     pub redactor: Arc<Redactor>,
+}
+
+/// How a server that was started is talked to.
+pub(super) enum Started {
+    /// By the pipes of a child.
+    Child(Box<dyn Child>),
+}
+
+impl Launched {
+    /// A child. `redactor` knows the secrets that it was started with.
+    pub fn child(child: Box<dyn Child>, redactor: Arc<Redactor>) -> Self {
+        Self { server: Started::Child(child), redactor }
+    }
 }
 
 /// How a server is treated.
@@ -177,7 +189,7 @@ impl Upstream {
         let running = inner.ready.as_ref().map(|ready| &ready.running);
         Status {
             state: inner.supervision.state(),
-            pid: running.map(|running| running.pid),
+            pid: running.and_then(|running| running.pid),
             uptime: running.map(|running| running.since.elapsed()),
             restarts: inner.supervision.restarts(),
             last_error: inner.last_error.clone(),
@@ -271,7 +283,7 @@ impl Upstream {
     }
 
     async fn start(self: &Arc<Self>, attempt: u64) -> Result<Arc<Ready>, Refusal> {
-        let Launched { child, redactor } = self.launch.launch().await?;
+        let Launched { server, redactor } = self.launch.launch().await?;
         let weak = Arc::downgrade(self);
         let ended = move |over: Over| {
             if let Some(this) = weak.upgrade() {
@@ -280,8 +292,12 @@ impl Upstream {
         };
         let events = Arc::clone(&self.events);
         let limits = self.options.limits;
-        let running = Running::begin(child, limits, Arc::clone(&redactor), events, ended)
-            .map_err(|_| failed("the server cannot be talked to"))?;
+        let running = match server {
+            Started::Child(child) => {
+                Running::begin(child, limits, Arc::clone(&redactor), events, ended)
+                    .map_err(|_| failed("the server cannot be talked to"))?
+            }
+        };
         let known = self.lock().known;
         match greet(&running.peer, &self.capabilities, known, self.options.patience).await {
             Ok(agreed) => Ok(Arc::new(Ready { running, agreed, redactor, attempt })),
@@ -387,9 +403,8 @@ done
                 stderr: pipe,
                 ..Start::new("/bin/sh")
             };
-            let launched = start
-                .start()
-                .map(|child| Launched { child: Box::new(child), redactor: Arc::default() });
+            let launched =
+                start.start().map(|child| Launched::child(Box::new(child), Arc::default()));
             Box::pin(async move { launched.map_err(|_| failed("it cannot be started")) })
         }
     }
@@ -439,7 +454,7 @@ done
         }
         pids.dedup();
         assert_eq!((pids.len(), place.starts()), (1, 1));
-        assert_eq!(place.upstream.status().pid, Some(pids[0]));
+        assert_eq!(place.upstream.status().pid, pids[0]);
     }
 
     async fn futures<T: Send + 'static>(

@@ -64,7 +64,7 @@ impl Launch for Script {
             ..Start::new("/bin/sh")
         };
         let child = Box::new(start.start().unwrap());
-        Box::pin(async move { Ok(Launched { child, redactor: Arc::default() }) })
+        Box::pin(async move { Ok(Launched::child(child, Arc::default())) })
     }
 }
 
