@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use crate::approval::{Answer, By, Entry, Grant, Opened, Question, Scope, State, Taken};
+use crate::approval::{Answer, Question};
 use crate::audit::Draft;
 use crate::call::{
     Exec, Execute, Executed, Explained, Finished, RequestAccess, Requested, ServiceView, Tested,
@@ -24,7 +24,10 @@ use crate::secret::Secret;
 use crate::service::{Catalog, Keys};
 use crate::tool::{Served, ToolCall};
 
+mod approvals;
+
 pub use crate::audit::AuditSink;
+pub use approvals::{Approvals, ApprovalsAtOnce, ApprovalsError, Asking};
 
 /// A boxed, sendable future: what an object-safe async method returns.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -326,80 +329,6 @@ pub trait KillSwitch: Send + Sync {
     ///
     /// `locked`.
     fn check(&self, principal: &Name, service: &Name) -> Result<(), Refusal>;
-}
-
-/// Questions and grants cannot be read or kept now.
-#[derive(Debug, thiserror::Error)]
-#[error("questions for a person and their answers cannot be kept")]
-pub struct ApprovalsError(#[source] pub Box<dyn std::error::Error + Send + Sync>);
-
-/// Who answers questions, and how whoever waits is told of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asking {
-    /// Whoever uses the machine: at a terminal, by a window, or by the agent's own client where the rule
-    /// lets it.
-    Machine,
-    /// Others than the one who asks, each by a key of their own: the agent's client answers nothing.
-    Others,
-}
-
-/// The questions that a person is asked, the answers, and the grants: the same for every process of this
-/// machine, or for every node of a team.
-pub trait Approvals: Send + Sync {
-    /// Who answers.
-    fn asking(&self) -> Asking {
-        Asking::Machine
-    }
-
-    /// The timed grant that covers `scope` now.
-    fn granted<'a>(
-        &'a self,
-        scope: &'a Scope,
-    ) -> BoxFuture<'a, Result<Option<Grant>, ApprovalsError>>;
-
-    /// Whether the grant `id` for a session has not been taken back.
-    fn stands<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<bool, ApprovalsError>>;
-
-    /// Asks `question`, or finds it asked: nothing is opened twice.
-    fn open<'a>(&'a self, question: &'a Question) -> BoxFuture<'a, Result<Opened, ApprovalsError>>;
-
-    /// What became of the question `id`.
-    fn state<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<State, ApprovalsError>>;
-
-    /// A number that changes whenever any question or grant may have. It waits for nobody.
-    fn version(&self) -> Result<u64, ApprovalsError>;
-
-    /// Answers the question `id`, if it is open, may be answered so, and is one of `principal`'s; says
-    /// whether it was.
-    fn answer<'a>(
-        &'a self,
-        id: &'a str,
-        principal: &'a Name,
-        answer: Answer,
-        by: By,
-    ) -> BoxFuture<'a, Result<bool, ApprovalsError>>;
-
-    /// Uses the yes to `question`, which is the question `id`. Of all who try, in all processes, one
-    /// gets it. `session`: a grant for the session can be kept with the caller's connection.
-    fn take<'a>(
-        &'a self,
-        id: &'a str,
-        question: &'a Question,
-        session: bool,
-    ) -> BoxFuture<'a, Result<Option<Taken>, ApprovalsError>>;
-
-    /// Takes an open question back: nobody waits any more. Says whether it was open.
-    fn withdraw<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<bool, ApprovalsError>>;
-
-    /// Closes what has expired without an answer since this was last called, and says what that is.
-    fn lapse(&self) -> BoxFuture<'_, Result<Vec<Entry>, ApprovalsError>>;
-
-    /// The timed grants of `principal` that stand now, and those for sessions with these ids.
-    fn grants<'a>(
-        &'a self,
-        principal: &'a Name,
-        sessions: &'a [String],
-    ) -> BoxFuture<'a, Result<Vec<Grant>, ApprovalsError>>;
 }
 
 /// What came of a prompt in the client.

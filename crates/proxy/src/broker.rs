@@ -17,7 +17,7 @@ use strongroom_model::ports::{
     Approvals, BoxFuture, Calls, Clock, Credentials, Dns, KillSwitch, Registry,
 };
 use strongroom_model::principal::{Caller, Name, Source};
-use strongroom_model::service::{Catalog, Service};
+use strongroom_model::service::{Catalog, Limits, Service};
 use tracing::{Instrument as _, field, info_span};
 
 use crate::admission::{Admission, Place, Wanted};
@@ -237,30 +237,44 @@ impl Broker {
         };
         let judged = Judged::of(judgement)
             .map_err(|(refusal, request)| (refusal, Some(request.path().to_owned())))?;
-        let wanted = Wanted {
-            principal: &caller.principal.name,
-            allowance: catalog.principals.get(&caller.principal.name),
-            service: &service.name,
-            limits: &service.limits,
-            rule: judged.rule(),
-            terms: judged.terms(),
-        };
         let whose = Whose { principal: &caller.principal.name, service };
         let checked = handles::none_dropped(&held_by, judged.request())
             .and_then(|()| self.executor.handles.check(whose, judged.request(), now));
-        let reasoned = judged.terms().check_reason(reason.as_deref());
         let held = match checked {
             Ok(held) => held,
             Err(refusal) => return Err((refusal, Some(judged.request().path().to_owned()))),
         };
-        let admitted = reasoned
-            .map_err(|refusal| refusal.by_rule(judged.rule()))
-            .and_then(|()| connect::literal(service, &service.origin))
-            .and_then(|_| self.admission.enter(&wanted, now));
+        let called = (&service.name, &service.limits);
+        let admitted = connect::literal(service, &service.origin)
+            .and_then(|_| self.enter(caller, catalog, called, &judged, reason.as_deref()));
         match admitted {
             Ok(place) => Ok((judged, place, held)),
             Err(refusal) => Err((refusal, Some(judged.request().path().to_owned()))),
         }
+    }
+
+    /// A place among the calls under way for one that `judged` lets through or asks for, of `called`
+    /// with its limits: if the rule wants a reason there is one, and no limit is reached.
+    pub(crate) fn enter<R>(
+        &self,
+        caller: &Caller,
+        catalog: &Catalog,
+        called: (&Name, &Limits),
+        judged: &Judged<R>,
+        reason: Option<&str>,
+    ) -> Result<Place, Refusal> {
+        let reasoned = judged.terms().check_reason(reason);
+        reasoned.map_err(|refusal| refusal.by_rule(judged.rule()))?;
+        let (service, limits) = called;
+        let wanted = Wanted {
+            principal: &caller.principal.name,
+            allowance: catalog.principals.get(&caller.principal.name),
+            service,
+            limits,
+            rule: judged.rule(),
+            terms: judged.terms(),
+        };
+        self.admission.enter(&wanted, self.clock.monotonic())
     }
 
     /// The way from a request that a rule asks for to a permit.

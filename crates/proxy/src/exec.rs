@@ -25,7 +25,7 @@ use strongroom_model::principal::{Caller, Name};
 use strongroom_model::service::Catalog;
 use tracing::{Instrument as _, field, info_span};
 
-use crate::admission::{Place, Wanted};
+use crate::admission::Place;
 use crate::broker::Broker;
 use crate::consent::Judged;
 use crate::handles;
@@ -151,17 +151,8 @@ impl Broker {
         let judged = Judged::of(command.policy.judge(invocation)).map_err(|denied| denied.0)?;
         let invocation = judged.request();
         handles::in_command(invocation.args(), invocation.stdin())?;
-        let reasoned = judged.terms().check_reason(reason);
-        reasoned.map_err(|refusal| refusal.by_rule(judged.rule()))?;
-        let wanted = Wanted {
-            principal: &caller.principal.name,
-            allowance: catalog.principals.get(&caller.principal.name),
-            service: &command.name,
-            limits: &command.limits,
-            rule: judged.rule(),
-            terms: judged.terms(),
-        };
-        let place = self.admission.enter(&wanted, self.clock.monotonic())?;
+        let called = (&command.name, &command.limits);
+        let place = self.enter(caller, catalog, called, &judged, reason)?;
         Ok((judged, place))
     }
 }

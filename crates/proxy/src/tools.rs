@@ -18,7 +18,7 @@ use strongroom_model::tool::{Served, ToolCall};
 use tokio::time::timeout;
 use tracing::{Instrument as _, info_span};
 
-use crate::admission::{Place, Wanted};
+use crate::admission::Place;
 use crate::broker::Broker;
 use crate::consent::Judged;
 
@@ -113,17 +113,7 @@ impl Broker {
         }
         let judged = Judged::of(served.policy.judge(call)).map_err(|denied| denied.0)?;
         // A tool takes no reason: nobody can give one.
-        let reasoned = judged.terms().check_reason(None);
-        reasoned.map_err(|refusal| refusal.by_rule(judged.rule()))?;
-        let wanted = Wanted {
-            principal: &caller.principal.name,
-            allowance: catalog.principals.get(&caller.principal.name),
-            service: &served.name,
-            limits: &served.limits,
-            rule: judged.rule(),
-            terms: judged.terms(),
-        };
-        let place = self.admission.enter(&wanted, self.clock.monotonic())?;
+        let place = self.enter(caller, catalog, (&served.name, &served.limits), &judged, None)?;
         Ok((judged, place))
     }
 }

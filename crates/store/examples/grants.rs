@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use strongroom_model::approval::{Answer, By, Class, Digest, Matter, Opened, Question, Scope};
 use strongroom_model::policy::Terms;
+use strongroom_model::ports::ApprovalsAtOnce as _;
 use strongroom_model::secret::Secret;
 use strongroom_seal::{MachineId, MachineKek, SecureDir};
 use strongroom_store::{ApprovalStore, Settled, Vault};

@@ -7,7 +7,6 @@
 //!
 //! The connection is one of its own, so that who waits for an answer holds up nobody's secrets.
 
-mod port;
 mod rows;
 
 use std::path::PathBuf;
@@ -19,12 +18,13 @@ use strongroom_model::approval::{
     ACCESS_PATIENCE, Answer, By, Entry, Grant, LONGEST_SESSION, MOST_ACCESS, MOST_OPEN, Opened,
     PATIENCE, Question, Scope, State, Taken,
 };
-use strongroom_model::ports::{ApprovalsError, Clock};
+use strongroom_model::ports::{ApprovalsAtOnce, ApprovalsError, Clock};
 use strongroom_model::principal::Name;
 use strongroom_seal::{MacKey, RandomError};
 
 use crate::vault::{TENANT, VaultError};
 use rows::Row;
+pub(crate) use rows::grant_of;
 
 /// For how long a question that is settled is kept, to be looked at.
 const KEPT: Duration = Duration::from_hours(7 * 24);
@@ -153,24 +153,20 @@ impl ApprovalStore {
     }
 }
 
-/// What the port offers, without waiting for anybody: the file is of this machine.
-impl ApprovalStore {
-    /// The timed grant that covers `scope` now.
-    pub fn granted(&self, scope: &Scope) -> Result<Option<Grant>, ApprovalsError> {
+impl ApprovalsAtOnce for ApprovalStore {
+    fn granted(&self, scope: &Scope) -> Result<Option<Grant>, ApprovalsError> {
         let now = self.clock.now();
         let found = self.read(|db, key| rows::grant_for(db, key, scope, now));
         found.map_err(unkept)
     }
 
-    /// Whether the grant `id` for a session has not been taken back.
-    pub fn stands(&self, id: &str) -> Result<bool, ApprovalsError> {
+    fn stands(&self, id: &str) -> Result<bool, ApprovalsError> {
         let now = self.clock.now();
         let found = self.read(|db, key| rows::grant_by_id(db, key, id));
         Ok(found.map_err(unkept)?.is_some_and(|grant| grant.stands(now)))
     }
 
-    /// Asks `question`, or finds it asked.
-    pub fn open(&self, question: &Question) -> Result<Opened, ApprovalsError> {
+    fn open(&self, question: &Question) -> Result<Opened, ApprovalsError> {
         let now = self.clock.now();
         let opened = self.write(|transaction, key| open(transaction, key, question, now));
         if let (Ok(Opened::Asked { new: true, .. }), Some(tell)) = (&opened, &self.tell) {
@@ -179,14 +175,12 @@ impl ApprovalStore {
         opened.map_err(unkept)
     }
 
-    /// What became of the question `id`.
-    pub fn state(&self, id: &str) -> Result<State, ApprovalsError> {
+    fn state(&self, id: &str) -> Result<State, ApprovalsError> {
         let entry = self.find(id).map_err(unkept)?;
         Ok(entry.map_or(State::Expired, |entry| entry.state))
     }
 
-    /// A number that changes whenever any question or grant may have.
-    pub fn version(&self) -> Result<u64, ApprovalsError> {
+    fn version(&self) -> Result<u64, ApprovalsError> {
         let inner = self.inner();
         let others = || -> Result<u32, rusqlite::Error> {
             inner.db.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))
@@ -195,8 +189,7 @@ impl ApprovalStore {
         Ok(u64::from(others) << 32 | u64::from(inner.changes))
     }
 
-    /// Answers the question `id`, if it is open, may be answered so, and is one of `principal`'s.
-    pub fn answer(
+    fn answer(
         &self,
         id: &str,
         principal: &Name,
@@ -210,8 +203,7 @@ impl ApprovalStore {
         Ok(matches!(settled.map_err(unkept)?, Settled::Done(_)))
     }
 
-    /// Uses the yes to `question`, which is the question `id`.
-    pub fn take(
+    fn take(
         &self,
         id: &str,
         question: &Question,
@@ -223,8 +215,7 @@ impl ApprovalStore {
         taken.map_err(unkept)
     }
 
-    /// Takes an open question back.
-    pub fn withdraw(&self, id: &str) -> Result<bool, ApprovalsError> {
+    fn withdraw(&self, id: &str) -> Result<bool, ApprovalsError> {
         let now = ms(self.clock.now());
         let done = self.write(|transaction, key| {
             let Some(row) = rows::by_id(transaction, id)?.filter(|row| row.is_genuine(key)) else {
@@ -235,8 +226,7 @@ impl ApprovalStore {
         done.map_err(unkept)
     }
 
-    /// Closes what has expired without an answer, and says what that is.
-    pub fn lapse(&self) -> Result<Vec<Entry>, ApprovalsError> {
+    fn lapse(&self) -> Result<Vec<Entry>, ApprovalsError> {
         let now = self.clock.now();
         let none = self.read(|db, _| Ok(rows::lapsed(db, ms(now))?.is_empty())).map_err(unkept)?;
         if none {
@@ -245,12 +235,7 @@ impl ApprovalStore {
         self.write(|transaction, key| lapse(transaction, key, now)).map_err(unkept)
     }
 
-    /// The timed grants of `principal` that stand now, and those for sessions with these ids.
-    pub fn grants(
-        &self,
-        principal: &Name,
-        sessions: &[String],
-    ) -> Result<Vec<Grant>, ApprovalsError> {
+    fn grants(&self, principal: &Name, sessions: &[String]) -> Result<Vec<Grant>, ApprovalsError> {
         let now = self.clock.now();
         let grants = self.read(|db, key| rows::grants_of(db, key, principal, now));
         let visible = |grant: &Grant| !grant.is_for_session() || sessions.contains(&grant.id);

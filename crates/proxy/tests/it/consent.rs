@@ -9,7 +9,7 @@ use strongroom_model::audit::Kind;
 use strongroom_model::call::{Body, Execute, Finished, RequestAccess};
 use strongroom_model::code::Code;
 use strongroom_model::policy::{AskMethod, Policy, Rule, Terms, Verdict};
-use strongroom_model::ports::{BoxFuture, Calls as _, Prompt, Prompted};
+use strongroom_model::ports::{ApprovalsAtOnce as _, BoxFuture, Calls as _, Prompt, Prompted};
 use strongroom_model::principal::Caller;
 use strongroom_testkit::fakes::{FixedPrompt, caller, policy};
 use strongroom_testkit::upstream::Reply;

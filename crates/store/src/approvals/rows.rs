@@ -332,23 +332,29 @@ type Read = Option<(Grant, Vec<u8>)>;
 
 fn read_grant(row: &rusqlite::Row<'_>) -> rusqlite::Result<Read> {
     let text = |at| row.get::<_, String>(at);
-    let (id, principal, service, rule) = (text(0)?, text(1)?, text(2)?, text(3)?);
-    let (class, method) = (text(4)?, text(6)?);
-    let revision: i64 = row.get(5)?;
-    let (created, lapses): (i64, i64) = (row.get(7)?, row.get(8)?);
+    let texts = [text(0)?, text(1)?, text(2)?, text(3)?, text(4)?, text(6)?];
+    let (created, lapses) = (from_ms(row.get(7)?), from_ms(row.get(8)?));
+    let grant = grant_of(texts, row.get(5)?, created, lapses);
     let tag: Vec<u8> = row.get(9)?;
-    let grant = || {
-        let scope = Scope {
-            principal: principal.parse().ok()?,
-            service: service.parse().ok()?,
-            rule,
-            class: Class::parse(&class)?,
-            revision: revision.cast_unsigned(),
-        };
-        let (created, lapses) = (from_ms(created), from_ms(lapses));
-        Some(Grant { id, scope, by: By::parse(&method)?, created, lapses })
+    Ok(grant.map(|grant| (grant, tag)))
+}
+
+/// The grant that `[id, principal, service, rule, class, method]` of a row and its numbers say; `None`
+/// where that cannot be one.
+pub(crate) fn grant_of(
+    [id, principal, service, rule, class, method]: [String; 6],
+    revision: i64,
+    created: SystemTime,
+    lapses: SystemTime,
+) -> Option<Grant> {
+    let scope = Scope {
+        principal: principal.parse().ok()?,
+        service: service.parse().ok()?,
+        rule,
+        class: Class::parse(&class)?,
+        revision: revision.cast_unsigned(),
     };
-    Ok(grant().map(|grant| (grant, tag)))
+    Some(Grant { id, scope, by: By::parse(&method)?, created, lapses })
 }
 
 fn genuine(read: Read, key: &MacKey) -> Option<Grant> {

@@ -9,6 +9,7 @@ use strongroom_model::approval::{
     PATIENCE, Question, Scope, State,
 };
 use strongroom_model::policy::{AskMethod, Terms};
+use strongroom_model::ports::ApprovalsAtOnce as _;
 use strongroom_model::principal::{Caller, Name, Principal, Source};
 use strongroom_store::{ApprovalStore, Settled};
 

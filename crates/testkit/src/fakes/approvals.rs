@@ -1,6 +1,5 @@
 //! Questions and grants in memory, answered when a test says so.
 
-use std::future::ready;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -9,7 +8,7 @@ use strongroom_model::approval::{
     ACCESS_PATIENCE, Answer, By, Entry, Grant, LONGEST_SESSION, MOST_OPEN, Opened, PATIENCE,
     Question, Scope, State, Taken,
 };
-use strongroom_model::ports::{Approvals, ApprovalsError, Asking, BoxFuture, Clock};
+use strongroom_model::ports::{ApprovalsAtOnce, ApprovalsError, Asking, BoxFuture, Clock};
 use strongroom_model::principal::Name;
 
 use super::lock;
@@ -98,74 +97,12 @@ impl MemoryApprovals {
     }
 }
 
-impl Approvals for MemoryApprovals {
+impl ApprovalsAtOnce for MemoryApprovals {
     fn asking(&self) -> Asking {
         if self.others.load(Ordering::SeqCst) { Asking::Others } else { Asking::Machine }
     }
 
-    fn granted<'a>(
-        &'a self,
-        scope: &'a Scope,
-    ) -> BoxFuture<'a, Result<Option<Grant>, ApprovalsError>> {
-        Box::pin(ready(self.granted(scope)))
-    }
-
-    fn stands<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<bool, ApprovalsError>> {
-        Box::pin(ready(self.stands(id)))
-    }
-
-    fn open<'a>(&'a self, question: &'a Question) -> BoxFuture<'a, Result<Opened, ApprovalsError>> {
-        Box::pin(ready(self.open(question)))
-    }
-
-    fn state<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<State, ApprovalsError>> {
-        Box::pin(ready(self.state(id)))
-    }
-
-    fn version(&self) -> Result<u64, ApprovalsError> {
-        self.version()
-    }
-
-    fn answer<'a>(
-        &'a self,
-        id: &'a str,
-        principal: &'a Name,
-        answer: Answer,
-        by: By,
-    ) -> BoxFuture<'a, Result<bool, ApprovalsError>> {
-        Box::pin(ready(self.answer(id, principal, answer, by)))
-    }
-
-    fn take<'a>(
-        &'a self,
-        id: &'a str,
-        question: &'a Question,
-        session: bool,
-    ) -> BoxFuture<'a, Result<Option<Taken>, ApprovalsError>> {
-        Box::pin(ready(self.take(id, question, session)))
-    }
-
-    fn withdraw<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<bool, ApprovalsError>> {
-        Box::pin(ready(self.withdraw(id)))
-    }
-
-    fn lapse(&self) -> BoxFuture<'_, Result<Vec<Entry>, ApprovalsError>> {
-        Box::pin(ready(self.lapse()))
-    }
-
-    fn grants<'a>(
-        &'a self,
-        principal: &'a Name,
-        sessions: &'a [String],
-    ) -> BoxFuture<'a, Result<Vec<Grant>, ApprovalsError>> {
-        Box::pin(ready(self.grants(principal, sessions)))
-    }
-}
-
-/// What the port offers, at once.
-impl MemoryApprovals {
-    /// The timed grant that covers `scope` now.
-    pub fn granted(&self, scope: &Scope) -> Result<Option<Grant>, ApprovalsError> {
+    fn granted(&self, scope: &Scope) -> Result<Option<Grant>, ApprovalsError> {
         self.works()?;
         let now = self.clock.now();
         let inner = lock(&self.inner);
@@ -174,15 +111,13 @@ impl MemoryApprovals {
         Ok(inner.grants.iter().find(stands).cloned())
     }
 
-    /// Whether the grant `id` for a session has not been taken back.
-    pub fn stands(&self, id: &str) -> Result<bool, ApprovalsError> {
+    fn stands(&self, id: &str) -> Result<bool, ApprovalsError> {
         self.works()?;
         let now = self.clock.now();
         Ok(lock(&self.inner).grants.iter().any(|grant| grant.id == id && grant.stands(now)))
     }
 
-    /// Asks `question`, or finds it asked.
-    pub fn open(&self, question: &Question) -> Result<Opened, ApprovalsError> {
+    fn open(&self, question: &Question) -> Result<Opened, ApprovalsError> {
         self.works()?;
         let now = self.clock.now();
         let mut inner = lock(&self.inner);
@@ -220,22 +155,19 @@ impl MemoryApprovals {
         Ok(Opened::Asked { id, new: true })
     }
 
-    /// What became of the question `id`.
-    pub fn state(&self, id: &str) -> Result<State, ApprovalsError> {
+    fn state(&self, id: &str) -> Result<State, ApprovalsError> {
         self.works()?;
         let inner = lock(&self.inner);
         let entry = inner.entries.iter().find(|(entry, _)| entry.id == id);
         Ok(entry.map_or(State::Expired, |(entry, _)| entry.state))
     }
 
-    /// A number that changes whenever any question or grant may have.
-    pub fn version(&self) -> Result<u64, ApprovalsError> {
+    fn version(&self) -> Result<u64, ApprovalsError> {
         self.works()?;
         Ok(self.version.load(Ordering::SeqCst))
     }
 
-    /// Answers the question `id`, if it is open, may be answered so, and is one of `principal`'s.
-    pub fn answer(
+    fn answer(
         &self,
         id: &str,
         principal: &Name,
@@ -246,8 +178,7 @@ impl MemoryApprovals {
         Ok(self.settle(id, Some(principal), answer, by))
     }
 
-    /// Uses the yes to `question`, which is the question `id`.
-    pub fn take(
+    fn take(
         &self,
         id: &str,
         question: &Question,
@@ -282,8 +213,7 @@ impl MemoryApprovals {
         Ok(Some(Taken { by, grant }))
     }
 
-    /// Takes an open question back.
-    pub fn withdraw(&self, id: &str) -> Result<bool, ApprovalsError> {
+    fn withdraw(&self, id: &str) -> Result<bool, ApprovalsError> {
         self.works()?;
         let mut inner = lock(&self.inner);
         let open = inner.entries.iter_mut().find(|(e, _)| e.id == id && e.state == State::Open);
@@ -293,8 +223,7 @@ impl MemoryApprovals {
         Ok(true)
     }
 
-    /// Closes what has expired without an answer, and says what that is.
-    pub fn lapse(&self) -> Result<Vec<Entry>, ApprovalsError> {
+    fn lapse(&self) -> Result<Vec<Entry>, ApprovalsError> {
         self.works()?;
         let now = self.clock.now();
         let mut inner = lock(&self.inner);
@@ -310,12 +239,7 @@ impl MemoryApprovals {
             .collect())
     }
 
-    /// The timed grants of `principal` that stand now, and those for sessions with these ids.
-    pub fn grants(
-        &self,
-        principal: &Name,
-        sessions: &[String],
-    ) -> Result<Vec<Grant>, ApprovalsError> {
+    fn grants(&self, principal: &Name, sessions: &[String]) -> Result<Vec<Grant>, ApprovalsError> {
         self.works()?;
         let now = self.clock.now();
         let inner = lock(&self.inner);

@@ -4,13 +4,14 @@
 
 use std::time::SystemTime;
 
-use strongroom_model::approval::{By, Class, Grant, Scope};
+use strongroom_model::approval::{Grant, Scope};
 use strongroom_model::team::TenantId;
 use subtle::ConstantTimeEq as _;
 
 use super::super::database::{Row, Tx, micros};
 use super::super::{Team, TeamError};
 use super::SKEW;
+use crate::approvals::grant_of;
 
 /// Whose grants, and how they are tagged.
 #[derive(Clone)]
@@ -49,23 +50,10 @@ impl Tags {
 
     /// The grant of a row, where it is as we wrote it.
     fn read(&self, row: &Row) -> Result<Option<Grant>, TeamError> {
-        let [id, principal, service, rule, class, method] =
-            [row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(6)?]
-                .map(|text: String| text);
-        let revision: i64 = row.get(5)?;
-        let (created, lapses): (SystemTime, SystemTime) = (row.get(7)?, row.get(8)?);
+        let texts = [row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(6)?];
+        let grant = grant_of(texts, row.get(5)?, row.get(7)?, row.get(8)?);
         let tag: Vec<u8> = row.get(9)?;
-        let grant = || {
-            let scope = Scope {
-                principal: principal.parse().ok()?,
-                service: service.parse().ok()?,
-                rule,
-                class: Class::parse(&class)?,
-                revision: revision.cast_unsigned(),
-            };
-            Some(Grant { id, scope, by: By::parse(&method)?, created, lapses })
-        };
-        Ok(grant().filter(|grant| bool::from(tag.ct_eq(&self.tag(grant)))))
+        Ok(grant.filter(|grant| bool::from(tag.ct_eq(&self.tag(grant)))))
     }
 }
 
