@@ -18,6 +18,7 @@ use std::{io::ErrorKind, net::TcpListener};
 
 use serde_json::{Value, json};
 
+pub(crate) use self::rig::installed;
 use self::rig::{Rig, Transport};
 
 /// What each client asks for, and what it brings along that it should not.

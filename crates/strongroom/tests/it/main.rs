@@ -13,6 +13,8 @@ mod clients;
 mod every_client;
 #[cfg(target_os = "linux")]
 mod exec;
+#[cfg(target_os = "linux")]
+mod gateway_conformance;
 mod handles;
 mod janee;
 mod killed;

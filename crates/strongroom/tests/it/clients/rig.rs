@@ -143,7 +143,7 @@ impl Drop for Server {
 }
 
 /// A file that `cargo xtask test` installs.
-pub(super) fn installed(path: &str) -> PathBuf {
+pub(crate) fn installed(path: &str) -> PathBuf {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
     let file = target.join("clients").join(path);
     assert!(file.exists(), "{} is missing: run `cargo xtask test`", file.display());
