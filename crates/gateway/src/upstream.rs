@@ -1,5 +1,6 @@
 //! The servers behind the gateway, from its side.
 
+pub mod far;
 pub mod hello;
 pub mod peer;
 pub mod pipe;

@@ -57,6 +57,24 @@ impl fmt::Display for Origin {
 }
 
 impl Origin {
+    /// The path and the query of `address`, where that is one at this origin: a whole address, or one from
+    /// `/` on. The host is compared as text, so that nothing that is read in two ways passes (RD-01).
+    pub fn within<'a>(&self, address: &'a str) -> Option<&'a str> {
+        let address = address.split('#').next().unwrap_or_default();
+        let host = if self.host.contains(':') {
+            format!("[{}]", self.host)
+        } else {
+            self.host.to_string()
+        };
+        let stated = format!("{}://{host}:{}", self.scheme.as_str(), self.port);
+        let target = [self.to_string(), stated].iter().find_map(|own| {
+            let (start, target) = address.split_at_checked(own.len())?;
+            start.eq_ignore_ascii_case(own).then_some(target)
+        });
+        let target = target.unwrap_or(address);
+        (target.starts_with('/') && !target.starts_with("//")).then_some(target)
+    }
+
     /// The value of the `Host` header: the port stands in it only where it is not the default.
     pub fn authority(&self) -> String {
         let host = if self.host.contains(':') {
@@ -288,5 +306,34 @@ impl Catalog {
     pub fn keys(&self) -> impl Iterator<Item = Keys<'_>> {
         let services = self.services.values().map(|service| service.keys());
         services.chain(self.commands.values().map(|command| command.keys()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::base_url::BaseUrl;
+
+    // RD-02
+    #[test]
+    fn an_address_is_within_an_origin_or_it_is_not() {
+        let origin = BaseUrl::parse("https://h.test", false).unwrap().origin;
+        for (address, target) in [
+            ("/mcp/", Some("/mcp/")),
+            ("https://h.test/mcp/?a=1#x", Some("/mcp/?a=1")),
+            ("HTTPS://H.test:443/mcp/", Some("/mcp/")),
+            ("http://h.test/mcp/", None),
+            ("https://h.test.evil/mcp", None),
+            ("https://h.test:8443/mcp", None),
+            ("https://h.test@evil/mcp", None),
+            ("//evil/mcp", None),
+            ("https://h.test//evil/mcp", None),
+            ("mcp/", None),
+            ("", None),
+            ("https://h.test", None),
+        ] {
+            assert_eq!(origin.within(address), target, "{address}");
+        }
+        let six = BaseUrl::parse("http://[::1]:80/x", true).unwrap().origin;
+        assert_eq!(six.within("http://[::1]:80/y"), Some("/y"));
     }
 }

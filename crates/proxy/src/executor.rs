@@ -34,10 +34,10 @@ const HOPS: usize = 3;
 
 /// What all calls share.
 pub(crate) struct Executor {
-    dialler: Dialler,
+    pub(crate) dialler: Dialler,
     /// The connections that there are.
     pub(crate) pool: Pool,
-    tokens: Tokens,
+    pub(crate) tokens: Tokens,
     /// What was minted for agents.
     pub(crate) handles: Handles,
 }
@@ -54,7 +54,7 @@ impl Executor {
 
     /// A live connection of `service` that was made with the identity `mark`. Those made with another
     /// are never used again: their credential is gone.
-    async fn pooled(&self, service: &Service, mark: Mark) -> Option<Link> {
+    pub(crate) async fn pooled(&self, service: &Service, mark: Mark) -> Option<Link> {
         loop {
             let link = self.pool.take(service).await?;
             if link.mark() == mark {
@@ -66,7 +66,7 @@ impl Executor {
 
     /// A connection that was just made; or, where calls share one and somebody else has made it
     /// meanwhile, that one. Says too whether it was used before.
-    async fn connect(
+    pub(crate) async fn connect(
         &self,
         service: &Service,
         origin: &Origin,

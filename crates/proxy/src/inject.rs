@@ -26,7 +26,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{Method, Request, Uri};
 use strongroom_model::code::{Code, Refusal};
@@ -45,6 +45,7 @@ pub(crate) use mtls::unusable;
 /// Which [`Identity`] a connection was made with, if any.
 pub(crate) type Mark = Option<[u8; 32]>;
 pub use exchange::{Endpoint, Exchange, Minted};
+pub(crate) use headers::slot as header_slot;
 pub use hmac::SETTINGS as HMAC_SETTINGS;
 pub use oauth2::{Code as AuthorizationCode, issuer_of};
 pub(crate) use oauth2::{REFRESH_TOKEN, code_request, read as read_tokens};
@@ -225,6 +226,16 @@ impl Outgoing {
         value.set_sensitive(true);
         self.headers.insert(name, value);
         Ok(())
+    }
+
+    /// Makes `value` the only value of the header `name`.
+    pub(crate) fn header(&mut self, name: HeaderName, value: &Secret) -> Result<(), Refusal> {
+        self.set_header(name, Slot::with_room(value.len()).secret(value))
+    }
+
+    /// Makes `token` what the request is authenticated with (RFC 6750 §2.1).
+    pub(crate) fn bearer(&mut self, token: &Secret) -> Result<(), Refusal> {
+        self.set_header(AUTHORIZATION, Slot::bearer(token))
     }
 
     /// Appends `name` and `slot`, percent-encoded, to the query.

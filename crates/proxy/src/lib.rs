@@ -4,13 +4,15 @@
 //! deadlines), [`inject`] (where the credential goes), `connect` (which address is dialled), `link`
 //! (HTTP in both versions), `decode` and `receive` (what comes back, in pieces, redacted).
 //!
-//! [`exec`] runs programs with secrets: the same pipeline with another act.
+//! [`exec`] runs programs with secrets: the same pipeline with another act. [`far`] carries the messages of
+//! MCP servers at an address.
 //!
 //! The crate knows neither where a credential came from nor who speaks MCP: it meets them through
 //! the ports of the model.
 
 pub mod broker;
 pub mod exec;
+pub mod far;
 pub mod inject;
 pub mod login;
 
@@ -41,3 +43,4 @@ pub use broker::{Broker, Parts};
 pub use connect::SystemDns;
 pub use exchange::{Entry, Exchange, Keeping};
 pub use exec::Ground;
+pub use far::Sites;

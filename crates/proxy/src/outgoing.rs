@@ -18,11 +18,11 @@ use crate::payload::Payload;
 /// What we can decode, so that redaction sees plaintext.
 const ENCODINGS: HeaderValue = HeaderValue::from_static("gzip, deflate, br, zstd");
 
-const AGENT: HeaderValue =
+pub(crate) const AGENT: HeaderValue =
     HeaderValue::from_static(concat!("strongroom/", env!("CARGO_PKG_VERSION")));
 
 /// Hyper's to write, or nobody's.
-const FRAMING: [HeaderName; 9] = [
+pub(crate) const FRAMING: [HeaderName; 9] = [
     CONNECTION,
     CONTENT_LENGTH,
     EXPECT,

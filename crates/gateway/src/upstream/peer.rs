@@ -203,6 +203,19 @@ impl Peer {
         }
     }
 
+    /// Whether somebody waits for the answer to `id`.
+    pub fn awaits(&self, id: u64) -> bool {
+        self.lock().waiting.contains_key(&id)
+    }
+
+    /// There will be no answer to `id`.
+    pub fn fail(&self, id: u64, why: &Over) {
+        let waiting = self.lock().waiting.remove(&id);
+        if let Some(waiting) = waiting {
+            let _ = waiting.answer.send(Err(why.clone()));
+        }
+    }
+
     /// Ends the conversation: every call that waits fails, and so does every later one.
     pub fn end(&self, why: &Over) {
         let mut calls = self.lock();

@@ -1,4 +1,5 @@
-//! A server that runs as a child: its conversation, its words on descriptor 2, its end.
+//! A server that is talked to: its conversation and its end; of one that runs as a child also its words on
+//! descriptor 2.
 
 use std::collections::VecDeque;
 use std::io;
@@ -6,11 +7,14 @@ use std::process::{ChildStderr, ChildStdin, ChildStdout, ExitStatus};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use strongroom_model::far::Site;
+use strongroom_model::ports::Far;
 use strongroom_model::redact::Redactor;
 use strongroom_process::Guarded;
 use tokio::io::AsyncRead;
 use tokio::time::{Instant, sleep};
 
+use super::far::{Line as FarLine, Talk};
 use super::peer::{Events, Noise, Over, Peer};
 use super::pipe::{self, Line, Lines, Sender};
 use crate::wire::Limits;
@@ -99,9 +103,17 @@ pub struct Running {
     pub pid: Option<u32>,
     /// Since when.
     pub since: Instant,
-    sender: Sender,
+    way: Way,
     said: Arc<Said>,
     over: OnceLock<Over>,
+}
+
+/// How a server is talked to.
+enum Way {
+    /// By the pipes of a child.
+    Pipe(Sender),
+    /// At its address.
+    Far(Arc<Talk>),
 }
 
 /// The last lines that a server wrote to descriptor 2, redacted.
@@ -134,25 +146,58 @@ impl Running {
             peer: Peer::new(Box::new(sender.clone()), limits),
             pid: Some(child.id()),
             since: Instant::now(),
-            sender,
+            way: Way::Pipe(sender.clone()),
             said,
             over: OnceLock::new(),
         });
         let of = Arc::clone(&running);
         tokio::spawn(async move {
-            of.read(lines, &*events).await;
+            of.read(&sender, lines, &*events).await;
+            sender.close();
             let over = of.wind_up(&mut *child).await;
-            of.peer.end(&over);
-            let _ = of.over.set(over.clone());
+            of.end(&over);
             ended(over);
         });
         Ok(running)
     }
 
+    /// Talks to the server at `site`. It goes on until it cannot be reached any more or [`Self::stop`] is
+    /// called; then `ended` is told why. Nothing is sent before it is asked something.
+    pub fn reach(
+        far: Arc<dyn Far>,
+        site: Arc<Site>,
+        limits: Limits,
+        events: Arc<dyn Events>,
+        ended: impl FnOnce(Over) + Send + 'static,
+    ) -> Arc<Self> {
+        Arc::new_cyclic(|running| {
+            let ended = Box::new(ended);
+            let talk = Talk::new(far, site, limits, events, running.clone(), ended);
+            Self {
+                peer: Peer::new(Box::new(FarLine(Arc::clone(&talk))), limits),
+                pid: None,
+                since: Instant::now(),
+                way: Way::Far(talk),
+                said: Arc::default(),
+                over: OnceLock::new(),
+            }
+        })
+    }
+
     /// Says goodbye. What waits for an answer fails with this reason at once.
     pub fn stop(&self, why: &str) {
-        self.peer.end(&Over::because(why));
-        self.sender.close();
+        let over = Over::because(why);
+        self.peer.end(&over);
+        match &self.way {
+            Way::Pipe(sender) => sender.close(),
+            Way::Far(talk) => talk.stop(&over),
+        }
+    }
+
+    /// Notes that it is over, and why.
+    pub(super) fn end(&self, over: &Over) {
+        self.peer.end(over);
+        let _ = self.over.set(over.clone());
     }
 
     /// How it ended, if it has: known before `ended` is told.
@@ -166,11 +211,16 @@ impl Running {
     }
 
     /// Takes in what it writes, until it closes its output or is told to stop.
-    async fn read(&self, mut lines: Lines<impl AsyncRead + Unpin>, events: &dyn Events) {
+    async fn read(
+        &self,
+        sender: &Sender,
+        mut lines: Lines<impl AsyncRead + Unpin>,
+        events: &dyn Events,
+    ) {
         loop {
             let line = tokio::select! {
                 line = lines.next() => line,
-                () = self.sender.closed() => return,
+                () = sender.closed() => return,
             };
             match line {
                 Ok(Some(Line::Message(line))) => self.peer.receive(line, events),
@@ -182,7 +232,6 @@ impl Running {
 
     /// Waits for its end, and brings it about where it does not come; says how it ended.
     async fn wind_up(&self, child: &mut dyn Child) -> Over {
-        self.sender.close();
         let began = Instant::now();
         let mut asked = false;
         let mut pause = Duration::from_millis(1);

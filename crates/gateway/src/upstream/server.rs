@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use strongroom_model::code::{Code, Refusal};
-use strongroom_model::ports::BoxFuture;
+use strongroom_model::far::Site;
+use strongroom_model::ports::{BoxFuture, Far};
 use strongroom_model::redact::Redactor;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
@@ -36,12 +37,20 @@ pub struct Launched {
 pub(super) enum Started {
     /// By the pipes of a child.
     Child(Box<dyn Child>),
+    /// At its address.
+    Far(Arc<Site>, Arc<dyn Far>),
 }
 
 impl Launched {
     /// A child. `redactor` knows the secrets that it was started with.
     pub fn child(child: Box<dyn Child>, redactor: Arc<Redactor>) -> Self {
         Self { server: Started::Child(child), redactor }
+    }
+
+    /// A server at an address, which [`far::site`](super::far::site) makes of a configured one. `redactor`
+    /// knows the secrets in the site's headers; of access tokens `far` knows.
+    pub fn far(site: Site, far: Arc<dyn Far>, redactor: Arc<Redactor>) -> Self {
+        Self { server: Started::Far(Arc::new(site), far), redactor }
     }
 }
 
@@ -297,6 +306,7 @@ impl Upstream {
                 Running::begin(child, limits, Arc::clone(&redactor), events, ended)
                     .map_err(|_| failed("the server cannot be talked to"))?
             }
+            Started::Far(site, far) => Running::reach(far, site, limits, events, ended),
         };
         let known = self.lock().known;
         match greet(&running.peer, &self.capabilities, known, self.options.patience).await {

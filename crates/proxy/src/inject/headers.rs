@@ -73,7 +73,7 @@ impl Scheme for Headers {
 }
 
 /// The header `name`, if a credential can stand in it; else what is wrong.
-pub(super) fn slot(name: &str) -> Result<HeaderName, &'static str> {
+pub(crate) fn slot(name: &str) -> Result<HeaderName, &'static str> {
     let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| "is not a header name")?;
     if RESERVED.contains(&name.as_str()) {
         return Err("frames or routes the request and cannot carry a credential");
