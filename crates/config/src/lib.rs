@@ -24,6 +24,7 @@ mod reader;
 mod rules;
 pub mod servers;
 mod service;
+pub mod stamp;
 pub mod team;
 pub mod tenant;
 

@@ -4,16 +4,15 @@
 //! good catalogue in force and says so once in the log. Either is an act on record (AL-06): a file may
 //! be changed by any editor, which tells nobody.
 
-use std::fs::Metadata;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
 
 use strongroom_model::audit::{AuditSink, Draft, Kind};
 use strongroom_model::ports::Registry;
 use strongroom_model::service::Catalog;
 use tracing::{error, info};
 
+use super::stamp::Stamp;
 use super::{Config, LoadError};
 use crate::paths::Home;
 
@@ -27,19 +26,15 @@ pub struct Live {
 
 #[derive(Debug)]
 struct State {
-    seen: Seen,
+    seen: Stamp,
     catalog: Arc<Catalog>,
 }
-
-/// What tells one state of the file from another. Every save of ours is a new inode.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Seen(Option<(u64, u64, u64, Option<SystemTime>)>);
 
 impl Live {
     /// Reads the file of `home`, which must be good to begin with.
     pub fn open(home: &Home, audit: Arc<dyn AuditSink>) -> Result<Self, LoadError> {
         let path = home.config_file();
-        let seen = Seen::of(&path);
+        let seen = Stamp::of(&path);
         let config = Config::load(home)?;
         let catalog = Arc::new(config.into_catalog(1));
         Ok(Self { home: home.clone(), path, audit, state: Mutex::new(State { seen, catalog }) })
@@ -48,7 +43,7 @@ impl Live {
 
 impl Registry for Live {
     fn current(&self) -> Arc<Catalog> {
-        let seen = Seen::of(&self.path);
+        let seen = Stamp::of(&self.path);
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.seen != seen {
             // Looked at before it is read: a change in between is seen by the next call.
@@ -84,24 +79,4 @@ impl Live {
             error!("a change of the configuration was not recorded: {error}");
         }
     }
-}
-
-impl Seen {
-    fn of(path: &std::path::Path) -> Self {
-        Self(std::fs::symlink_metadata(path).ok().map(|metadata| {
-            let (device, inode) = identity(&metadata);
-            (device, inode, metadata.len(), metadata.modified().ok())
-        }))
-    }
-}
-
-#[cfg(unix)]
-fn identity(metadata: &Metadata) -> (u64, u64) {
-    use std::os::unix::fs::MetadataExt as _;
-    (metadata.dev(), metadata.ino())
-}
-
-#[cfg(not(unix))]
-fn identity(_: &Metadata) -> (u64, u64) {
-    (0, 0)
 }

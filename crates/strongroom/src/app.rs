@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use strongroom_model::audit::{AuditSink, Draft};
 use strongroom_model::code::{Code, Refusal};
-use strongroom_model::ports::{Authenticator, Calls, Clock, KillSwitch, Provider, ResolveError};
+use strongroom_model::ports::{
+    Authenticator, Calls, Clock, KillSwitch, Provider, ResolveError, Tools,
+};
 use strongroom_model::principal::{Name, Principal, Source};
 use strongroom_model::reference::SecretRef;
 use strongroom_model::secret::Secret;
@@ -19,7 +21,9 @@ use crate::config::Config;
 use crate::config::live::Live;
 use crate::environment::Host;
 use crate::failure::Failure;
+use crate::gateway::{Configured, Gateway, WithServers};
 use crate::home;
+use crate::output::Output;
 use crate::paths::Home;
 use crate::providers;
 use crate::recording::{self, Stay};
@@ -34,6 +38,8 @@ pub struct App {
     pub vault: Arc<Vault>,
     /// The folders that agents exchange files in.
     pub exchange: Exchange,
+    /// The MCP servers of the project that we are in.
+    pub gateway: Arc<Gateway>,
 }
 
 /// Builds a broker on `home`.
@@ -41,16 +47,18 @@ pub struct App {
 /// # Errors
 ///
 /// There is no home, no key to its vault, no configuration, or a mistake in it.
-pub fn build(host: &Host, home: &Home) -> Result<App, Failure> {
+pub fn build(host: &Host, home: &Home, output: Output) -> Result<App, Failure> {
     let clock: Arc<dyn Clock> = Arc::clone(&host.clock);
     let vault = Arc::new(home::open(home, Arc::clone(&clock))?);
     let config = Config::load(home)?;
     let audit: Arc<dyn AuditSink> =
         Arc::new(recording::sink(host, home, config.audit, Stay::Long)?);
-    let registry = Arc::new(Live::open(home, Arc::clone(&audit))?);
+    let services = Arc::new(Live::open(home, Arc::clone(&audit))?);
+    let configured = Arc::new(Configured::open(host, home, output)?);
+    let registry = Arc::new(WithServers::new(services, Arc::clone(&configured)));
     let resolver = resolver(host, Some(Arc::clone(&vault)));
     let exchange = Exchange::new(home.files_dir(), config.files);
-    let calls = Broker::new(Parts {
+    let calls = Arc::new(Broker::new(Parts {
         registry,
         credentials: Arc::new(Loaded::new(resolver)),
         audit: Arc::clone(&audit),
@@ -70,9 +78,10 @@ pub fn build(host: &Host, home: &Home) -> Result<App, Failure> {
             helper: Some(host.program.clone()),
             scratch: home.exec_dir(),
         },
-    });
+    }));
+    let gateway = Gateway::new(configured, Arc::clone(&calls) as Arc<dyn Tools>);
     let authenticator = Arc::new(Tokens { vault: Arc::clone(&vault), audit });
-    Ok(App { calls: Arc::new(calls), authenticator, vault, exchange })
+    Ok(App { calls, authenticator, vault, exchange, gateway })
 }
 
 /// Asks every provider that there is, with the settings that it has; `local://` needs a vault.

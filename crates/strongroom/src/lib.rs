@@ -23,6 +23,7 @@ pub mod envfile;
 pub mod environment;
 pub mod failure;
 pub mod flags;
+pub mod gateway;
 pub mod hidden;
 pub mod home;
 pub mod import;

@@ -1,6 +1,7 @@
 //! The release of secrets to a server: all that it needs, or none; said, and recorded.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use strongroom_model::audit::{AuditSink as _, Draft, Kind, Lookup};
@@ -40,6 +41,12 @@ impl Released {
     pub fn get(&self, reference: &SecretRef) -> Option<&Secret> {
         let answer = self.answers.iter().find(|answer| answer.reference == *reference)?;
         answer.secret.as_ref().ok()
+    }
+
+    /// The secrets, for whoever has to know them for as long as the server runs.
+    pub fn into_secrets(self) -> Vec<(SecretRef, Arc<Secret>)> {
+        let secret = |answer: Answer| Some((answer.reference, Arc::new(answer.secret.ok()?)));
+        self.answers.into_iter().filter_map(secret).collect()
     }
 
     /// What the audit says of it.

@@ -321,6 +321,8 @@ mod tests {
             let mut servers = Servers {
                 catalogue: strongroom_gateway::registry::Catalogue::default(),
                 project: PathBuf::from("/p"),
+                files: Vec::new(),
+                broken: false,
             };
             let source = strongroom_gateway::registry::Source {
                 origin: strongroom_gateway::registry::Origin::User,

@@ -8,6 +8,7 @@
 
 pub mod edit;
 pub mod project;
+pub mod start;
 pub mod trust;
 pub mod view;
 
@@ -37,6 +38,11 @@ pub struct Servers {
     pub catalogue: Catalogue,
     /// The root of the project that we are in, whether it has a file of ours or not.
     pub project: PathBuf,
+    /// Every file that was read or looked for, beside the user's own configuration: once one of them
+    /// changes, all this may be another.
+    pub files: Vec<PathBuf>,
+    /// Whether one of them is there and nothing of it could be used.
+    pub broken: bool,
 }
 
 /// Where servers are looked for beside the user's own configuration.
@@ -67,14 +73,21 @@ pub fn load(
     catalogue.add(config.servers.entries(&user, user_home), Vec::new());
 
     let root = project::root(places.directory, user_home);
+    let own = home.config_file();
+    let mut files = project::candidates(places.directory, &own);
+    files.push(trust::file(home));
+    let mut broken = false;
     let mut switches = vec![config.switches.clone()];
-    if let Some(path) = project::file(places.directory, &home.config_file()) {
+    if let Some(path) = project::file(places.directory, &own) {
         let read = read_text(&path).map_err(|problem| *problem).and_then(|text| {
             let parsed = Project::parse(&shown(&path, &host.environment), &text);
             parsed.map(|parsed| (parsed, text)).map_err(of_config)
         });
         match read {
-            Err(problem) => catalogue.problems.push(problem),
+            Err(problem) => {
+                broken = true;
+                catalogue.problems.push(problem);
+            }
             Ok((parsed, text)) => {
                 if !parsed.servers.is_empty() {
                     let trusted = trust.holds(&path, &text)?;
@@ -87,9 +100,14 @@ pub fn load(
     }
 
     for (path, is_asked_for) in named(host, places) {
+        files.push(path.clone());
+        if !is_asked_for && !path.exists() {
+            continue;
+        }
         let text = match read_text(&path) {
             Err(problem) if is_asked_for => return Err(of_problem(&problem)),
             Err(problem) => {
+                broken = true;
                 catalogue.problems.push(*problem);
                 continue;
             }
@@ -97,20 +115,24 @@ pub fn load(
         };
         let trusted = trust.holds(&path, &text)?;
         let source = Source { origin: Origin::Named, path, trusted };
-        add_file(&mut catalogue, host, &source, text);
+        broken |= !add_file(&mut catalogue, host, &source, text);
     }
     for path in &config.catalog_files {
         let path = at_home(path, user_home);
+        files.push(path.clone());
         match read_text(&path) {
-            Err(problem) => catalogue.problems.push(*problem),
+            Err(problem) => {
+                broken = true;
+                catalogue.problems.push(*problem);
+            }
             Ok(text) => {
                 let source = Source { origin: Origin::Catalog, path, trusted: true };
-                add_file(&mut catalogue, host, &source, text);
+                broken |= !add_file(&mut catalogue, host, &source, text);
             }
         }
     }
     switch(&mut catalogue, &switches);
-    Ok(Servers { catalogue, project: root })
+    Ok(Servers { catalogue, project: root, files, broken })
 }
 
 impl Servers {
@@ -225,16 +247,23 @@ fn named(host: &Host, places: Places<'_>) -> Vec<(PathBuf, bool)> {
     }
     let path = host.environment.get("DEV_INFRA");
     let path = path.map(|dir| Path::new(dir).join("mcp-registry.json"));
-    path.filter(|path| path.exists()).map(|path| (path, false)).into_iter().collect()
+    path.map(|path| (path, false)).into_iter().collect()
 }
 
-fn add_file(catalogue: &mut Catalogue, host: &Host, source: &Source, text: String) {
+/// Adds the servers of a file; says whether it could be read.
+fn add_file(catalogue: &mut Catalogue, host: &Host, source: &Source, text: String) -> bool {
     let name = shown(&source.path, &host.environment);
     let user_home = host.environment.user_home().ok().map(Path::new);
     let text = Text::new(name, text).at_home(user_home);
     match file::read(&text, source) {
-        Ok((entries, problems)) => catalogue.add(entries, problems),
-        Err(problem) => catalogue.problems.push(problem),
+        Ok((entries, problems)) => {
+            catalogue.add(entries, problems);
+            true
+        }
+        Err(problem) => {
+            catalogue.problems.push(problem);
+            false
+        }
     }
 }
 

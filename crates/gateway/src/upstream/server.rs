@@ -215,6 +215,16 @@ impl Upstream {
         }
     }
 
+    /// Ends it for good once nobody waits for an answer of it; says whether it is at its end.
+    pub fn retire(&self, why: &str) -> bool {
+        let mut inner = self.lock();
+        let busy = inner.ready.as_ref().is_some_and(|ready| ready.running.peer.waiting() > 0);
+        if !busy {
+            inner.put_away(why);
+        }
+        !busy
+    }
+
     /// Ends it. What waits for it fails with `why`; the next call starts it again, whatever happened.
     pub fn stop(&self, why: &str) {
         self.lock().put_away(why);

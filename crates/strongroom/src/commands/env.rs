@@ -8,14 +8,14 @@ use strongroom_model::reference::SecretRef;
 use strongroom_model::secret::Secret;
 use strongroom_model::server::{Server, Stdio, Template};
 
-use crate::commands::{lock, run, shown};
+use crate::commands::{lock, shown};
 use crate::config::Config;
 use crate::environment::Host;
 use crate::failure::Failure;
 use crate::output::{Output, Report, Style};
 use crate::paths::Home;
 use crate::release::{self, Journal};
-use crate::servers::{self, Places, Servers, quoted};
+use crate::servers::{self, Places, Servers, quoted, start};
 use crate::{admin, confirm, envfile, supply};
 
 /// Show which variables a server gets, or write them into a file
@@ -48,12 +48,12 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
     let servers = servers::load(host, &home, &config, places)?;
     let entry = servers.entry(&args.server)?;
     let server = servers.server(host, entry, true)?;
-    let stdio = run::program(server)?;
+    let stdio = start::program(server)?;
     let Some(file) = &args.write else {
         return output.report(&Names::of(stdio));
     };
     if !entry.on {
-        return Err(run::off(&server.name));
+        return Err(start::off(&server.name));
     }
     lock::refuse_start(&home, &server.name)?;
     let path = if args.is_usual() { servers.project.join(file) } else { host.directory.join(file) };

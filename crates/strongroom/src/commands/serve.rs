@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use strongroom_gateway::http::Options;
 use strongroom_gateway::wire::Limits;
-use strongroom_gateway::{http, stdio};
+use strongroom_gateway::{Behind, Servers, http, stdio};
 use strongroom_model::principal::{Name, Principal, Source};
 use strongroom_server::traces::SpanLayer;
 use strongroom_store::Vault;
@@ -75,12 +75,12 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
         return Err(Failure::usage("`--listen` goes with `--http` or `--team`")
             .hint("run `strongroom serve --http --listen ADDRESS`"));
     }
-    let app = app::build(host, &host.home()?)?;
+    let app = app::build(host, &host.home()?, *output)?;
     sweep(&app, host)?;
-    if args.http { over_http(args, app, *output) } else { over_stdio(args, app, host, *output) }
+    if args.http { over_http(args, app, *output) } else { over_stdio(args, &app, host, *output) }
 }
 
-fn over_stdio(args: &Args, app: App, host: &Host, output: Output) -> Result<(), Failure> {
+fn over_stdio(args: &Args, app: &App, host: &Host, output: Output) -> Result<(), Failure> {
     let name = match &args.principal {
         Some(name) => name.clone(),
         None => DEFAULT_PRINCIPAL.parse().map_err(Failure::failed)?,
@@ -91,8 +91,11 @@ fn over_stdio(args: &Args, app: App, host: &Host, output: Output) -> Result<(), 
     }
     let principal = Principal { name, source: Source::Stdio };
     let runtime = runtime(&mut Builder::new_current_thread())?;
-    let served = stdio::serve(app.calls, principal, io::stdin(), stdout()?, Limits::default());
-    let served = runtime.block_on(served);
+    let stdout = stdout()?;
+    let served = runtime.block_on(async {
+        let behind = mounted(app);
+        stdio::serve(behind, principal, io::stdin(), stdout, Limits::default()).await
+    });
     // The thread that reads stdin may wait for a line that never comes.
     runtime.shutdown_background();
     served.map_err(Failure::failed)
@@ -115,12 +118,20 @@ fn over_http(args: &Args, app: App, output: Output) -> Result<(), Failure> {
         })?;
         let address = listener.local_addr().map_err(Failure::failed)?;
         output.say(&format!("Speaking MCP on http://{address}/mcp"));
-        http::serve(listener, app.calls, app.authenticator, Options::default(), told_to_end())
+        let behind = mounted(&app);
+        http::serve(listener, behind, app.authenticator, Options::default(), told_to_end())
             .await
             .map_err(Failure::failed)
     });
     runtime.shutdown_background();
     served
+}
+
+/// The broker with the servers of the project, which are looked after from now on.
+fn mounted(app: &App) -> Behind {
+    tokio::spawn(Arc::clone(&app.gateway).tend());
+    let servers: Arc<dyn Servers> = Arc::clone(&app.gateway) as _;
+    Behind { calls: Arc::clone(&app.calls), servers: Some(servers) }
 }
 
 /// Removes what is old from the exchange folders, now and from time to time, for as long as the

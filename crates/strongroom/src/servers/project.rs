@@ -12,6 +12,21 @@ pub fn file(directory: &Path, own: &Path) -> Option<PathBuf> {
     found.find(|above| above.join(FILE) != own && !is_shared(above)).map(|above| above.join(FILE))
 }
 
+/// Every path at which [`file`] may find one from `directory`, up to the one that it finds now.
+pub fn candidates(directory: &Path, own: &Path) -> Vec<PathBuf> {
+    let found = file(directory, own);
+    let all = directory.ancestors().map(|above| above.join(FILE)).filter(|path| path != own);
+    let mut candidates: Vec<PathBuf> = Vec::new();
+    for path in all {
+        let is_it = found.as_ref() == Some(&path);
+        candidates.push(path);
+        if is_it {
+            break;
+        }
+    }
+    candidates
+}
+
 /// The root of the project that `directory` is in: the nearest directory upwards with a file of
 /// ours or a `.git`, below the user's home where we are in it; otherwise `directory` itself.
 pub fn root(directory: &Path, home: Option<&Path>) -> PathBuf {

@@ -33,6 +33,11 @@ pub struct Record {
     pub files: BTreeMap<String, String>,
 }
 
+/// Where the record of `home` is.
+pub fn file(home: &Home) -> std::path::PathBuf {
+    home.share.join(FILE)
+}
+
 impl Trust {
     /// The record of `home`.
     pub fn new(home: &Home) -> Self {

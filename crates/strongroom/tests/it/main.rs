@@ -15,6 +15,7 @@ mod every_client;
 mod exec;
 #[cfg(target_os = "linux")]
 mod gateway_conformance;
+mod gateway_local;
 mod handles;
 mod janee;
 mod killed;

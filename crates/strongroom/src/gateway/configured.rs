@@ -1,0 +1,239 @@
+//! Which servers are configured now.
+//!
+//! Looking costs one `stat` for each file, and nothing within a millisecond of the last time. What is
+//! broken by an edit leaves the last good state in force, as it does for services.
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use strongroom_gateway::registry::{Entry, Origin};
+use strongroom_model::lock::Locks;
+use strongroom_model::policy::Verdict;
+use strongroom_model::principal::Name;
+use strongroom_model::server::{Server, Transport};
+use strongroom_model::tool::{Policy, Rule, Served};
+use strongroom_store::LockFile;
+use tracing::{error, info};
+
+use crate::commands::lock;
+use crate::config::Config;
+use crate::config::stamp::Stamp;
+use crate::environment::Host;
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::paths::Home;
+use crate::servers::start::Ground;
+use crate::servers::{self, Places, Servers};
+
+/// Within this time of the last look nothing is looked at. Nobody types a command and makes a call in it.
+const LOOK: Duration = Duration::from_millis(1);
+
+/// How often files are read again because others turn out to belong to them.
+const ROUNDS: usize = 4;
+
+/// The servers of the project that we are in, as they are written down.
+pub struct Configured {
+    /// What we were started with.
+    pub host: Host,
+    home: Home,
+    output: Output,
+    locks: LockFile,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// When the files were looked at, by the monotonic clock.
+    looked: Duration,
+    stamps: Vec<(PathBuf, Stamp)>,
+    locks: Arc<Locks>,
+    now: Arc<Now>,
+}
+
+/// What was configured at one moment.
+pub struct Now {
+    /// Grows with every change.
+    pub revision: u64,
+    /// The servers that are on and may be started.
+    pub mounted: BTreeMap<Name, Arc<Definition>>,
+    /// The other ones that are on, and why they are not mounted.
+    pub left_out: BTreeMap<Name, String>,
+    read: Arc<Read>,
+    locks: Arc<Locks>,
+}
+
+/// What was read.
+struct Read {
+    config: Config,
+    servers: Servers,
+}
+
+/// A server that may be started.
+#[derive(Debug)]
+pub struct Definition {
+    /// What is started.
+    pub server: Server,
+    /// Where that stands: a project's own programs are looked for in the project.
+    origin: Origin,
+    /// Whose tools may be called.
+    pub served: Arc<Served>,
+}
+
+impl Configured {
+    /// Reads the servers that are seen from where `host` was started.
+    ///
+    /// # Errors
+    ///
+    /// A file that was asked for cannot be read.
+    pub fn open(host: &Host, home: &Home, output: Output) -> Result<Self, Failure> {
+        let locks = lock::switch(home);
+        let (read, stamps) = read(host, home, vec![home.config_file()])?;
+        for problem in &read.servers.catalogue.problems {
+            output.warn(&problem.to_string());
+        }
+        let (looked, closed) = (host.clock.monotonic(), locks.current());
+        let now = Arc::new(Now::new(1, Arc::new(read), Arc::clone(&closed), host));
+        let state = Mutex::new(State { looked, stamps, locks: closed, now });
+        Ok(Self { host: host.clone(), home: home.clone(), output, locks, state })
+    }
+
+    /// What is configured now.
+    pub fn now(&self) -> Arc<Now> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let time = self.host.clock.monotonic();
+        if time.saturating_sub(state.looked) < LOOK {
+            return Arc::clone(&state.now);
+        }
+        state.looked = time;
+        let locks = self.locks.current();
+        let edited = state.stamps.iter().any(|(path, stamp)| Stamp::of(path) != *stamp);
+        if !edited && *locks == *state.locks {
+            return Arc::clone(&state.now);
+        }
+        let read = if edited { self.read_again(&mut state.stamps) } else { None };
+        let read = read.unwrap_or_else(|| Arc::clone(&state.now.read));
+        let revision = state.now.revision + 1;
+        state.now = Arc::new(Now::new(revision, read, Arc::clone(&locks), &self.host));
+        state.locks = locks;
+        info!(revision, "the servers were taken over");
+        Arc::clone(&state.now)
+    }
+
+    /// Reads everything anew. `None`: it is broken, and is not read again before the next edit.
+    fn read_again(&self, stamps: &mut Vec<(PathBuf, Stamp)>) -> Option<Arc<Read>> {
+        let files = stamps.iter().map(|(path, _)| path.clone()).collect();
+        let why = match read(&self.host, &self.home, files) {
+            Ok((read, now)) => {
+                *stamps = now;
+                if !read.servers.broken {
+                    return Some(Arc::new(read));
+                }
+                read.servers.catalogue.problems.last().map(ToString::to_string)
+            }
+            Err(failure) => {
+                for (path, stamp) in stamps {
+                    *stamp = Stamp::of(path);
+                }
+                failure.error.map(|error| error.to_string())
+            }
+        };
+        error!("the servers stay as they were before the last edit: {}", why.unwrap_or_default());
+        None
+    }
+
+    /// What the start of one of the servers of `now` stands on.
+    pub fn ground<'a>(&'a self, now: &'a Now) -> Ground<'a> {
+        Ground {
+            host: &self.host,
+            home: &self.home,
+            config: &now.read.config,
+            servers: &now.read.servers,
+            output: &self.output,
+        }
+    }
+}
+
+impl Now {
+    fn new(revision: u64, read: Arc<Read>, locks: Arc<Locks>, host: &Host) -> Self {
+        let (mut mounted, mut left_out) = (BTreeMap::new(), BTreeMap::new());
+        for entry in read.servers.catalogue.entries.values().filter(|entry| entry.on) {
+            match Definition::of(entry, &read.servers, &locks, host) {
+                Ok(definition) => {
+                    mounted.insert(entry.name.clone(), Arc::new(definition));
+                }
+                Err(why) => {
+                    left_out.insert(entry.name.clone(), why);
+                }
+            }
+        }
+        Self { revision, mounted, left_out, read, locks }
+    }
+
+    /// The entry of a server.
+    pub fn entry(&self, name: &Name) -> Option<&Entry> {
+        self.read.servers.catalogue.entries.get(name)
+    }
+
+    /// Whether a person has locked the server.
+    pub fn is_locked(&self, name: &Name) -> bool {
+        self.locks.stops_start(name).is_some()
+    }
+}
+
+impl Definition {
+    /// What `entry` defines, or why it is not mounted.
+    fn of(entry: &Entry, servers: &Servers, locks: &Locks, host: &Host) -> Result<Self, String> {
+        let why = |failure: Failure| {
+            let what = failure.error.map(|error| error.to_string()).unwrap_or_default();
+            failure.hint.map_or(what.clone(), |hint| format!("{what}: {hint}"))
+        };
+        let server = servers.server(host, entry, false).map_err(why)?.clone();
+        if let Some(part) = locks.stops_start(&entry.name) {
+            return Err(format!("{part} is locked: run `strongroom unlock`"));
+        }
+        if let Transport::Http { .. } = server.transport {
+            return Err("it is reached at an address, which is not mounted".to_owned());
+        }
+        let mut tools = Served::new(server.name.clone(), everything());
+        let mut hasher = DefaultHasher::new();
+        format!("{server:?}{:?}", tools.policy).hash(&mut hasher);
+        tools.revision = hasher.finish();
+        Ok(Self { server, origin: entry.source.origin, served: Arc::new(tools) })
+    }
+
+    /// Whether what runs by this definition is what `other` would start.
+    pub fn starts_as(&self, other: &Self) -> bool {
+        self.server == other.server && self.origin == other.origin
+    }
+}
+
+/// What may be called where nobody says otherwise (decision 31).
+fn everything() -> Policy {
+    Policy::new(Rule::parse(Verdict::Allow, "*").into_iter().collect())
+}
+
+/// Reads everything, and the stamps that its files had before. `files` are those that are known to
+/// belong to it.
+fn read(
+    host: &Host,
+    home: &Home,
+    mut files: Vec<PathBuf>,
+) -> Result<(Read, Vec<(PathBuf, Stamp)>), Failure> {
+    let mut round = 0;
+    loop {
+        round += 1;
+        // Looked at before they are read: a change in between is seen by the next look.
+        let stamps: Vec<Stamp> = files.iter().map(|path| Stamp::of(path)).collect();
+        let config = Config::load_without_services(home)?;
+        let places = Places { directory: &host.directory, registry: None };
+        let servers = servers::load(host, home, &config, places)?;
+        let mut now = vec![home.config_file()];
+        now.extend(servers.files.iter().cloned());
+        if now == files || round == ROUNDS {
+            return Ok((Read { config, servers }, files.into_iter().zip(stamps).collect()));
+        }
+        files = now;
+    }
+}
