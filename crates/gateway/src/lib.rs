@@ -23,6 +23,7 @@
 mod behind;
 pub mod launcher;
 pub mod mount;
+mod origin;
 pub mod pin;
 mod prompt;
 mod protocol;
@@ -34,4 +35,5 @@ pub mod upstream;
 pub mod wire;
 
 pub use behind::{Behind, Changes, Servers};
+pub use origin::Origin;
 pub use transport::{http, stdio};

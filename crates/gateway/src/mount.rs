@@ -1,31 +1,48 @@
 //! Many servers behind one endpoint.
 //!
 //! [`Server`] knows what one server offers; [`Catalogue`] is everything that is offered, written down once;
-//! [`Mount`] lists and calls, for callers who may.
+//! [`Mount`] lists, calls and reads, for callers who may.
 
+mod asks;
+pub mod bell;
 pub mod catalogue;
 pub mod definition;
+mod forward;
+mod heard;
+pub mod kind;
+mod listening;
 pub mod names;
+mod reading;
 mod served;
+pub mod uris;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use strongroom_model::call::{ToolAnswer, ToolCalled};
+use strongroom_model::call::ToolCalled;
 use strongroom_model::code::{Code, Refusal};
-use strongroom_model::ports::{BoxFuture, ToolAct, ToolRequest, Tools};
+use strongroom_model::ports::{BoxFuture, ToolRequest, Tools};
 use strongroom_model::principal::{Caller, Name};
-use strongroom_model::tool::ToolCall;
+use strongroom_model::tool::Served;
 use tokio::task::JoinSet;
 
-use crate::wire::write::{self, Object};
+use crate::origin::Origin;
+pub use asks::Allows;
+use bell::Bell;
 use catalogue::{Catalogue, Offered};
 use definition::Definition;
+use forward::Forward;
+use kind::Kind;
 use names::{Naming, Route};
+pub(crate) use reading::Offers;
+pub(crate) use served::code;
 pub use served::{MOST_TOOLS, Server};
 
 /// How long a list waits for servers that have to be started.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Elements of one page.
+pub const PAGE: usize = 1_000;
 
 /// The servers behind one endpoint, and our own tools before them.
 pub struct Mount {
@@ -34,8 +51,10 @@ pub struct Mount {
     naming: Naming,
     /// The elements of the list of our own tools, and their names.
     ours: (&'static str, &'static [&'static str]),
-    /// What everything was put together from, and what came of it.
-    built: Mutex<Option<Built>>,
+    /// What the lists of tools and of prompts were put together from, and what came of it.
+    built: [Mutex<Option<Built>>; 2],
+    bell: Arc<Bell>,
+    page: usize,
 }
 
 #[derive(Clone)]
@@ -44,18 +63,34 @@ struct Built {
     catalogue: Arc<Catalogue>,
 }
 
-/// A list for one caller.
+/// A page of a list for one caller.
 pub struct Listed {
+    /// Which list.
+    pub kind: Kind,
     /// The elements, with commas between them.
     pub elements: Vec<u8>,
-    /// The servers whose tools are not in it, and why.
+    /// The servers whose elements are not in it, and why.
     pub missing: Vec<(Name, Refusal)>,
+    /// Where the next page begins, where there is one.
+    pub next: Option<usize>,
 }
 
 impl Mount {
     /// Puts `servers` behind our own tools. Nothing is started before it is wanted.
     pub fn new(tools: Arc<dyn Tools>, servers: Vec<Arc<Server>>, naming: Naming) -> Self {
-        Self { tools, servers, naming, ours: crate::tools::ours(), built: Mutex::default() }
+        let bell = Arc::new(Bell::default());
+        for server in &servers {
+            server.ring(&bell);
+        }
+        let (ours, built) = (crate::tools::ours(), Default::default());
+        Self { tools, servers, naming, ours, built, bell, page: PAGE }
+    }
+
+    /// The same with pages of `page` elements.
+    #[must_use]
+    pub fn paged(mut self, page: usize) -> Self {
+        self.page = page.max(1);
+        self
     }
 
     /// The servers.
@@ -63,66 +98,71 @@ impl Mount {
         &self.servers
     }
 
-    /// What `caller` may call. Servers that are not ready in time are left out and named: those of
-    /// others are there all the same.
-    pub async fn list(&self, caller: &Caller) -> Listed {
+    /// Rings for what they say of themselves.
+    pub fn bell(&self) -> &Arc<Bell> {
+        &self.bell
+    }
+
+    /// What `caller` may call, get or read, from the element `from` on. Servers that are not ready in time
+    /// are left out and named: those of others are there all the same.
+    pub async fn list(&self, caller: &Caller, kind: Kind, from: usize) -> Listed {
         let allowed = self.tools.servers(caller);
-        let policy = |name: &Name| allowed.iter().find(|served| served.name == *name);
-        let missing = self.ask(|server| policy(&server.name).is_some()).await;
-        let catalogue = self.catalogue();
-        let mut elements = Vec::with_capacity(64 << 10);
-        let mut of: Option<(usize, _)> = None;
-        catalogue.list(&mut elements, |route: Route, definition: &Definition| {
-            // Those of one server stand together.
-            let rules = match of {
-                Some((last, rules)) if last == route.server => rules,
-                _ => policy(&self.servers[route.server].name),
-            };
-            of = Some((route.server, rules));
-            rules.is_some_and(|served| served.policy.may_allow(definition.name()))
-        });
-        Listed { elements, missing }
+        let missing = self.ask(kind, |server| policy(&allowed, &server.name).is_some()).await;
+        let mut listed = Listed { kind, elements: Vec::new(), missing, next: None };
+        match kind {
+            Kind::Tools | Kind::Prompts => self.named(kind, &allowed, from, &mut listed),
+            Kind::Resources | Kind::Templates => self.addressed(kind, &allowed, from, &mut listed),
+        }
+        listed
     }
 
     /// Calls what `name` stands for, with `arguments` as they were written. `None`: no server that the
     /// caller may know of has it.
     pub async fn call(
         &self,
-        caller: &Caller,
+        origin: &Arc<Origin>,
         name: &str,
         arguments: Option<&str>,
         cancel: BoxFuture<'_, ()>,
     ) -> Option<ToolCalled> {
-        let (server, tool) = if let Some(found) = self.find(name) {
-            found
-        } else {
-            // It may be one of a server that has not been asked yet.
-            let allowed = self.tools.servers(caller);
-            self.ask(|server| allowed.iter().any(|served| served.name == server.name)).await;
-            self.find(name)?
-        };
-        let request = ToolRequest { server: server.name.as_str(), tool: &tool, arguments };
-        let act = Box::new(Forward { server: &server });
-        let ended = self.tools.call_tool(caller, request, act, cancel).await;
+        let (server, tool) = self.looked_up(Kind::Tools, &origin.caller, name).await?;
+        let request = ToolRequest { server: server.name.as_str(), tool: tool.name(), arguments };
+        let act = Box::new(Forward { server: &server, origin, params: () });
+        let ended = self.tools.call_tool(&origin.caller, request, act, cancel).await;
         // A server that is not the caller's is not there, whatever its tools are called.
         let hidden = matches!(&ended.result, Err(refusal) if refusal.code == Code::NotFound);
         (!hidden).then_some(ended)
     }
 
-    fn find(&self, name: &str) -> Option<(Arc<Server>, String)> {
-        let catalogue = self.catalogue();
+    /// What `name` stands for, asking the servers that have not been asked yet.
+    async fn looked_up(
+        &self,
+        kind: Kind,
+        caller: &Caller,
+        name: &str,
+    ) -> Option<(Arc<Server>, Definition)> {
+        if let Some(found) = self.find(kind, name) {
+            return Some(found);
+        }
+        let allowed = self.tools.servers(caller);
+        self.ask(kind, |server| policy(&allowed, &server.name).is_some()).await;
+        self.find(kind, name)
+    }
+
+    fn find(&self, kind: Kind, name: &str) -> Option<(Arc<Server>, Definition)> {
+        let catalogue = self.catalogue(kind);
         let (route, definition) = catalogue.find(name)?;
-        Some((Arc::clone(self.servers.get(route.server)?), definition.name().to_owned()))
+        Some((Arc::clone(self.servers.get(route.server)?), definition.clone()))
     }
 
     /// Asks the `wanted` servers that are not known, all at once; those that did not answer.
-    async fn ask(&self, wanted: impl Fn(&Server) -> bool) -> Vec<(Name, Refusal)> {
+    async fn ask(&self, kind: Kind, wanted: impl Fn(&Server) -> bool) -> Vec<(Name, Refusal)> {
         let mut asked = JoinSet::new();
         for server in self.servers.iter().filter(|server| wanted(server)) {
-            if server.known().is_none() {
+            if server.known_of(kind).is_none() {
                 let server = Arc::clone(server);
                 asked.spawn(async move {
-                    let failed = server.tools(PATIENCE).await.err();
+                    let failed = server.items(kind, PATIENCE).await.err();
                     failed.map(|refusal| (server.name.clone(), refusal))
                 });
             }
@@ -132,24 +172,76 @@ impl Mount {
         missing
     }
 
-    /// Everything that is known now. It is put together anew only where something has changed.
-    fn catalogue(&self) -> Arc<Catalogue> {
-        let from: Vec<_> = self.servers.iter().map(|server| server.known()).collect();
-        let mut built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
+    /// What has a name among others, for callers who may see it.
+    fn named(&self, kind: Kind, allowed: &[Arc<Served>], from: usize, listed: &mut Listed) {
+        let catalogue = self.catalogue(kind);
+        let mut of: Option<(usize, _)> = None;
+        let mut page = Page::new(from, self.page);
+        listed.elements.reserve(16 << 10);
+        catalogue.list(&mut listed.elements, from == 0, |route: Route, definition: &Definition| {
+            // Those of one server stand together.
+            let rules = match of {
+                Some((last, rules)) if last == route.server => rules,
+                _ => policy(allowed, &self.servers[route.server].name),
+            };
+            of = Some((route.server, rules));
+            let seen = rules.is_some_and(|served| {
+                kind != Kind::Tools || served.policy.may_allow(definition.name())
+            });
+            seen && page.takes()
+        });
+        listed.next = page.next();
+    }
+
+    /// Everything of this kind that is known now. It is put together anew only where something has
+    /// changed.
+    fn catalogue(&self, kind: Kind) -> Arc<Catalogue> {
+        let from: Vec<_> = self.servers.iter().map(|server| server.current(kind)).collect();
+        let built = &self.built[usize::from(kind == Kind::Prompts)];
+        let mut built = built.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(built) = &*built
             && same(&built.from, &from)
         {
             return Arc::clone(&built.catalogue);
         }
-        let offers = self.servers.iter().zip(&from).map(|(server, tools)| Offered {
+        let offers = self.servers.iter().zip(&from).map(|(server, items)| Offered {
             prefix: server.prefix.clone(),
-            definitions: tools.as_ref().map_or_else(Vec::new, |tools| tools.to_vec()),
+            definitions: items.as_ref().map_or_else(Vec::new, |items| items.to_vec()),
         });
-        let (ours, reserved) = self.ours;
+        let (ours, reserved) = if kind == Kind::Tools { self.ours } else { ("", &[][..]) };
         let catalogue = Catalogue::new(self.naming, ours, reserved, offers.collect());
         let catalogue = Arc::new(catalogue);
         *built = Some(Built { from, catalogue: Arc::clone(&catalogue) });
         catalogue
+    }
+}
+
+fn policy<'a>(allowed: &'a [Arc<Served>], name: &Name) -> Option<&'a Arc<Served>> {
+    allowed.iter().find(|served| served.name == *name)
+}
+
+/// Counts what is seen, and takes what is on one page.
+struct Page {
+    from: usize,
+    most: usize,
+    seen: usize,
+}
+
+impl Page {
+    fn new(from: usize, most: usize) -> Self {
+        Self { from, most, seen: 0 }
+    }
+
+    /// Whether one more that is seen is on the page.
+    fn takes(&mut self) -> bool {
+        let at = self.seen;
+        self.seen += 1;
+        (self.from..self.from.saturating_add(self.most)).contains(&at)
+    }
+
+    fn next(&self) -> Option<usize> {
+        let end = self.from.saturating_add(self.most);
+        (self.seen > end).then_some(end)
     }
 }
 
@@ -159,52 +251,6 @@ fn same(a: &[Option<Arc<[Definition]>>], b: &[Option<Arc<[Definition]>>]) -> boo
         (None, None) => true,
         _ => false,
     })
-}
-
-/// Takes a permitted call to its server.
-struct Forward<'a> {
-    server: &'a Server,
-}
-
-impl ToolAct for Forward<'_> {
-    fn act<'a>(
-        self: Box<Self>,
-        call: ToolCall,
-        cancel: BoxFuture<'a, ()>,
-    ) -> BoxFuture<'a, Result<ToolAnswer, Refusal>>
-    where
-        Self: 'a,
-    {
-        Box::pin(async move {
-            tokio::select! {
-                biased;
-                () = cancel => {
-                    let text = "the caller went away before the answer";
-                    Err(Refusal::new(Code::UpstreamError, text))
-                }
-                answer = forward(self.server, &call) => answer,
-            }
-        })
-    }
-}
-
-async fn forward(server: &Server, call: &ToolCall) -> Result<ToolAnswer, Refusal> {
-    let ready = server.upstream.ready().await?;
-    let params = |_: u64, out: &mut Vec<u8>| {
-        let mut params = Object::open(out);
-        params.string("name", call.tool());
-        write::on_one_line(params.name("arguments"), call.arguments());
-        served::meta(&mut params, ready.agreed.era);
-        params.close();
-    };
-    let answer = ready.running.peer.call("tools/call", params, None).await;
-    let answer = answer.map_err(|over| served::strange(&over.0))?;
-    let (text, is_error) = match answer.text() {
-        Ok(text) => (text, false),
-        Err(text) => (text, true),
-    };
-    let (text, redactions) = ready.redactor.clean(text.as_bytes().to_vec());
-    Ok(ToolAnswer { text, is_error, redactions })
 }
 
 #[cfg(test)]

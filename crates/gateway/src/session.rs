@@ -1,5 +1,7 @@
 //! The sessions of the `initialize` era, and the calls that are in flight.
 
+pub(crate) mod line;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -9,9 +11,11 @@ use strongroom_model::principal::{Caller, Name, Principal};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use crate::origin::{Abilities, Level, Origin};
 use crate::prompt::{Outbox, Questions, RequestPrompt};
-use crate::protocol::Hello;
-use crate::wire::Id;
+use crate::protocol::{Era, Hello, Params};
+use crate::wire::{Id, RpcError};
+use line::SessionLine;
 
 /// A session: who opened it, and what was agreed.
 pub(crate) struct Session {
@@ -25,6 +29,10 @@ pub(crate) struct Session {
     pub(crate) prompts: bool,
     /// The questions that have no answer yet.
     pub(crate) questions: Arc<Questions>,
+    /// What the client can do for servers.
+    can: Abilities,
+    /// The least severe message of a log that it wants to hear of, where it has said so.
+    level: Mutex<Option<Level>>,
 }
 
 impl Session {
@@ -32,18 +40,35 @@ impl Session {
     pub(crate) fn new(hello: Hello, principal: Principal) -> Self {
         let channel = Channel { session: Some(Arc::default()), prompt: None };
         let caller = Caller { principal, channel, claimed_client: hello.client };
-        let (calls, questions) = (Arc::default(), Arc::default());
-        Self { caller, version: hello.version, calls, prompts: hello.prompts, questions }
+        let (calls, questions, level) = (Arc::default(), Arc::default(), Mutex::default());
+        let Hello { version, prompts, can, .. } = hello;
+        Self { caller, version, calls, prompts, questions, can, level }
     }
 
-    /// The caller, with a prompt that asks on `out` where the client shows questions.
-    pub(crate) fn asking_on(&self, out: impl Outbox + 'static) -> Caller {
+    /// A request within the session. What is said before its answer, and what the client is asked
+    /// meanwhile, goes by `out`, where there is one.
+    pub(crate) fn origin(
+        &self,
+        out: Option<Arc<dyn Outbox>>,
+        params: &Params<'_>,
+    ) -> Result<Origin, RpcError> {
         let mut caller = self.caller.clone();
-        if self.prompts {
-            let prompt = RequestPrompt::new(Arc::clone(&self.questions), Arc::new(out));
+        if let Some(out) = out.as_ref().filter(|_| self.prompts) {
+            let prompt = RequestPrompt::new(Arc::clone(&self.questions), Arc::clone(out));
             caller.channel.prompt = Some(Arc::new(prompt));
         }
-        caller
+        let mut origin = Origin::read(caller, Era::Legacy, params)?;
+        origin.can = self.can;
+        origin.level = *lock(&self.level);
+        if let Some(out) = out {
+            origin.line = Some(Arc::new(SessionLine::new(Arc::clone(&self.questions), out)));
+        }
+        Ok(origin)
+    }
+
+    /// From now on the client wants to hear of messages from this level on.
+    pub(crate) fn hear_from(&self, level: Level) {
+        *lock(&self.level) = Some(level);
     }
 }
 
@@ -208,7 +233,7 @@ mod tests {
 
     fn session(name: &str) -> Session {
         let principal = Principal { name: name.parse().unwrap(), source: Source::Token };
-        Session::new(Hello { version: "2025-11-25", client: None, prompts: false }, principal)
+        Session::new(Hello::unsaid(), principal)
     }
 
     fn name(name: &str) -> Name {

@@ -432,8 +432,42 @@ pub trait Tools: Send + Sync {
         cancel: BoxFuture<'a, ()>,
     ) -> BoxFuture<'a, ToolCalled>;
 
-    /// The servers whose tools `caller` may call.
+    /// Reads something of a server that is no tool: a resource, a prompt, a completion. Whoever may use the
+    /// server may; what is permitted is handed to `act`, and both ends are recorded.
+    fn read<'a>(
+        &'a self,
+        caller: &'a Caller,
+        read: ReadRequest<'a>,
+        act: Box<dyn ReadAct + 'a>,
+        cancel: BoxFuture<'a, ()>,
+    ) -> BoxFuture<'a, ToolCalled>;
+
+    /// The servers that `caller` may use.
     fn servers(&self, caller: &Caller) -> Vec<Arc<Served>>;
+}
+
+/// What a caller wants to read of a server.
+#[derive(Clone, Copy, Debug)]
+pub struct ReadRequest<'a> {
+    /// The server.
+    pub server: &'a str,
+    /// The method of MCP.
+    pub method: &'static str,
+    /// Which one, by the name or address that the server gives it.
+    pub what: &'a str,
+    /// Bytes of what is sent along.
+    pub bytes: usize,
+}
+
+/// Takes a permitted reading to its server.
+pub trait ReadAct: Send {
+    /// Reads. It ends early when `cancel` does.
+    fn act<'a>(
+        self: Box<Self>,
+        cancel: BoxFuture<'a, ()>,
+    ) -> BoxFuture<'a, Result<ToolAnswer, Refusal>>
+    where
+        Self: 'a;
 }
 
 /// What a caller wants of a server.

@@ -121,6 +121,23 @@ impl fmt::Debug for ToolCall {
     }
 }
 
+/// What is read of a server and is no call of a tool: a resource, a prompt, a completion.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// The method of MCP.
+    pub method: &'static str,
+    /// Which one, by the name or address that the server gives it.
+    pub what: Box<str>,
+}
+
+impl Served {
+    /// Permits a reading: whoever may use the server may read what it shows. Rules are about tools.
+    pub fn permit(&self, reading: Reading) -> Permit<Reading> {
+        let rule = format!("whoever may use {} may read of it", self.name);
+        Permit::new(reading, rule, Terms::default(), None)
+    }
+}
+
 /// `NAME[|NAME...]` with a verdict; `*` within a name is any run of characters.
 ///
 /// A rule that allows matches the same bytes; one that asks or denies does not mind the case.

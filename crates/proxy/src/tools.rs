@@ -11,10 +11,13 @@ use strongroom_model::call::{ToolAnswer, ToolCalled};
 use strongroom_model::code::{Code, Refusal};
 use strongroom_model::injection::Bound;
 use strongroom_model::pipeline::{Act, Done, Ended, Permit, Pipeline};
-use strongroom_model::ports::{BoxFuture, Clock, ToolAct, ToolRequest, Tools};
+use strongroom_model::policy::Terms;
+use strongroom_model::ports::{
+    BoxFuture, Clock, ReadAct, ReadRequest, ToolAct, ToolRequest, Tools,
+};
 use strongroom_model::principal::{Caller, Name};
 use strongroom_model::service::Catalog;
-use strongroom_model::tool::{Served, ToolCall};
+use strongroom_model::tool::{Reading, Served, ToolCall};
 use tokio::time::timeout;
 use tracing::{Instrument as _, info_span};
 
@@ -39,6 +42,22 @@ impl Tools for Broker {
     ) -> BoxFuture<'a, ToolCalled> {
         Box::pin(async move {
             let ended = self.tool(caller, call, act, cancel).await;
+            ToolCalled { result: ended.result, audit_id: ended.audit_id }
+        })
+    }
+
+    /// # Cancel safety
+    ///
+    /// As [`call_tool`](Tools::call_tool).
+    fn read<'a>(
+        &'a self,
+        caller: &'a Caller,
+        read: ReadRequest<'a>,
+        act: Box<dyn ReadAct + 'a>,
+        cancel: BoxFuture<'a, ()>,
+    ) -> BoxFuture<'a, ToolCalled> {
+        Box::pin(async move {
+            let ended = self.reading(caller, read, act, cancel).await;
             ToolCalled { result: ended.result, audit_id: ended.audit_id }
         })
     }
@@ -98,6 +117,68 @@ impl Broker {
         ended
     }
 
+    /// One reading, from its words to its end.
+    async fn reading(
+        &self,
+        caller: &Caller,
+        read: ReadRequest<'_>,
+        act: Box<dyn ReadAct + '_>,
+        cancel: BoxFuture<'_, ()>,
+    ) -> Ended<ToolAnswer> {
+        let began = self.clock.monotonic();
+        let journal = Journal::new(&*self.audit);
+        let pipeline = Pipeline { journal, credentials: &*self.credentials, switch: &*self.switch };
+        let catalog = self.registry.current();
+        let what = self.credentials.redactor().clean_text(read.what).0.into_inner();
+        let request_bytes = read.bytes as u64;
+        let asked = Asked {
+            caller,
+            service: read.server,
+            method: read.method,
+            path: &what,
+            reason: None,
+            request_bytes,
+            handles: 0,
+        };
+        let admitted = find(&catalog, caller, read.server)
+            .and_then(|served| Ok((served, self.admit_reading(caller, &catalog, served, read)?)));
+        let (served, (permit, place)) = match admitted {
+            Ok(admitted) => admitted,
+            Err(refusal) => return pipeline.refuse(&asked, refusal),
+        };
+        let act = Forward { act, served, clock: &*self.clock, began, cancel };
+        let span = info_span!("reading", server = %served.name, method = read.method);
+        let run = pipeline.run(&asked, Ok(permit), &catalog, served, act);
+        let ended = run.instrument(span).await;
+        place.charge(request_bytes + ended.received, self.clock.monotonic());
+        ended
+    }
+
+    /// Whether it may be read, now.
+    fn admit_reading(
+        &self,
+        caller: &Caller,
+        catalog: &Catalog,
+        served: &Served,
+        read: ReadRequest<'_>,
+    ) -> Result<(Permit<Reading>, Place), Refusal> {
+        if read.bytes > served.limits.request_bytes {
+            let text = "what is sent along is larger than this server is sent";
+            return Err(Refusal::new(Code::InvalidRequest, text));
+        }
+        let permit = served.permit(Reading { method: read.method, what: read.what.into() });
+        let wanted = Wanted {
+            principal: &caller.principal.name,
+            allowance: catalog.principals.get(&caller.principal.name),
+            service: &served.name,
+            limits: &served.limits,
+            rule: permit.rule(),
+            terms: &Terms::default(),
+        };
+        let place = self.admission.enter(&wanted, self.clock.monotonic())?;
+        Ok((permit, place))
+    }
+
     /// Whether it may be called, now. Only what is allowed or asked for counts towards the limits.
     fn admit_tool(
         &self,
@@ -118,9 +199,9 @@ impl Broker {
     }
 }
 
-/// The act of a permitted call: somebody else's, within our time and size.
-struct Forward<'a> {
-    act: Box<dyn ToolAct + 'a>,
+/// The act of what is permitted: somebody else's, within our time and size.
+struct Forward<'a, A> {
+    act: A,
     served: &'a Served,
     clock: &'a dyn Clock,
     /// When the call began, by the clock's monotonic time.
@@ -128,7 +209,7 @@ struct Forward<'a> {
     cancel: BoxFuture<'a, ()>,
 }
 
-impl Act<ToolCall, Name> for Forward<'_> {
+impl Act<ToolCall, Name> for Forward<'_, Box<dyn ToolAct + '_>> {
     type Answer = ToolAnswer;
 
     async fn act(
@@ -137,31 +218,55 @@ impl Act<ToolCall, Name> for Forward<'_> {
         _bound: Bound<Name>,
         _trail: Trail<'_>,
     ) -> Done<ToolAnswer> {
-        let limits = &self.served.limits;
-        let answer = self.act.act(permit.into_request(), self.cancel);
-        let answer = timeout(Duration::from_millis(limits.total_ms), answer).await;
-        let mut facts = Facts::default();
-        let took = self.clock.monotonic().saturating_sub(self.began);
-        facts.duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        let result = match answer {
-            Ok(Ok(answer)) => {
-                facts.response_bytes = answer.text.get().len() as u64;
-                facts.redactions = answer.redactions;
-                if answer.text.get().len() > limits.response_bytes {
-                    let text = "the server's answer is larger than this server may send";
-                    Err(Refusal::new(Code::ResponseTooLarge, text))
-                } else {
-                    Ok(answer)
-                }
-            }
-            Ok(Err(refusal)) => Err(refusal),
-            Err(_) => {
-                let text = "the server did not answer in time";
-                Err(Refusal::new(Code::UpstreamTimeout, text))
-            }
-        };
-        Done { result, facts }
+        let Self { act, served, clock, began, cancel } = self;
+        done(served, clock, began, act.act(permit.into_request(), cancel)).await
     }
+}
+
+impl Act<Reading, Name> for Forward<'_, Box<dyn ReadAct + '_>> {
+    type Answer = ToolAnswer;
+
+    async fn act(
+        self,
+        _permit: Permit<Reading>,
+        _bound: Bound<Name>,
+        _trail: Trail<'_>,
+    ) -> Done<ToolAnswer> {
+        let Self { act, served, clock, began, cancel } = self;
+        done(served, clock, began, act.act(cancel)).await
+    }
+}
+
+/// What comes of it within the limits of the server.
+async fn done(
+    served: &Served,
+    clock: &dyn Clock,
+    began: Duration,
+    answer: BoxFuture<'_, Result<ToolAnswer, Refusal>>,
+) -> Done<ToolAnswer> {
+    let limits = &served.limits;
+    let answer = timeout(Duration::from_millis(limits.total_ms), answer).await;
+    let mut facts = Facts::default();
+    let took = clock.monotonic().saturating_sub(began);
+    facts.duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    let result = match answer {
+        Ok(Ok(answer)) => {
+            facts.response_bytes = answer.text.get().len() as u64;
+            facts.redactions = answer.redactions;
+            if answer.text.get().len() > limits.response_bytes {
+                let text = "the server's answer is larger than this server may send";
+                Err(Refusal::new(Code::ResponseTooLarge, text))
+            } else {
+                Ok(answer)
+            }
+        }
+        Ok(Err(refusal)) => Err(refusal),
+        Err(_) => {
+            let text = "the server did not answer in time";
+            Err(Refusal::new(Code::UpstreamTimeout, text))
+        }
+    };
+    Done { result, facts }
 }
 
 /// The server of this name, if `caller` may know of it.

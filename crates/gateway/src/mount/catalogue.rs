@@ -65,10 +65,16 @@ impl Catalogue {
         Some((route, self.offers.get(route.server)?.definitions.get(route.item)?))
     }
 
-    /// The elements of the list for a caller who may see what `sees` says.
-    pub fn list(&self, out: &mut Vec<u8>, mut sees: impl FnMut(Route, &Definition) -> bool) {
-        out.extend_from_slice(&self.text[..self.ours]);
-        let mut first = self.ours == 0;
+    /// The elements of the list for a caller who may see what `sees` says; with our own where it `begins`.
+    pub fn list(
+        &self,
+        out: &mut Vec<u8>,
+        begins: bool,
+        mut sees: impl FnMut(Route, &Definition) -> bool,
+    ) {
+        let ours = if begins { self.ours } else { 0 };
+        out.extend_from_slice(&self.text[..ours]);
+        let mut first = ours == 0;
         // What stands together is copied together.
         let mut run: Option<Range<usize>> = None;
         for (route, place) in &self.places {
@@ -127,7 +133,7 @@ mod tests {
 
     fn listed(catalogue: &Catalogue, sees: impl FnMut(Route, &Definition) -> bool) -> Vec<String> {
         let mut out = b"[".to_vec();
-        catalogue.list(&mut out, sees);
+        catalogue.list(&mut out, true, sees);
         out.push(b']');
         let list: Value = serde_json::from_slice(&out).unwrap();
         let name = |tool: &Value| tool["name"].as_str().unwrap().to_owned();

@@ -2,30 +2,34 @@
 //! changed.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use strongroom_model::code::{Code, Refusal};
+use strongroom_model::json::Members;
 use strongroom_model::principal::Name;
 use tokio::sync::Mutex as Turn;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
+use super::asks::Allows;
+use super::bell::Bell;
 use super::definition::{Definition, page};
+use super::heard::Heard;
+use super::kind::Kind;
+use crate::origin::{Abilities, Level};
 use crate::protocol::{Era, MODERN};
-use crate::upstream::peer::{Events, Noise, Peer};
+use crate::upstream::peer::Over;
 use crate::upstream::server::{Launch, Options, Ready, Upstream};
-use crate::wire::write::{self, Object};
-use crate::wire::{Id, RpcError};
+use crate::wire::write::Object;
 
-/// Tools of one server at the most (MC-06).
+/// Elements of one list of one server at the most (MC-06).
 pub const MOST_TOOLS: usize = 1_000;
 
 /// Bytes of all its definitions at the most.
 const MOST_BYTES: usize = 16 << 20;
 
-/// What clients can do that a server may use: nothing that is not bridged.
-const CAPABILITIES: &str = "{}";
+/// The longest time that a modern server's list is kept without being asked for again.
+const LONGEST_KEPT: Duration = Duration::from_hours(1);
 
 /// A server among others.
 pub struct Server {
@@ -35,48 +39,99 @@ pub struct Server {
     pub prefix: String,
     /// How it is reached.
     pub upstream: Arc<Upstream>,
-    heard: Arc<Heard>,
+    /// What it may ask of clients.
+    pub allows: Allows,
+    pub(super) heard: Arc<Heard>,
+    shelves: [Shelf; 4],
+    met: Mutex<Met>,
+}
+
+/// One list.
+#[derive(Default)]
+struct Shelf {
     known: Mutex<Option<Known>>,
-    /// Whoever asks it for its list; the others wait for what comes of that.
+    /// Whoever asks for the list; the others wait for what comes of that.
     asking: Turn<()>,
 }
 
 /// What a server offers, and as of when.
 #[derive(Clone)]
 struct Known {
-    tools: Arc<[Definition]>,
-    /// What [`Heard::changes`] was when it was asked.
+    items: Arc<[Definition]>,
+    /// How often it had changed when it was asked for.
     as_of: u64,
     /// The start of the server that was asked.
     attempt: u64,
+    /// When it has to be asked for again, where the server does not say that it changes.
+    until: Option<Instant>,
 }
 
-/// What a server says without being asked.
+/// The last start of a server that was used.
 #[derive(Default)]
-struct Heard {
-    /// How often it has said that its tools have changed.
-    changes: AtomicU64,
-    noise: AtomicU64,
+struct Met {
+    attempt: u64,
+    /// Its capabilities, as written; `None`: it has not been asked yet.
+    capabilities: Option<Box<str>>,
+    /// The level of its log, where somebody has set one.
+    level: Option<Level>,
+    /// Ends with what listens to it.
+    listening: Option<super::listening::Listening>,
 }
 
 impl Server {
-    /// A server that `launch` starts.
+    /// A server that `launch` starts, and that may ask nothing of clients.
     pub fn new(name: Name, prefix: String, launch: Box<dyn Launch>, options: Options) -> Self {
-        let heard = Arc::new(Heard::default());
-        let events = Arc::clone(&heard);
-        let upstream = Upstream::new(launch, events, CAPABILITIES, options);
-        Self { name, prefix, upstream, heard, known: Mutex::default(), asking: Turn::default() }
+        Self::allowed(name, prefix, launch, options, Allows::default())
+    }
+
+    /// A server that `launch` starts, and that may ask of clients what `allows` says.
+    pub fn allowed(
+        name: Name,
+        prefix: String,
+        launch: Box<dyn Launch>,
+        options: Options,
+        allows: Allows,
+    ) -> Self {
+        let heard = Arc::new(Heard::new(name.clone(), allows));
+        let mut capabilities = Vec::new();
+        allows.abilities().write(&mut capabilities);
+        let capabilities = String::from_utf8(capabilities).unwrap_or_default();
+        let upstream = Upstream::new(launch, heard.clone(), &capabilities, options);
+        let (shelves, met) = (Default::default(), Mutex::default());
+        Self { name, prefix, upstream, allows, heard, shelves, met }
     }
 
     /// What is known of its tools without asking it; `None`: it has to be asked. What a server said
     /// before it ended is good until it has been started again.
     pub fn known(&self) -> Option<Arc<[Definition]>> {
+        self.known_of(Kind::Tools)
+    }
+
+    /// The same of any list.
+    pub fn known_of(&self, kind: Kind) -> Option<Arc<[Definition]>> {
         let attempt = self.upstream.attempt();
-        let known = self.lock();
+        let known = lock(&self.shelves[kind.place()].known);
         let known = known.as_ref().filter(|known| {
-            known.as_of == self.heard.changes() && attempt.is_none_or(|now| now == known.attempt)
+            known.as_of == self.heard.changes(kind)
+                && attempt.is_none_or(|now| now == known.attempt)
+                && known.until.is_none_or(|until| Instant::now() < until)
         });
-        known.map(|known| Arc::clone(&known.tools))
+        known.map(|known| Arc::clone(&known.items))
+    }
+
+    /// What is known of a list, or was, until it is asked for again: where names lead.
+    pub(super) fn current(&self, kind: Kind) -> Option<Arc<[Definition]>> {
+        match kind {
+            // A tool that may not be there any more is not called.
+            Kind::Tools => self.known_of(kind),
+            Kind::Prompts | Kind::Resources | Kind::Templates => self.latest_of(kind),
+        }
+    }
+
+    /// What it said the last time that it was asked, if it was.
+    pub fn latest_of(&self, kind: Kind) -> Option<Arc<[Definition]>> {
+        let known = lock(&self.shelves[kind.place()].known);
+        known.as_ref().map(|known| Arc::clone(&known.items))
     }
 
     /// Its tools. It is started, if it does not run and they are not known.
@@ -85,19 +140,37 @@ impl Server {
     ///
     /// It cannot be started, does not answer in time, or answers what is no list.
     pub async fn tools(&self, patience: Duration) -> Result<Arc<[Definition]>, Refusal> {
-        if let Some(known) = self.known() {
+        self.items(Kind::Tools, patience).await
+    }
+
+    /// One of its lists, likewise.
+    ///
+    /// # Errors
+    ///
+    /// As [`tools`](Self::tools).
+    pub async fn items(
+        &self,
+        kind: Kind,
+        patience: Duration,
+    ) -> Result<Arc<[Definition]>, Refusal> {
+        if let Some(known) = self.known_of(kind) {
             return Ok(known);
         }
+        let shelf = &self.shelves[kind.place()];
         let asked = async {
-            let _turn = self.asking.lock().await;
-            if let Some(known) = self.known() {
+            let _turn = shelf.asking.lock().await;
+            if let Some(known) = self.known_of(kind) {
                 return Ok(known);
             }
-            let as_of = self.heard.changes();
-            let (attempt, tools) = self.list().await?;
-            let tools: Arc<[Definition]> = tools.into();
-            *self.lock() = Some(Known { tools: Arc::clone(&tools), as_of, attempt });
-            Ok(tools)
+            let as_of = self.heard.changes(kind);
+            let ready = self.ready().await?;
+            let (items, ttl) = all_pages(&ready, kind).await?;
+            let items: Arc<[Definition]> = items.into();
+            let says_so = tells_changes(&ready, kind);
+            let until = (!says_so).then(|| Instant::now() + ttl);
+            let known = Known { items: Arc::clone(&items), as_of, attempt: ready.attempt, until };
+            *lock(&shelf.known) = Some(known);
+            Ok(items)
         };
         let late = || Err(Refusal::new(Code::UpstreamTimeout, "the server is not ready yet"));
         timeout(patience, asked).await.unwrap_or_else(|_| late())
@@ -105,88 +178,168 @@ impl Server {
 
     /// How often it has sent what means nothing.
     pub fn noise(&self) -> u64 {
-        self.heard.noise.load(Ordering::Relaxed)
+        self.heard.noise()
     }
 
-    /// Asks for its whole list, page by page.
-    async fn list(&self) -> Result<(u64, Vec<Definition>), Refusal> {
+    /// Its capabilities, an object as written; `None`: it has never been asked.
+    pub fn capabilities(&self) -> Option<Box<str>> {
+        lock(&self.met).capabilities.clone()
+    }
+
+    /// The server, started if it does not run, and listened to.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be started.
+    pub(super) async fn ready(&self) -> Result<Arc<Ready>, Refusal> {
         let ready = self.upstream.ready().await?;
-        let (mut all, mut bytes) = (Vec::new(), 0);
-        let mut cursors = HashSet::new();
-        let mut cursor: Option<String> = None;
-        loop {
-            let (tools, next) = one_page(&ready, cursor.as_deref()).await?;
-            bytes += tools.iter().map(|tool| tool.text().len()).sum::<usize>();
-            all.extend(tools);
-            if all.len() > MOST_TOOLS || bytes > MOST_BYTES {
-                return Err(strange("the server has more tools than one may have"));
-            }
-            match next {
-                None => return Ok((ready.attempt, all)),
-                Some(next) if cursors.insert(next.clone()) => cursor = Some(next),
-                Some(_) => return Err(strange("the pages of the server's list have no end")),
-            }
+        let mut met = lock(&self.met);
+        if met.capabilities.is_none() || met.attempt != ready.attempt {
+            self.heard.met(&ready);
+            let listening = super::listening::begin(&ready);
+            let capabilities = Some(ready.agreed.capabilities.clone());
+            *met = Met { attempt: ready.attempt, capabilities, level: None, listening };
+        }
+        Ok(Arc::clone(&ready))
+    }
+
+    /// The level that is to be set before a call of somebody who wants to hear of `wanted`, if there is one.
+    pub(super) fn raises(&self, ready: &Ready, wanted: Level) -> bool {
+        if ready.agreed.era == Era::Modern || !has(&ready.agreed.capabilities, "logging") {
+            return false;
+        }
+        let mut met = lock(&self.met);
+        let set = met.attempt == ready.attempt && met.level.is_none_or(|level| wanted < level);
+        if set {
+            met.level = Some(wanted);
+        }
+        set
+    }
+
+    /// Rings `bell` for what it says of itself.
+    pub(super) fn ring(&self, bell: &Arc<Bell>) {
+        self.heard.ring(bell);
+    }
+
+    /// Which resources of it are watched now.
+    pub(super) fn watch(&self, uris: Vec<String>) {
+        if let Some(listening) = &lock(&self.met).listening {
+            listening.watch(uris);
         }
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, Option<Known>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+/// Whether a server with these capabilities has that one.
+pub(super) fn has(capabilities: &str, name: &str) -> bool {
+    Members::read(capabilities).is_some_and(|all| all.get(name).is_some_and(|raw| raw != "null"))
+}
+
+/// Whether the server says it when this list changes.
+pub(super) fn tells_changes(ready: &Ready, kind: Kind) -> bool {
+    flag(&ready.agreed.capabilities, kind.capability(), "listChanged")
+}
+
+/// A member of a capability that is true or false.
+pub(super) fn flag(capabilities: &str, of: &str, name: &str) -> bool {
+    let all = Members::read(capabilities).unwrap_or_default();
+    let one = all.get(of).and_then(Members::read).unwrap_or_default();
+    one.get(name) == Some("true")
+}
+
+/// Asks for a whole list, page by page, and how long it is good.
+async fn all_pages(ready: &Ready, kind: Kind) -> Result<(Vec<Definition>, Duration), Refusal> {
+    // Tools are asked for in any case: servers have forgotten to say that they have some.
+    let says = has(&ready.agreed.capabilities, kind.capability());
+    if kind != Kind::Tools && !says {
+        return Ok((Vec::new(), LONGEST_KEPT));
+    }
+    let (mut all, mut bytes) = (Vec::new(), 0);
+    let mut cursors = HashSet::new();
+    let mut cursor: Option<String> = None;
+    loop {
+        let answer = one_page(ready, kind, cursor.as_deref()).await?;
+        let result = match answer.text() {
+            Ok(result) => result,
+            Err(error) if !says && code(error) == Some(-32601) => {
+                return Ok((Vec::new(), LONGEST_KEPT));
+            }
+            // One that has resources need not have templates.
+            Err(error) if kind == Kind::Templates && code(error) == Some(-32601) => {
+                return Ok((Vec::new(), LONGEST_KEPT));
+            }
+            Err(_) => {
+                return Err(strange(&format!("the server does not tell its {}", kind.words())));
+            }
+        };
+        let none = |_| strange(&format!("the server's list of {} is none", kind.words()));
+        let (items, next) = page(result, kind.member(), kind.name()).map_err(none)?;
+        bytes += items.iter().map(|item| item.text().len()).sum::<usize>();
+        all.extend(items);
+        if all.len() > MOST_TOOLS || bytes > MOST_BYTES {
+            let words = kind.words();
+            return Err(strange(&format!("the server has more {words} than one may have")));
+        }
+        match next {
+            None => return Ok((all, kept(ready.agreed.era, kind, result))),
+            Some(next) if cursors.insert(next.clone()) => cursor = Some(next),
+            Some(_) => return Err(strange("the pages of the server's list have no end")),
+        }
+    }
+}
+
+/// How long a list is good of a server that does not say when it changes. Tools of an older server are
+/// what they were when it was started.
+fn kept(era: Era, kind: Kind, result: &str) -> Duration {
+    match era {
+        Era::Legacy if kind == Kind::Tools => Duration::from_hours(24 * 365),
+        Era::Legacy => Duration::ZERO,
+        Era::Modern => {
+            let ttl = Members::read(result).and_then(|result| result.get("ttlMs")?.parse().ok());
+            Duration::from_millis(ttl.unwrap_or(0)).min(LONGEST_KEPT)
+        }
     }
 }
 
 async fn one_page(
     ready: &Ready,
+    kind: Kind,
     cursor: Option<&str>,
-) -> Result<(Vec<Definition>, Option<String>), Refusal> {
+) -> Result<crate::upstream::peer::Answer, Refusal> {
     let params = |_: u64, out: &mut Vec<u8>| {
         let mut params = Object::open(out);
         params.optional("cursor", cursor);
         meta(&mut params, ready.agreed.era);
         params.close();
     };
-    let answer = ready.running.peer.call("tools/list", params, None).await;
-    let answer = answer.map_err(|over| strange(&over.0))?;
-    let result = answer.text().map_err(|_| strange("the server does not tell its tools"))?;
-    page(result, "tools", "name").map_err(|_| strange("the server's list of tools is none"))
+    let answer = ready.running.peer.call(kind.method(), params, None).await;
+    answer.map_err(|Over(why)| strange(&why))
 }
 
-/// What a request to a server of the modern era must carry.
+/// What a request of our own to a server of the modern era must carry.
 pub(super) fn meta(params: &mut Object<'_>, era: Era) {
     if era == Era::Modern {
         let mut meta = Object::open(params.name("_meta"));
-        meta.string("io.modelcontextprotocol/protocolVersion", MODERN);
-        let out = meta.name("io.modelcontextprotocol/clientCapabilities");
-        write::on_one_line(out, CAPABILITIES);
+        modern_meta(&mut meta, Abilities::default());
         meta.close();
     }
+}
+
+/// The members of `_meta` that the modern era demands.
+pub(super) fn modern_meta(meta: &mut Object<'_>, abilities: Abilities) {
+    meta.string("io.modelcontextprotocol/protocolVersion", MODERN);
+    abilities.write(meta.name("io.modelcontextprotocol/clientCapabilities"));
+    crate::upstream::hello::client_info(meta.name("io.modelcontextprotocol/clientInfo"));
+}
+
+/// The code of an error object.
+pub(crate) fn code(error: &str) -> Option<i64> {
+    Members::read(error)?.get("code")?.parse().ok()
 }
 
 pub(super) fn strange(why: &str) -> Refusal {
     Refusal::new(Code::UpstreamError, why.to_owned())
 }
 
-impl Heard {
-    fn changes(&self) -> u64 {
-        self.changes.load(Ordering::Acquire)
-    }
-}
-
-impl Events for Heard {
-    fn told(&self, method: &str, _: Option<&str>) {
-        if method == "notifications/tools/list_changed" {
-            self.changes.fetch_add(1, Ordering::AcqRel);
-        }
-    }
-
-    /// A server may see whether we are there. Nothing else of ours is its business (MC-17).
-    fn asked(&self, peer: &Peer, id: Id<'_>, method: &str, _: Option<&str>) {
-        let none = RpcError::method_not_found();
-        let answer = if method == "ping" { Ok("{}") } else { Err(&none) };
-        // One that is gone needs no answer.
-        let _ = peer.reply(id.raw(), answer);
-    }
-
-    fn noise(&self, _: Noise) {
-        self.noise.fetch_add(1, Ordering::Relaxed);
-    }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

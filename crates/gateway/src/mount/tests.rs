@@ -6,11 +6,13 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use strongroom_model::approval::Channel;
+use strongroom_model::call::ToolCalled;
 use strongroom_model::policy::{Judgement, Verdict};
+use strongroom_model::ports::{ReadAct, ReadRequest, ToolAct};
 use strongroom_model::principal::{Principal, Source};
 use strongroom_model::redact::{Labelled, Redactor};
 use strongroom_model::secret::Secret;
-use strongroom_model::tool::{Policy, Rule, Served};
+use strongroom_model::tool::{Policy, Rule, Served, ToolCall};
 use strongroom_process::{Start, Stream};
 
 use super::*;
@@ -92,6 +94,16 @@ impl Tools for Permits {
         })
     }
 
+    fn read<'a>(
+        &'a self,
+        _: &'a Caller,
+        _: ReadRequest<'a>,
+        act: Box<dyn ReadAct + 'a>,
+        cancel: BoxFuture<'a, ()>,
+    ) -> BoxFuture<'a, ToolCalled> {
+        Box::pin(async move { ToolCalled { result: act.act(cancel).await, audit_id: None } })
+    }
+
     fn servers(&self, caller: &Caller) -> Vec<Arc<Served>> {
         let may = |served: &&Arc<Served>| {
             served.principals.as_ref().is_none_or(|names| names.contains(&caller.principal.name))
@@ -139,7 +151,7 @@ impl Rig {
     }
 
     async fn list(&self) -> (BTreeSet<String>, Vec<String>) {
-        let listed = self.mount.list(&caller()).await;
+        let listed = self.mount.list(&caller(), Kind::Tools, 0).await;
         let text = [b"[", &listed.elements[..], b"]"].concat();
         let tools: Value = serde_json::from_slice(&text).unwrap();
         let name = |tool: &Value| tool["name"].as_str().unwrap().to_owned();
@@ -149,7 +161,7 @@ impl Rig {
 
     async fn call(&self, name: &str, arguments: &str) -> Result<String, String> {
         let cancel = Box::pin(pending());
-        let called = self.mount.call(&caller(), name, Some(arguments), cancel).await;
+        let called = self.mount.call(&origin(), name, Some(arguments), cancel).await;
         let called = called.ok_or("there is no such tool")?;
         let answer = called.result.map_err(|refusal| refusal.message.into_owned())?;
         Ok(String::from_utf8(answer.text.into_inner()).unwrap())
@@ -165,6 +177,10 @@ fn offer(folder: &Path, tools: &[&str], cursor: Option<&str>) {
         list["nextCursor"] = json!(cursor);
     }
     std::fs::write(folder.join("list"), list.to_string()).unwrap();
+}
+
+fn origin() -> Arc<Origin> {
+    Arc::new(Origin::of(caller()))
 }
 
 fn caller() -> Caller {
@@ -235,7 +251,7 @@ async fn a_server_that_died_is_started_again_and_asked_again_for_its_tools() {
 #[tokio::test]
 async fn an_error_of_the_server_is_its_answer() {
     let rig = Rig::new(&[("a", SERVER, &["fail"])]);
-    let called = rig.mount.call(&caller(), "a_fail", None, Box::pin(pending())).await.unwrap();
+    let called = rig.mount.call(&origin(), "a_fail", None, Box::pin(pending())).await.unwrap();
     let answer = called.result.unwrap();
     assert!(answer.is_error);
     assert_eq!(answer.text.get(), br#"{"code":-32000,"message":"it did not work"}"#);
@@ -246,7 +262,7 @@ async fn a_call_that_nobody_waits_for_ends_and_the_next_one_is_made() {
     let rig = Rig::new(&[("a", SERVER, &["sulk"]), ("b", SERVER, &["x"])]);
     rig.list().await;
     let gone = Box::pin(async {});
-    let called = rig.mount.call(&caller(), "a_sulk", None, gone).await.unwrap();
+    let called = rig.mount.call(&origin(), "a_sulk", None, gone).await.unwrap();
     assert_eq!(called.result.unwrap_err().code, Code::UpstreamError);
     let waiting = |server: usize| {
         let upstream = &rig.mount.servers()[server].upstream;

@@ -13,8 +13,9 @@ use crate::wire::{Id, Response, write};
 
 /// Takes messages to the client.
 pub(crate) trait Outbox: Send + Sync {
-    /// Sends one message.
-    fn send(&self, message: Vec<u8>);
+    /// Sends one message; says whether it is on its way. It is not where the client does not read what it
+    /// was sent before, or is gone.
+    fn send(&self, message: Vec<u8>) -> bool;
 }
 
 /// Requests of ours that have no response yet, of one session.
@@ -24,18 +25,52 @@ pub(crate) struct Questions {
     next: AtomicU64,
 }
 
-/// Takes the result; `None` where the client answers by an error.
-struct Waiting(oneshot::Sender<Option<Box<str>>>);
+/// Takes the result, or the error object, as written.
+struct Waiting(oneshot::Sender<Result<Box<str>, Box<str>>>);
 
 impl Questions {
     /// Hands a response to whoever waits for it; says whether anybody does.
     pub(crate) fn answered(&self, response: &Response<'_>) -> bool {
         let waiting = response.id.and_then(|id| self.lock().remove(&id.key()));
-        let result = response.result.map(Into::into);
+        let result = match (response.result, response.error) {
+            (Some(result), _) => Ok(result.into()),
+            (None, error) => Err(error.unwrap_or("{}").into()),
+        };
         waiting.is_some_and(|waiting| waiting.0.send(result).is_ok())
     }
 
-    fn enter(&self) -> (String, oneshot::Receiver<Option<Box<str>>>) {
+    /// Sends a request by `out` and waits for its response: the result, or the error object. `None`: it
+    /// cannot be sent.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future takes the request back.
+    pub(crate) async fn put(
+        &self,
+        out: &dyn Outbox,
+        method: &str,
+        params: &[u8],
+    ) -> Option<Result<Box<str>, Box<str>>> {
+        let (id, response) = self.enter();
+        let mut message = Vec::with_capacity(params.len() + 128);
+        message.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"id\":");
+        message.extend_from_slice(id.as_bytes());
+        message.extend_from_slice(b",\"method\":");
+        write::string(&mut message, method);
+        message.extend_from_slice(b",\"params\":");
+        message.extend_from_slice(params);
+        message.push(b'}');
+        let shown = Shown { questions: self, out, id };
+        if !out.send(message) {
+            self.leave(&shown.id);
+            return None;
+        }
+        let result = response.await;
+        drop(shown);
+        result.ok()
+    }
+
+    fn enter(&self) -> (String, oneshot::Receiver<Result<Box<str>, Box<str>>>) {
         let id = format!("\"strongroom-{}\"", self.next.fetch_add(1, Ordering::Relaxed));
         let (send, receive) = oneshot::channel();
         if let Some(read) = Id::read(&id) {
@@ -75,34 +110,26 @@ impl Prompt for RequestPrompt {
         session: bool,
     ) -> BoxFuture<'a, Prompted> {
         Box::pin(async move {
-            let (id, response) = self.questions.enter();
-            let mut message = Vec::with_capacity(1024);
-            message.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"id\":");
-            message.extend_from_slice(id.as_bytes());
-            message.extend_from_slice(b",\"method\":\"elicitation/create\",\"params\":");
-            form(&mut message, question, session);
-            message.push(b'}');
-            let shown = Shown { prompt: self, id };
-            self.out.send(message);
-            let result = response.await;
-            drop(shown);
-            match result {
-                Ok(Some(result)) => Prompted::Answered(answer(&result, session)),
-                Ok(None) | Err(_) => Prompted::Unable,
+            let mut params = Vec::with_capacity(1024);
+            form(&mut params, question, session);
+            match self.questions.put(&*self.out, "elicitation/create", &params).await {
+                Some(Ok(result)) => Prompted::Answered(answer(&result, session)),
+                Some(Err(_)) | None => Prompted::Unable,
             }
         })
     }
 }
 
-/// A prompt that is shown; dropped without an answer, it is taken back.
+/// A request that was sent; dropped without a response, it is taken back.
 struct Shown<'a> {
-    prompt: &'a RequestPrompt,
+    questions: &'a Questions,
+    out: &'a dyn Outbox,
     id: String,
 }
 
 impl Drop for Shown<'_> {
     fn drop(&mut self) {
-        if !self.prompt.questions.leave(&self.id) {
+        if !self.questions.leave(&self.id) {
             return;
         }
         let mut message = Vec::with_capacity(128);
@@ -113,6 +140,6 @@ impl Drop for Shown<'_> {
         params.string("reason", "the question was answered elsewhere, or nobody waits any more");
         params.close();
         notification.close();
-        self.prompt.out.send(message);
+        self.out.send(message);
     }
 }

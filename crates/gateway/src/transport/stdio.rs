@@ -16,7 +16,8 @@ use tokio::time::timeout;
 
 use crate::behind::Behind;
 use crate::prompt::Outbox;
-use crate::protocol::{self, Handled, Hello, Params};
+use crate::protocol::{self, Handled, Hello, Params, Visit};
+use crate::session::line::Teller;
 use crate::session::{InFlight, Session};
 use crate::wire::{self, Id, Limits, Message, Notification, Request, RpcError, write};
 
@@ -104,7 +105,7 @@ struct Connection<W> {
 impl<W: Write + Send + 'static> Connection<W> {
     fn receive(&mut self, line: &[u8]) {
         match wire::parse(line, self.limits) {
-            Err(rejected) => self.out.send(write::error(rejected.id, &rejected.error)),
+            Err(rejected) => self.out.say(write::error(rejected.id, &rejected.error)),
             Ok(Message::Response(response)) => {
                 // One that nobody waits for is late, or answers nothing.
                 if let Some(session) = &self.session {
@@ -113,10 +114,10 @@ impl<W: Write + Send + 'static> Connection<W> {
             }
             Ok(Message::Notification(notification)) => self.notified(&notification),
             Ok(Message::Request(request)) => match self.handle(&request) {
-                Ok(Handled::Reply(answer)) => self.out.send(answer),
+                Ok(Handled::Reply(answer)) => self.out.say(answer),
                 Ok(Handled::Call(call)) => self.start(request.id, *call),
                 Ok(Handled::Refused(error)) | Err(error) => {
-                    self.out.send(write::error(Some(request.id), &error));
+                    self.out.say(write::error(Some(request.id), &error));
                 }
             },
         }
@@ -124,31 +125,34 @@ impl<W: Write + Send + 'static> Connection<W> {
 
     fn refuse_long_line(&self) {
         let error = RpcError::invalid_request("the message is too large");
-        self.out.send(write::error(None, &error));
+        self.out.say(write::error(None, &error));
     }
 
     fn handle(&mut self, request: &Request<'_>) -> Result<Handled, RpcError> {
         let params = Params::read(request.params)?;
         if let Some(version) = params.version()? {
             params.modern(&version)?;
-            return Ok(protocol::modern(
-                &self.behind,
-                &self.principal,
-                Some(Arc::clone(&self.granted)),
-                request,
-                &params,
-            ));
+            let visit = Visit {
+                behind: &self.behind,
+                principal: &self.principal,
+                session: Some(Arc::clone(&self.granted)),
+                line: Some(Arc::new(Teller(self.out()))),
+                headers: None,
+            };
+            return Ok(protocol::modern(visit, request, &params));
         }
         if request.method == "server/discover" {
             return Err(protocol::missing_meta());
         }
         match &self.session {
-            Some(session) => Ok(protocol::legacy(&self.behind, &session.caller, request, &params)),
+            Some(session) => {
+                let origin = session.origin(Some(self.out()), &params)?;
+                Ok(protocol::legacy(&self.behind, session, origin, request, &params))
+            }
             None if request.method == "initialize" => {
                 let hello = Hello::read(&params)?;
-                let answer = hello.answer(request.id);
+                let answer = hello.answer(request.id, &self.behind, &self.principal);
                 let mut session = Session::new(hello, self.principal.clone());
-                session.caller = session.asking_on(Arc::clone(&self.out));
                 session.caller.channel.session = Some(Arc::clone(&self.granted));
                 self.session = Some(session);
                 Ok(Handled::Reply(answer))
@@ -158,18 +162,22 @@ impl<W: Write + Send + 'static> Connection<W> {
         }
     }
 
+    fn out(&self) -> Arc<dyn Outbox> {
+        Arc::new(Arc::clone(&self.out))
+    }
+
     fn start(&self, id: Id<'_>, call: protocol::Call) {
         let Some((place, cancelled)) = self.in_flight.enter(id) else {
             // With its id the error would pass for the answer to the call that is in flight.
             let error = RpcError::invalid_request("the id is in use");
-            return self.out.send(write::error(None, &error));
+            return self.out.say(write::error(None, &error));
         };
         let (calls, alive, out) =
             (Arc::clone(&self.behind.calls), self.alive.clone(), Arc::clone(&self.out));
         tokio::spawn(async move {
             let answer = call.run(calls, cancelled, alive.clone()).await;
             if place.leave() {
-                out.send(answer);
+                out.say(answer.message);
             }
             drop(alive);
         });
@@ -190,18 +198,24 @@ struct Out<W> {
 }
 
 impl<W: Write> Out<W> {
-    fn send(&self, mut message: Vec<u8>) {
+    fn say(&self, message: Vec<u8>) {
+        self.sent(message);
+    }
+
+    fn sent(&self, mut message: Vec<u8>) -> bool {
         message.push(b'\n');
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        if writer.write_all(&message).and_then(|()| writer.flush()).is_err() {
+        let sent = writer.write_all(&message).and_then(|()| writer.flush()).is_ok();
+        if !sent {
             self.broken.notify_one();
         }
+        sent
     }
 }
 
 impl<W: Write + Send> Outbox for Arc<Out<W>> {
-    fn send(&self, message: Vec<u8>) {
-        Out::send(self, message);
+    fn send(&self, message: Vec<u8>) -> bool {
+        self.sent(message)
     }
 }
 

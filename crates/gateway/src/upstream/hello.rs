@@ -154,7 +154,7 @@ fn modern_params(out: &mut Vec<u8>, capabilities: &str) {
     params.close();
 }
 
-fn client_info(out: &mut Vec<u8>) {
+pub(crate) fn client_info(out: &mut Vec<u8>) {
     let mut info = Object::open(out);
     info.string("name", "strongroom").string("version", env!("CARGO_PKG_VERSION"));
     info.close();

@@ -99,6 +99,8 @@ struct Calls {
 struct Waiting {
     answer: oneshot::Sender<Result<Answer, Over>>,
     progress: Option<Progress>,
+    /// Nobody is kept waiting by it.
+    listens: bool,
 }
 
 impl Peer {
@@ -123,6 +125,34 @@ impl Peer {
         params: impl FnOnce(u64, &mut Vec<u8>),
         progress: Option<Progress>,
     ) -> Result<Answer, Over> {
+        self.send(method, params, progress, false).await
+    }
+
+    /// The same for a request that is answered when it is over, after however long: a server that has no
+    /// others is idle.
+    ///
+    /// # Errors
+    ///
+    /// As [`call`](Self::call).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`call`](Self::call).
+    pub async fn listen(
+        &self,
+        method: &str,
+        params: impl FnOnce(u64, &mut Vec<u8>),
+    ) -> Result<Answer, Over> {
+        self.send(method, params, None, true).await
+    }
+
+    async fn send(
+        &self,
+        method: &str,
+        params: impl FnOnce(u64, &mut Vec<u8>),
+        progress: Option<Progress>,
+        listens: bool,
+    ) -> Result<Answer, Over> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let mut message = Vec::with_capacity(512);
         message.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"id\":");
@@ -134,7 +164,7 @@ impl Peer {
             if let Some(over) = &calls.over {
                 return Err(over.clone());
             }
-            calls.waiting.insert(id, Waiting { answer, progress });
+            calls.waiting.insert(id, Waiting { answer, progress, listens });
         }
         let place = Place { peer: self, id, says_so: method != "initialize" };
         let answer = match self.carrier.send(message) {
@@ -174,6 +204,21 @@ impl Peer {
             }
             Err(error) => write::error(Some(id), error),
         })
+    }
+
+    /// Answers what the server asked under `id` by an error object, as written.
+    ///
+    /// # Errors
+    ///
+    /// The conversation is over.
+    pub fn refuse(&self, id: &str, error: &str) -> Result<(), Over> {
+        let Some(id) = Id::read(id) else { return Ok(()) };
+        let mut message = b"{\"jsonrpc\":\"2.0\",\"id\":".to_vec();
+        message.extend_from_slice(id.raw().as_bytes());
+        message.extend_from_slice(b",\"error\":");
+        write::on_one_line(&mut message, error);
+        message.push(b'}');
+        self.carrier.send(message)
     }
 
     /// Takes in one message of the server.
@@ -227,7 +272,7 @@ impl Peer {
 
     /// How many calls have no answer yet.
     pub fn waiting(&self) -> usize {
-        self.lock().waiting.len()
+        self.lock().waiting.values().filter(|waiting| !waiting.listens).count()
     }
 
     /// Only whoever waits for the call that is meant hears of it (MC-19).

@@ -2,7 +2,10 @@
 
 use std::borrow::Cow;
 
+use strongroom_model::code::Refusal;
 use strongroom_model::json::Flaw;
+
+use super::write::Object;
 
 /// An error object.
 ///
@@ -23,6 +26,9 @@ impl RpcError {
     const METHOD_NOT_FOUND: i32 = -32601;
     const INVALID_PARAMS: i32 = -32602;
     const INTERNAL: i32 = -32603;
+    const NO_RESOURCE: i32 = -32002;
+    const REFUSED: i32 = -32000;
+    const MISSING_CAPABILITY: i32 = -32021;
     const HEADER_MISMATCH: i32 = -32020;
     const UNSUPPORTED_VERSION: i32 = -32022;
 
@@ -53,6 +59,31 @@ impl RpcError {
         Self::new(Self::INTERNAL, "the call ended without an answer")
     }
 
+    /// There is no such resource. Only clients that have said hello know a number of its own for that.
+    pub(crate) fn no_resource(legacy: bool, uri: &str) -> Self {
+        let code = if legacy { Self::NO_RESOURCE } else { Self::INVALID_PARAMS };
+        let mut data = Vec::new();
+        let mut object = Object::open(&mut data);
+        object.string("uri", uri);
+        object.close();
+        Self { data: String::from_utf8(data).ok(), ..Self::new(code, "there is no such resource") }
+    }
+
+    /// A person, a rule or a limit stands in the way.
+    pub(crate) fn refused(refusal: &Refusal, audit_id: Option<&str>) -> Self {
+        let mut data = Vec::new();
+        let mut object = Object::open(&mut data);
+        object.string("code", refusal.code.as_str()).optional("audit_id", audit_id);
+        if let Some(seconds) = refusal.retry_after_s {
+            object.number("retry_after_s", seconds);
+        }
+        object.close();
+        Self {
+            data: String::from_utf8(data).ok(),
+            ..Self::new(Self::REFUSED, refusal.message.clone())
+        }
+    }
+
     /// A header and the body say two things.
     pub(crate) fn header_mismatch(why: &'static str) -> Self {
         Self::new(Self::HEADER_MISMATCH, why)
@@ -76,6 +107,19 @@ impl RpcError {
     /// method's own code ran.
     pub(crate) fn modern_status(&self) -> u16 {
         if self.code == Self::METHOD_NOT_FOUND { 404 } else { 400 }
+    }
+
+    /// The same where the method's own code has found it.
+    pub(crate) fn late_status(&self) -> u16 {
+        Self::status_of(self.code)
+    }
+
+    /// The status of an HTTP response of the modern era with an error of this number in it.
+    pub(crate) fn status_of(code: i32) -> u16 {
+        match code {
+            Self::HEADER_MISMATCH | Self::MISSING_CAPABILITY | Self::UNSUPPORTED_VERSION => 400,
+            _ => 200,
+        }
     }
 
     fn new(code: i32, message: impl Into<Cow<'static, str>>) -> Self {

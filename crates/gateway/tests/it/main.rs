@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
+#[cfg(unix)]
+mod behind;
 mod cancel;
 mod elicit;
 mod guard;
@@ -10,6 +12,10 @@ mod messages;
 mod modern;
 #[cfg(unix)]
 mod mounted;
+#[cfg(unix)]
+mod prompts;
+#[cfg(unix)]
+mod resources;
 mod sessions;
 mod support;
 mod tools;

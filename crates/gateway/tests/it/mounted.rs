@@ -4,17 +4,10 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use strongroom_gateway::Servers;
+use strongroom_gateway::mount::Allows;
 use strongroom_gateway::mount::names::Naming;
-use strongroom_gateway::mount::{Mount, Server};
-use strongroom_gateway::upstream::server::{Launch, Launched, Options};
-use strongroom_model::call::ToolCalled;
-use strongroom_model::code::{Code, Refusal};
-use strongroom_model::policy::{Judgement, Verdict};
-use strongroom_model::ports::{BoxFuture, ToolAct, ToolRequest, Tools};
-use strongroom_model::principal::Caller;
-use strongroom_model::tool::{Policy, Rule, Served, ToolCall};
-use strongroom_process::{Start, Stream};
 
+use crate::behind;
 use crate::support::{Http, Stdio, meta, request};
 
 /// A server of the `initialize` era.
@@ -51,71 +44,8 @@ while read -r line; do
 done
 "#;
 
-struct Script(&'static str);
-
-impl Launch for Script {
-    fn launch(&self) -> BoxFuture<'_, Result<Launched, Refusal>> {
-        let pipe = Stream::Pipe;
-        let start = Start {
-            args: ["-c", self.0].map(Into::into).into(),
-            stdin: pipe,
-            stdout: pipe,
-            stderr: pipe,
-            ..Start::new("/bin/sh")
-        };
-        let child = Box::new(start.start().unwrap());
-        Box::pin(async move { Ok(Launched::child(child, Arc::default())) })
-    }
-}
-
-/// Allows everything but what is called `secret`, and records nothing.
-struct Permits(Arc<Served>);
-
-impl Tools for Permits {
-    fn call_tool<'a>(
-        &'a self,
-        _: &'a Caller,
-        call: ToolRequest<'a>,
-        act: Box<dyn ToolAct + 'a>,
-        cancel: BoxFuture<'a, ()>,
-    ) -> BoxFuture<'a, ToolCalled> {
-        Box::pin(async move {
-            let call = ToolCall::read(self.0.name.clone(), call.tool, call.arguments);
-            let result = match call.map(|call| self.0.policy.judge(call)) {
-                Ok(Judgement::Allowed(permit)) => act.act(permit.into_request(), cancel).await,
-                Ok(Judgement::Denied(denied)) => Err(denied.0),
-                Ok(Judgement::Asks(_)) => Err(Refusal::new(Code::ApprovalDenied, "nobody")),
-                Err(refusal) => Err(refusal),
-            };
-            ToolCalled { result, audit_id: Some("a1".into()) }
-        })
-    }
-
-    fn servers(&self, _: &Caller) -> Vec<Arc<Served>> {
-        vec![Arc::clone(&self.0)]
-    }
-}
-
-struct One(Arc<Mount>);
-
-impl Servers for One {
-    fn mount(&self) -> Arc<Mount> {
-        Arc::clone(&self.0)
-    }
-}
-
 fn shop(script: &'static str) -> Arc<dyn Servers> {
-    let rules = [(Verdict::Allow, "*"), (Verdict::Deny, "secret")];
-    let rules = rules.map(|(verdict, names)| Rule::parse(verdict, names).unwrap());
-    let served = Served::new("shop".parse().unwrap(), Policy::new(rules.into()));
-    let shop = Server::new(
-        served.name.clone(),
-        "shop.".into(),
-        Box::new(Script(script)),
-        Options::default(),
-    );
-    let tools = Arc::new(Permits(Arc::new(served)));
-    Arc::new(One(Arc::new(Mount::new(tools, vec![Arc::new(shop)], Naming::Safe))))
+    behind::servers(&[("shop", script, Allows::default())], Naming::Safe)
 }
 
 fn names(list: &Value) -> Vec<&str> {

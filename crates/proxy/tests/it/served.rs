@@ -12,7 +12,9 @@ use strongroom_model::call::{ToolAnswer, ToolCalled};
 use strongroom_model::code::{Code, Refusal};
 use strongroom_model::lock::Locks;
 use strongroom_model::policy::{Terms, Verdict};
-use strongroom_model::ports::{BoxFuture, Registry, ToolAct, ToolRequest, Tools as _};
+use strongroom_model::ports::{
+    BoxFuture, ReadAct, ReadRequest, Registry, ToolAct, ToolRequest, Tools as _,
+};
 use strongroom_model::redact::Redactor;
 use strongroom_model::service::{Catalog, Limits};
 use strongroom_model::tool::{Policy, Rule, Served, ToolCall};
@@ -62,6 +64,19 @@ impl ToolAct for Server {
                 return Err(Refusal::new(Code::UpstreamError, "the caller went away"));
             };
             let (text, redactions) = Redactor::default().clean(answer.into());
+            Ok(ToolAnswer { text, is_error: false, redactions })
+        })
+    }
+}
+
+impl ReadAct for Server {
+    fn act<'a>(self: Box<Self>, _: BoxFuture<'a, ()>) -> BoxFuture<'a, Result<ToolAnswer, Refusal>>
+    where
+        Self: 'a,
+    {
+        Box::pin(async move {
+            self.seen.lock().unwrap().push("read".into());
+            let (text, redactions) = Redactor::default().clean(self.answer.unwrap().into());
             Ok(ToolAnswer { text, is_error: false, redactions })
         })
     }
@@ -163,6 +178,33 @@ async fn a_server_of_others_is_one_that_is_not_there() {
     assert_eq!(rig.call("get_order", "{}").await.unwrap_err().code, Code::NotFound);
     assert!(rig.broker.servers(&caller("default")).is_empty());
     assert_eq!(rig.broker.servers(&caller("other")).len(), 1);
+}
+
+#[tokio::test]
+async fn whoever_may_use_a_server_may_read_of_it_and_both_ends_are_recorded() {
+    let read = async |rig: &Rig, server: &str, bytes: usize| {
+        let act = Box::new(Server { answer: Some("{}"), seen: Arc::clone(&rig.seen) });
+        let what = "file:///x";
+        let request = ReadRequest { server, method: "resources/read", what, bytes };
+        rig.broker.read(&caller("default"), request, act, Box::pin(pending())).await
+    };
+    let rig = Rig::new(served());
+    assert_eq!(read(&rig, "shop", 0).await.result.unwrap().text.into_inner(), b"{}");
+    let records = rig.audit.records();
+    let kinds: Vec<Kind> = records.iter().map(|record| record.kind).collect();
+    assert_eq!(kinds, [Kind::Intent, Kind::Outcome]);
+    let text = format!("{records:?}");
+    assert!(text.contains("resources/read") && text.contains("file:///x"), "{text}");
+    assert_eq!(rig.seen(), ["read"]);
+
+    let large = usize::MAX;
+    assert_eq!(read(&rig, "shop", large).await.result.unwrap_err().code, Code::InvalidRequest);
+    assert_eq!(read(&rig, "other", 0).await.result.unwrap_err().code, Code::NotFound);
+    rig.switch.change(|locks| *locks = Locks::unreadable());
+    assert_eq!(read(&rig, "shop", 0).await.result.unwrap_err().code, Code::Locked);
+    let others = Rig::new(Served { principals: Some(vec!["other".parse().unwrap()]), ..served() });
+    assert_eq!(read(&others, "shop", 0).await.result.unwrap_err().code, Code::NotFound);
+    assert!(rig.seen().is_empty() && others.seen().is_empty());
 }
 
 #[tokio::test]

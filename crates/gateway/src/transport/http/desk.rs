@@ -15,9 +15,12 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::Options;
 use super::guard::{self, Refused, single};
-use super::sent::{self, Messages, Sent};
+use super::sent::{self, Messages, Sent, WAITING};
 use crate::behind::Behind;
-use crate::protocol::{self, Call, Handled, Hello, MODERN, Params, VERSIONS};
+use crate::origin::Line;
+use crate::prompt::Outbox;
+use crate::protocol::{self, Call, Handled, Hello, MODERN, Params, VERSIONS, Visit};
+use crate::session::line::Teller;
 use crate::session::{Session, Sessions};
 use crate::wire::{self, Id, Limits, Message, Notification, RpcError, write};
 
@@ -152,18 +155,20 @@ impl Desk {
             .map_err(|()| RpcError::header_mismatch("MCP-Protocol-Version stands twice"))?;
         if let Some(version) = params.version()? {
             mirrored(headers, header, request, &params, &version)?;
-            return match protocol::modern(
-                &visitor.behind,
-                &visitor.principal,
-                None,
-                request,
-                &params,
-            ) {
+            let (out, messages) = stream(headers);
+            let visit = Visit {
+                behind: &visitor.behind,
+                principal: &visitor.principal,
+                session: None,
+                line: out.map(|out| -> Arc<dyn Line> { Arc::new(Teller(out)) }),
+                headers: Some(custom(headers)?),
+            };
+            return match protocol::modern(visit, request, &params) {
                 Handled::Reply(body) => Ok(Work::Done(Reply::ok(body))),
                 Handled::Refused(error) => Err(error.into()),
                 Handled::Call(call) => {
                     let (gone, cancelled) = oneshot::channel();
-                    Ok(Work::Call { call, cancelled, place: Waiter::Alone(gone), messages: None })
+                    Ok(Work::Call { call, cancelled, place: Waiter::Alone(gone), messages })
                 }
             };
         }
@@ -190,14 +195,14 @@ impl Desk {
     ) -> Result<Work, Wrong> {
         let Some(session) = self.session(headers, &visitor.principal)? else {
             if self.without_hello && matches!(&*request.method, "tools/call" | "tools/list") {
-                return Ok(once(request, params, visitor));
+                return once(request, params, visitor);
             }
             if request.method != "initialize" {
                 let error = RpcError::invalid_request("the session is not initialized");
                 return Err(error.into());
             }
             let hello = Hello::read(params).map_err(Wrong::in_band)?;
-            let body = hello.answer(request.id);
+            let body = hello.answer(request.id, &visitor.behind, &visitor.principal);
             let session = self.sessions.open(Session::new(hello, visitor.principal.clone()));
             let session =
                 session.ok_or_else(|| Wrong { status: 500, error: RpcError::internal() })?;
@@ -207,16 +212,13 @@ impl Desk {
             let error = RpcError::invalid_request("the session speaks another protocol version");
             return Err(error.into());
         }
-        let (out, messages) = mpsc::unbounded_channel();
-        let streams = session.prompts && takes_events(headers);
-        let asking = streams.then(|| session.asking_on(Messages(out)));
-        let caller = asking.as_ref().unwrap_or(&session.caller);
-        match protocol::legacy(&visitor.behind, caller, request, params) {
+        let (out, messages) = stream(headers);
+        let origin = session.origin(out, params).map_err(Wrong::in_band)?;
+        match protocol::legacy(&visitor.behind, &session, origin, request, params) {
             Handled::Reply(body) => Ok(Work::Done(Reply::ok(body))),
             Handled::Refused(error) => Err(Wrong::in_band(error)),
             Handled::Call(call) => match session.calls.enter(request.id) {
                 Some((place, cancelled)) => {
-                    let messages = streams.then_some(messages);
                     Ok(Work::Call { call, cancelled, place: Waiter::Among(place), messages })
                 }
                 None => Err(Wrong::in_band(RpcError::invalid_request("the id is in use"))),
@@ -255,16 +257,44 @@ impl Desk {
 }
 
 /// A request of the `initialize` era that belongs to no session, by a client that says no hello.
-fn once(request: &wire::Request<'_>, params: &Params<'_>, visitor: &Visitor) -> Work {
+fn once(
+    request: &wire::Request<'_>,
+    params: &Params<'_>,
+    visitor: &Visitor,
+) -> Result<Work, Wrong> {
     let session = Session::new(Hello::unsaid(), visitor.principal.clone());
-    match protocol::legacy(&visitor.behind, &session.caller, request, params) {
-        Handled::Reply(body) => Work::Done(Reply::ok(body)),
-        Handled::Refused(error) => Work::Done(Reply::error(200, Some(request.id), &error)),
+    let origin = session.origin(None, params).map_err(Wrong::in_band)?;
+    match protocol::legacy(&visitor.behind, &session, origin, request, params) {
+        Handled::Reply(body) => Ok(Work::Done(Reply::ok(body))),
+        Handled::Refused(error) => Err(Wrong::in_band(error)),
         Handled::Call(call) => {
             let (gone, cancelled) = oneshot::channel();
-            Work::Call { call, cancelled, place: Waiter::Alone(gone), messages: None }
+            Ok(Work::Call { call, cancelled, place: Waiter::Alone(gone), messages: None })
         }
     }
+}
+
+/// Where what is said before the answer goes, and comes from; nowhere, where the client reads no events.
+fn stream(headers: &HeaderMap) -> (Option<Arc<dyn Outbox>>, Option<mpsc::Receiver<Vec<u8>>>) {
+    if !takes_events(headers) {
+        return (None, None);
+    }
+    let (out, messages) = mpsc::channel(WAITING);
+    (Some(Arc::new(Messages(out))), Some(messages))
+}
+
+/// `Mcp-Param-*`, each of which stands once.
+fn custom(headers: &HeaderMap) -> Result<Vec<(Box<str>, Box<str>)>, RpcError> {
+    let mut found = Vec::new();
+    for name in headers.keys() {
+        let Some(param) = name.as_str().strip_prefix("mcp-param-") else { continue };
+        let value = single(headers, name).ok().flatten();
+        let value = value.ok_or_else(|| {
+            RpcError::header_mismatch("an Mcp-Param header stands twice, or is none")
+        })?;
+        found.push((param.into(), value.into()));
+    }
+    Ok(found)
 }
 
 /// Runs what is left to do.
@@ -274,7 +304,7 @@ async fn finish(work: Work, calls: &Arc<dyn Calls>, alive: mpsc::Sender<()>) -> 
         Work::Call { call, cancelled, place, messages } => (call, cancelled, place, messages),
     };
     let mut run = Box::pin(call.run(Arc::clone(calls), cancelled, alive));
-    let body = match messages {
+    let said = match messages {
         None => run.await,
         Some(mut messages) => tokio::select! {
             biased;
@@ -282,11 +312,11 @@ async fn finish(work: Work, calls: &Arc<dyn Calls>, alive: mpsc::Sender<()>) -> 
                 let body = Content::Events(sent::events(first, messages, run, place));
                 return Reply { status: 200, body, session: None };
             }
-            body = &mut run => body,
+            said = &mut run => said,
         },
     };
     if place.leave() {
-        Reply::ok(body)
+        Reply { status: said.status, ..Reply::ok(said.message) }
     } else {
         // The client took the call back and wants no answer, but HTTP must have one.
         Reply::accepted()
@@ -301,7 +331,7 @@ enum Work {
         cancelled: oneshot::Receiver<()>,
         place: Waiter,
         /// What is said before the answer.
-        messages: Option<mpsc::UnboundedReceiver<Vec<u8>>>,
+        messages: Option<mpsc::Receiver<Vec<u8>>>,
     },
 }
 

@@ -11,6 +11,7 @@ use tracing::Instrument as _;
 
 use super::desk::Waiter;
 use crate::prompt::Outbox;
+use crate::protocol::Said;
 
 /// The body of a response.
 #[derive(Debug)]
@@ -55,12 +56,14 @@ impl Body for Sent {
 }
 
 /// Messages to the client, on the stream of one call.
-pub(super) struct Messages(pub(super) mpsc::UnboundedSender<Vec<u8>>);
+pub(super) struct Messages(pub(super) mpsc::Sender<Vec<u8>>);
+
+/// Messages that wait for a client that is slow to read. What is said beyond that, it misses.
+pub(super) const WAITING: usize = 256;
 
 impl Outbox for Messages {
-    fn send(&self, message: Vec<u8>) {
-        // Where nobody reads, the call is ending.
-        drop(self.0.send(message));
+    fn send(&self, message: Vec<u8>) -> bool {
+        self.0.try_send(message).is_ok()
     }
 }
 
@@ -68,8 +71,8 @@ impl Outbox for Messages {
 /// reads any more, the call ends with its `place`.
 pub(super) fn events(
     first: Vec<u8>,
-    mut messages: mpsc::UnboundedReceiver<Vec<u8>>,
-    mut run: Pin<Box<dyn Future<Output = Vec<u8>> + Send>>,
+    mut messages: mpsc::Receiver<Vec<u8>>,
+    mut run: Pin<Box<dyn Future<Output = Said> + Send>>,
     place: Waiter,
 ) -> mpsc::Receiver<Bytes> {
     let (send, events) = mpsc::channel(8);
@@ -86,7 +89,7 @@ pub(super) fn events(
                 Some(message) = messages.recv() => next = Some(message),
                 answer = &mut run => {
                     if place.leave() {
-                        drop(send.send(event(&answer)).await);
+                        drop(send.send(event(&answer.message)).await);
                     }
                     return;
                 }

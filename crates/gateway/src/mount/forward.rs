@@ -1,0 +1,286 @@
+//! One request on its way to its server and back: progress and logs go to the client that waits, what the
+//! server asks meanwhile is put to it, and the answer comes without secrets.
+
+use std::sync::Arc;
+
+use strongroom_model::call::ToolAnswer;
+use strongroom_model::code::{Code, Refusal};
+use strongroom_model::json::{self, Members};
+use strongroom_model::ports::{BoxFuture, ReadAct, ToolAct};
+use strongroom_model::redact::Redactor;
+use strongroom_model::tool::ToolCall;
+
+use super::asks::{self, Framed, Wanted};
+use super::heard::notification;
+use super::served::{self, Server, modern_meta};
+use crate::origin::{Brings, Level, Origin};
+use crate::protocol::Era;
+use crate::upstream::peer::{Answer, Progress};
+use crate::upstream::server::Ready;
+use crate::wire::write::{self, Object};
+
+/// Rounds of questions of one call (2026-07-28, "Multi Round-Trip Requests").
+const MOST_ROUNDS: usize = 16;
+
+/// What goes to a server.
+pub(super) struct Sent<'a> {
+    pub(super) method: &'static str,
+    /// Writes the parameters but for `_meta`.
+    pub(super) params: &'a (dyn Fn(&mut Object<'_>) + Send + Sync),
+}
+
+/// Takes what is permitted to its server.
+pub(super) struct Forward<'a, P> {
+    pub(super) server: &'a Server,
+    pub(super) origin: &'a Arc<Origin>,
+    pub(super) params: P,
+}
+
+/// What is read, and how it is asked for.
+pub(super) struct Read<'a> {
+    pub(super) method: &'static str,
+    pub(super) params: &'a (dyn Fn(&mut Object<'_>) + Send + Sync),
+}
+
+impl ToolAct for Forward<'_, ()> {
+    fn act<'a>(
+        self: Box<Self>,
+        call: ToolCall,
+        cancel: BoxFuture<'a, ()>,
+    ) -> BoxFuture<'a, Result<ToolAnswer, Refusal>>
+    where
+        Self: 'a,
+    {
+        Box::pin(async move {
+            let params = |params: &mut Object<'_>| {
+                params.string("name", call.tool());
+                write::on_one_line(params.name("arguments"), call.arguments());
+            };
+            let sent = Sent { method: "tools/call", params: &params };
+            unless(cancel, forward(self.server, self.origin, &sent)).await
+        })
+    }
+}
+
+impl ReadAct for Forward<'_, Read<'_>> {
+    fn act<'a>(
+        self: Box<Self>,
+        cancel: BoxFuture<'a, ()>,
+    ) -> BoxFuture<'a, Result<ToolAnswer, Refusal>>
+    where
+        Self: 'a,
+    {
+        Box::pin(async move {
+            let sent = Sent { method: self.params.method, params: self.params.params };
+            unless(cancel, forward(self.server, self.origin, &sent)).await
+        })
+    }
+}
+
+async fn unless(
+    cancel: BoxFuture<'_, ()>,
+    answer: impl Future<Output = Result<ToolAnswer, Refusal>>,
+) -> Result<ToolAnswer, Refusal> {
+    tokio::select! {
+        biased;
+        () = cancel => {
+            let text = "the caller went away before the answer";
+            Err(Refusal::new(Code::UpstreamError, text))
+        }
+        answer = answer => answer,
+    }
+}
+
+/// The error of a server of 2025-11-25 that wants addresses to be opened before it answers.
+const URL_FIRST: i64 = -32042;
+
+/// Whether a client may be sent to addresses by an error of this server.
+fn may_be_sent_away(server: &Server, origin: &Origin) -> bool {
+    server.allows.elicitation && origin.is_legacy() && origin.can.urls
+}
+
+/// Sends it, for as many rounds as the server asks something.
+///
+/// # Cancel safety
+///
+/// Dropped, the server is told that nobody waits, and what it has asked is taken back.
+async fn forward(
+    server: &Server,
+    origin: &Arc<Origin>,
+    sent: &Sent<'_>,
+) -> Result<ToolAnswer, Refusal> {
+    let ready = server.ready().await?;
+    let _aloft = server.heard.takes_off(origin, &ready);
+    if let Some(level) = origin.level
+        && server.raises(&ready, level)
+    {
+        raise(&ready, level).await;
+    }
+    let mut brings = origin.brings.clone();
+    for _ in 0..MOST_ROUNDS {
+        let answer = once(server, origin, &ready, sent, &brings).await?;
+        let (text, is_error) = match answer.text() {
+            Ok(text) => (text, false),
+            Err(text) => (text, true),
+        };
+        let asks = !is_error && ready.agreed.era == Era::Modern;
+        if is_error && served::code(text) == Some(URL_FIRST) && !may_be_sent_away(server, origin) {
+            return Err(served::strange("the server wants an address to be opened first"));
+        }
+        let Some(required) = asks.then(|| Required::read(text)).flatten() else {
+            return Ok(clean(&ready.redactor, text, is_error));
+        };
+        if origin.era == Era::Modern {
+            return required.passed_on(server, origin, &ready.redactor, text);
+        }
+        let (name, allows) = (&server.name, server.allows);
+        let put = asks::put_all(name, allows, origin, &ready.redactor, &required.wanted).await;
+        match put {
+            Ok(responses) => brings = Brings { responses: Some(responses), state: required.state },
+            Err(error) => return Ok(clean(&Redactor::default(), &error, true)),
+        }
+    }
+    Err(served::strange("the server goes on asking"))
+}
+
+/// One round.
+async fn once(
+    server: &Server,
+    origin: &Arc<Origin>,
+    ready: &Ready,
+    sent: &Sent<'_>,
+    brings: &Brings,
+) -> Result<Answer, Refusal> {
+    let modern = ready.agreed.era == Era::Modern;
+    let params = |id: u64, out: &mut Vec<u8>| {
+        let mut params = Object::open(out);
+        (sent.params)(&mut params);
+        if modern {
+            if let Some(responses) = &brings.responses {
+                write::on_one_line(params.name("inputResponses"), responses);
+            }
+            params.optional("requestState", brings.state.as_deref());
+        }
+        if modern || origin.progress.is_some() || origin.has_meta() {
+            let mut meta = Object::open(params.name("_meta"));
+            if modern {
+                modern_meta(&mut meta, server.allows.abilities().and(origin.can));
+                if let Some(level) = origin.level {
+                    meta.string("io.modelcontextprotocol/logLevel", level.name());
+                }
+            }
+            if origin.progress.is_some() {
+                meta.number("progressToken", id);
+            }
+            origin.write_meta(&mut meta);
+            meta.close();
+        }
+        params.close();
+    };
+    let answer = ready.running.peer.call(sent.method, params, progress(origin, ready)).await;
+    answer.map_err(|over| served::strange(&over.0))
+}
+
+/// Sets the level of the log of a server of the `initialize` era.
+async fn raise(ready: &Ready, level: Level) {
+    let params = |_: u64, out: &mut Vec<u8>| {
+        let mut params = Object::open(out);
+        params.string("level", level.name());
+        params.close();
+    };
+    // A server that refuses logs what it likes, and is heard as far as the client wants.
+    drop(ready.running.peer.call("logging/setLevel", params, None).await);
+}
+
+/// Passes progress on under the token of the client (MC-19).
+fn progress(origin: &Arc<Origin>, ready: &Ready) -> Option<Progress> {
+    origin.progress.as_ref()?;
+    let line = Arc::clone(origin.line.as_ref()?);
+    let (origin, redactor) = (Arc::clone(origin), Arc::clone(&ready.redactor));
+    Some(Arc::new(move |params: &str| {
+        let (Some(token), Some(members)) = (&origin.progress, Members::read(params)) else {
+            return;
+        };
+        let mut out = Vec::with_capacity(params.len() + 32);
+        let mut object = Object::open(&mut out);
+        for (name, raw) in members.iter() {
+            let raw = if name == "progressToken" { &**token } else { raw };
+            write::on_one_line(object.name(name), raw);
+        }
+        object.close();
+        let params = String::from_utf8(out).unwrap_or_default();
+        line.tell(notification("notifications/progress", &redactor, &params));
+    }))
+}
+
+fn clean(redactor: &Redactor, text: &str, is_error: bool) -> ToolAnswer {
+    let (text, redactions) = redactor.clean(text.as_bytes().to_vec());
+    ToolAnswer { text, is_error, redactions }
+}
+
+/// A result that is none yet.
+struct Required {
+    wanted: Vec<Wanted>,
+    state: Option<Box<str>>,
+}
+
+/// What such a result has in it.
+const REQUIRED: &str = "input_required";
+
+impl Required {
+    fn read(text: &str) -> Option<Self> {
+        // Nearly every result ends here.
+        if !text.contains(REQUIRED) {
+            return None;
+        }
+        let result = Members::read(text)?;
+        if json::string(result.get("resultType")?)? != REQUIRED {
+            return None;
+        }
+        let requests = result.get("inputRequests").unwrap_or("{}");
+        let state = result.get("requestState").and_then(json::string).map(Into::into);
+        // What cannot be read is no question, and the server is not asked again about nothing.
+        let wanted = Wanted::all(requests).unwrap_or_default();
+        (state.is_some() || !wanted.is_empty()).then_some(Self { wanted, state })
+    }
+
+    /// For a client that brings the answers itself: the questions in our frame, and the rest as it was.
+    fn passed_on(
+        &self,
+        server: &Server,
+        origin: &Origin,
+        redactor: &Redactor,
+        text: &str,
+    ) -> Result<ToolAnswer, Refusal> {
+        let mut requests = Vec::new();
+        let mut all = Object::open(&mut requests);
+        for wanted in &self.wanted {
+            let framed = wanted.framed(&server.name, server.allows, origin, redactor);
+            match framed.map_err(served::strange)? {
+                Framed::Ask(asking) => {
+                    let mut request = Object::open(all.name(wanted.key()));
+                    request.string("method", asking.method);
+                    request.name("params").extend_from_slice(asking.params.as_bytes());
+                    request.close();
+                }
+                Framed::Answer(_) => {
+                    return Err(served::strange("the server asks for what it is not to be told"));
+                }
+            }
+        }
+        all.close();
+        let mut out = Vec::with_capacity(text.len() + 256);
+        let mut result = Object::open(&mut out);
+        for (name, raw) in Members::read(text).unwrap_or_default().iter() {
+            if name == "inputRequests" {
+                result.name(name).extend_from_slice(&requests);
+            } else {
+                write::on_one_line(result.name(name), raw);
+            }
+        }
+        result.close();
+        // The frame has our words in it, which are no secret.
+        let (text, redactions) = redactor.clean(out);
+        Ok(ToolAnswer { text, is_error: false, redactions })
+    }
+}
