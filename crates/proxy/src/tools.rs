@@ -11,7 +11,6 @@ use strongroom_model::call::{ToolAnswer, ToolCalled};
 use strongroom_model::code::{Code, Refusal};
 use strongroom_model::injection::Bound;
 use strongroom_model::pipeline::{Act, Done, Ended, Permit, Pipeline};
-use strongroom_model::policy::Terms;
 use strongroom_model::ports::{
     BoxFuture, Clock, ReadAct, ReadRequest, ToolAct, ToolRequest, Tools,
 };
@@ -167,15 +166,11 @@ impl Broker {
             return Err(Refusal::new(Code::InvalidRequest, text));
         }
         let permit = served.permit(Reading { method: read.method, what: read.what.into() });
-        let wanted = Wanted {
-            principal: &caller.principal.name,
-            allowance: catalog.principals.get(&caller.principal.name),
-            service: &served.name,
-            limits: &served.limits,
-            rule: permit.rule(),
-            terms: &Terms::default(),
+        let judged = Judged::Allowed(permit);
+        let place = self.enter(caller, catalog, (&served.name, &served.limits), &judged, None)?;
+        let Judged::Allowed(permit) = judged else {
+            return Err(Refusal::new(Code::PolicyDenied, "nothing is asked about a reading"));
         };
-        let place = self.admission.enter(&wanted, self.clock.monotonic())?;
         Ok((permit, place))
     }
 
