@@ -16,6 +16,7 @@ const PROGRAMS: &[(&str, &[&str], &str)] = &[
     ("/usr/bin/python3", &["-m", "radicale", "--version"], "python3-radicale"),
     ("openssl", &["version"], "openssl"),
     ("strace", &["--version"], "strace"),
+    ("bwrap", &["--version"], "bubblewrap"),
     ("systemd-analyze", &["--version"], "systemd"),
     ("python3", &["-c", "import ensurepip, venv"], "python3-venv"),
     ("node", &["--version"], "nodejs"),

@@ -22,6 +22,7 @@ mod guard;
 mod guarded;
 mod replace;
 mod run;
+mod sandbox;
 #[cfg(unix)]
 mod session;
 mod shield;
@@ -39,6 +40,7 @@ pub use detached::{DETACHED, intermediate};
 pub use guard::{GUARD, Guard, guard};
 pub use guarded::Guarded;
 pub use run::{Output, RunError, run};
+pub use sandbox::{CONFINE, Layers, Limits, Missing, Room, Sandbox, confine};
 #[cfg(unix)]
 pub use session::session_of;
 pub use shield::shield;

@@ -70,6 +70,9 @@ pub fn run(host: &Host) -> ExitCode {
     if let Some(code) = strongroom_process::guard(&host.arguments, host.environment.to_vec()) {
         return code;
     }
+    if let Some(code) = strongroom_process::confine(&host.arguments, host.environment.to_vec()) {
+        return code;
+    }
     if let Some(code) = askpass::run(host) {
         return code;
     }

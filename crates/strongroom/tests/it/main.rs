@@ -38,6 +38,8 @@ mod refresh;
 mod registry;
 #[cfg(target_os = "linux")]
 mod remote;
+#[cfg(target_os = "linux")]
+mod room;
 mod run;
 mod sandbox;
 mod serve;

@@ -1,0 +1,219 @@
+//! Servers in a room of their own, built by the real bubblewrap.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use strongroom_process::{Guard, Guarded, Limits, Output, Room, Sandbox, Start, run};
+
+const LONG: Duration = Duration::from_mins(1);
+const US: &str = env!("CARGO_BIN_EXE_strongroom");
+
+fn start(program: &str, args: &[&str]) -> Start {
+    Start {
+        args: args.iter().map(Into::into).collect(),
+        env: vec![("HOME".into(), "/home/server".into()), ("PATH".into(), "/usr/bin:/bin".into())],
+        ..Start::new(program)
+    }
+}
+
+fn inside(start: &Start, room: &Room) -> Output {
+    let sandbox = Sandbox::find(Path::new(US)).unwrap();
+    run(&sandbox.wrap(start, room), b"", LONG, 1 << 16).unwrap()
+}
+
+fn sh(script: &str, room: &Room) -> String {
+    let output = inside(&start("/bin/sh", &["-c", script]), room);
+    let text = [output.stdout, output.stderr].concat();
+    String::from_utf8(text).unwrap()
+}
+
+fn python(script: &str, room: &Room) -> String {
+    let output = inside(&start("/usr/bin/python3", &["-c", script]), room);
+    let text = [output.stdout, output.stderr].concat();
+    String::from_utf8(text).unwrap()
+}
+
+/// A folder that is nobody's home, with a file in it.
+fn folder() -> (tempfile::TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().canonicalize().unwrap();
+    std::fs::write(path.join("file"), "there").unwrap();
+    (dir, path)
+}
+
+#[test]
+fn a_server_sees_files_that_were_named_and_no_others() {
+    let (_dir, path) = folder();
+    let script = format!("cat {}/file", path.display());
+    assert!(sh(&script, &Room::default()).contains("No such file"));
+    assert_eq!(sh(&script, &Room { read: vec![path], ..Room::default() }), "there");
+    let seen = sh("ls -a / /home/server; test -e /etc/shadow || echo none", &Room::default());
+    assert!(!seen.contains("root") && seen.contains("none"), "{seen}");
+}
+
+#[test]
+fn it_writes_to_folders_that_were_named_and_to_its_own_and_nowhere_else() {
+    let (_dir, path) = folder();
+    let script = format!(
+        "for d in {} /usr /etc / /tmp $HOME; do (echo x > $d/new) 2>/dev/null && echo $d; done",
+        path.display(),
+    );
+    let reader = Room { read: vec![path.clone()], ..Room::default() };
+    assert_eq!(sh(&script, &reader), "/tmp\n/home/server\n");
+    assert!(!path.join("new").exists() && !Path::new("/home/server/new").exists());
+    let writer = Room { write: vec![path.clone()], ..Room::default() };
+    assert_eq!(sh(&script, &writer), format!("{}\n/tmp\n/home/server\n", path.display()));
+    assert_eq!(std::fs::read_to_string(path.join("new")).unwrap(), "x\n");
+}
+
+#[test]
+fn our_own_folders_are_empty_to_it_even_in_one_that_it_may_write() {
+    let (_dir, path) = folder();
+    let ours = path.join("vault");
+    std::fs::create_dir(&ours).unwrap();
+    std::fs::write(ours.join("key"), "canary").unwrap();
+    let script = format!("cat {0}/key; echo x > {0}/key", ours.display());
+    let seen = Room { write: vec![path.clone()], ..Room::default() };
+    assert_eq!(sh(&script, &seen), "canary");
+    std::fs::write(ours.join("key"), "canary").unwrap();
+    let hidden = Room { write: vec![path], hide: vec![ours.clone()], ..Room::default() };
+    assert!(!sh(&script, &hidden).contains("canary"));
+    assert_eq!(std::fs::read_to_string(ours.join("key")).unwrap(), "canary");
+}
+
+#[test]
+fn it_reaches_no_address_unless_it_has_the_network() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let script = format!(
+        "import socket\ntry:\n s = socket.create_connection(('127.0.0.1', {port}), 5); print('in')\n\
+         except OSError as e: print('out')"
+    );
+    assert_eq!(python(&script, &Room::default()), "out\n");
+    assert_eq!(python(&script, &Room { network: true, ..Room::default() }), "in\n");
+}
+
+#[test]
+fn it_sees_no_process_of_others_and_signals_none() {
+    let us = std::process::id();
+    let script = format!("ls /proc | grep -cE '^[0-9]+$'; kill -0 {us} 2>/dev/null || echo none");
+    let seen = sh(&script, &Room::default());
+    let (count, rest) = seen.split_once('\n').unwrap();
+    assert!(count.parse::<u32>().unwrap() <= 8, "{seen}");
+    assert_eq!(rest, "none\n");
+}
+
+#[test]
+fn it_has_no_rights_and_gets_none() {
+    let seen =
+        sh("grep -E '^(CapEff|CapBnd|NoNewPrivs|Seccomp):' /proc/self/status", &Room::default());
+    let seen: Vec<_> = seen.split_ascii_whitespace().collect();
+    let none = "0000000000000000";
+    let expected = ["CapBnd:", none, "NoNewPrivs:", "1", "Seccomp:", "2"];
+    assert_eq!(seen, [&["CapEff:", none][..], &expected].concat());
+}
+
+#[test]
+fn system_calls_by_which_rooms_are_left_fail_and_threads_and_children_work() {
+    let script = "\
+import ctypes, os, subprocess, threading
+libc = ctypes.CDLL(None, use_errno=True)
+def call(name, *args):
+    ctypes.set_errno(0)
+    done = getattr(libc, name)(*args)
+    print(name, 'done' if done >= 0 else os.strerror(ctypes.get_errno()))
+call('unshare', 0x10000000)
+call('mount', b'none', b'/tmp', b'tmpfs', 0, None)
+call('ptrace', 0, 0, 0, 0)
+call('chroot', b'/tmp')
+call('socket', 38, 5, 0)
+call('socket', 2, 1, 0)
+call('getpid')
+t = threading.Thread(target=lambda: print('thread')); t.start(); t.join()
+print(subprocess.run(['/bin/echo', 'child'], capture_output=True, text=True).stdout, end='')
+";
+    let no = "Operation not permitted";
+    let expected = format!(
+        "unshare {no}\nmount {no}\nptrace {no}\nchroot {no}\nsocket {no}\nsocket done\n\
+         getpid done\nthread\nchild\n"
+    );
+    assert_eq!(python(script, &Room::default()), expected);
+}
+
+#[test]
+fn memory_files_and_processes_end_at_their_limits() {
+    let memory =
+        "try:\n b = bytearray(200 << 20); print('fits')\nexcept MemoryError: print('too much')";
+    let small = Limits { memory: 128 << 20, ..Limits::default() };
+    assert_eq!(python(memory, &Room { limits: small, ..Room::default() }), "too much\n");
+    assert_eq!(python(memory, &Room::default()), "fits\n");
+
+    let file = "head -c 3000000 /dev/zero > /tmp/f 2>/dev/null; wc -c < /tmp/f";
+    let small = Limits { file_bytes: 1 << 20, ..Limits::default() };
+    assert_eq!(sh(file, &Room { limits: small, ..Room::default() }), "1048576\n");
+    assert_eq!(sh(file, &Room::default()), "3000000\n");
+
+    let many = "for i in 1 2 3 4 5 6 7 8 9; do sleep 1 & done 2>/dev/null; wait; echo all";
+    let small = Limits { processes: 5, ..Limits::default() };
+    assert!(!sh(many, &Room { limits: small, ..Room::default() }).contains("all"));
+    assert_eq!(sh(many, &Room::default()), "all\n");
+}
+
+#[test]
+fn it_ends_as_its_program_did_and_says_what_could_not_be_started() {
+    let code = |start: &Start| inside(start, &Room::default()).status.code();
+    assert_eq!(code(&start("/bin/sh", &["-c", "exit 7"])), Some(7));
+    assert_eq!(code(&start("/usr/bin/nowhere-to-be-found", &[])), Some(127));
+}
+
+#[test]
+fn arguments_and_variables_arrive_as_they_are_and_the_name_too() {
+    let mut server = start("/bin/sh", &["-c", "echo \"$0|$1|$A|$PWD\"", "zero", "--ro-bind / /"]);
+    server.env.push(("A".into(), "canary".into()));
+    let output = inside(&server, &Room::default());
+    assert_eq!(output.stdout, b"zero|--ro-bind / /|canary|/home/server\n");
+}
+
+#[test]
+fn nothing_is_left_of_it_when_its_guard_is_told_to_end() {
+    let sandbox = Sandbox::find(Path::new(US)).unwrap();
+    let (_dir, path) = folder();
+    let room = Room { write: vec![path.clone()], ..Room::default() };
+    let script = format!(
+        "trap '' TERM; (setsid sleep 4321 &) ; echo up > {}/up; sleep 4321",
+        path.display()
+    );
+    let server = sandbox.wrap(&start("/bin/sh", &["-c", &script]), &room);
+    let mut server = Guarded::start(&server, &Guard { program: US.into(), scratch: None }).unwrap();
+    until(|| path.join("up").exists());
+    let session = server.id();
+    assert!(!alive(session).is_empty());
+    server.end();
+    until(|| server.ended().unwrap().is_some());
+    until(|| alive(session).is_empty());
+}
+
+/// The processes that were started, however deep, by the process with this id or are it.
+fn alive(root: u32) -> Vec<u32> {
+    let mut all = vec![root];
+    let mut at = 0;
+    while let Some(id) = all.get(at) {
+        let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children"));
+        let children = children.unwrap_or_default();
+        all.extend(children.split_ascii_whitespace().map(|id| id.parse::<u32>().unwrap()));
+        at += 1;
+    }
+    all.retain(|id| Path::new(&format!("/proc/{id}")).exists());
+    all
+}
+
+fn until(mut done: impl FnMut() -> bool) {
+    for _ in 0..2000 {
+        if done() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("it did not happen within 20 s");
+}
