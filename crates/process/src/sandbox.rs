@@ -48,6 +48,8 @@ pub struct Sandbox {
 pub struct Layers {
     /// The kernel's landlock, beside namespaces and the filter of system calls, which are always there.
     pub landlock: bool,
+    /// The limit of processes: the kernel counts none of root's.
+    pub processes: bool,
 }
 
 /// One server's room.
@@ -111,7 +113,7 @@ impl Sandbox {
         }
         let place = PLACES.iter().map(PathBuf::from).find(|place| place.is_file());
         let bwrap = place.ok_or(Missing::Bubblewrap)?;
-        let layers = Layers { landlock: confine::landlock() };
+        let layers = confine::layers();
         let sandbox = Self { bwrap, helper: helper.to_owned(), layers };
         let probe = sandbox.wrap(&Start::new("/bin/true"), &Room::default());
         let output = run(&probe, b"", PATIENCE, SAID).map_err(|error| {

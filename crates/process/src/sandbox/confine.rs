@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::arguments::View;
-use super::{Limits, Room};
+use super::{Layers, Limits, Room};
 use crate::Start;
 
 /// The first argument of what bounds itself and becomes the server.
@@ -96,15 +96,16 @@ fn ended(_: &Start) -> ExitCode {
     ExitCode::from(UNBOUNDED)
 }
 
-/// Whether the kernel has landlock.
+/// What this kernel holds servers by, beyond what it must.
 #[cfg(target_os = "linux")]
-pub(super) fn landlock() -> bool {
-    super::files::supported()
+pub(super) fn layers() -> Layers {
+    let processes = !rustix::process::geteuid().is_root();
+    Layers { landlock: super::files::supported(), processes }
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(super) fn landlock() -> bool {
-    false
+pub(super) fn layers() -> Layers {
+    Layers { landlock: false, processes: false }
 }
 
 /// Files first, and system calls last: the filter forbids what the others need.
