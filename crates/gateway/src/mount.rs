@@ -12,6 +12,7 @@ mod heard;
 pub mod kind;
 mod listening;
 pub mod names;
+mod pins;
 mod reading;
 mod served;
 pub mod uris;
@@ -21,6 +22,7 @@ use std::time::Duration;
 
 use strongroom_model::call::ToolCalled;
 use strongroom_model::code::{Code, Refusal};
+use strongroom_model::pin::Standing;
 use strongroom_model::ports::{BoxFuture, ToolRequest, Tools};
 use strongroom_model::principal::{Caller, Name};
 use strongroom_model::tool::Served;
@@ -52,15 +54,23 @@ pub struct Mount {
     /// The elements of the list of our own tools, and their names.
     ours: (&'static str, &'static [&'static str]),
     /// What the lists of tools and of prompts were put together from, and what came of it.
-    built: [Mutex<Option<Built>>; 2],
+    built: [Mutex<Option<Arc<Built>>>; 2],
     bell: Arc<Bell>,
     page: usize,
 }
 
-#[derive(Clone)]
 struct Built {
     from: Vec<Option<Arc<[Definition]>>>,
-    catalogue: Arc<Catalogue>,
+    catalogue: Catalogue,
+}
+
+/// What a name stands for.
+struct Found {
+    server: Arc<Server>,
+    definition: Definition,
+    /// Everything of this kind that the server has, and which of them it is.
+    of: Arc<[Definition]>,
+    item: usize,
 }
 
 /// A page of a list for one caller.
@@ -110,7 +120,11 @@ impl Mount {
         let missing = self.ask(kind, |server| policy(&allowed, &server.name).is_some()).await;
         let mut listed = Listed { kind, elements: Vec::new(), missing, next: None };
         match kind {
-            Kind::Tools | Kind::Prompts => self.named(kind, &allowed, from, &mut listed),
+            Kind::Tools | Kind::Prompts => {
+                let built = self.catalogue(kind);
+                let standings = self.standings(kind, &allowed, &built.from).await;
+                self.named(kind, &allowed, (&built.catalogue, &standings), from, &mut listed);
+            }
             Kind::Resources | Kind::Templates => self.addressed(kind, &allowed, from, &mut listed),
         }
         listed
@@ -125,9 +139,12 @@ impl Mount {
         arguments: Option<&str>,
         cancel: BoxFuture<'_, ()>,
     ) -> Option<ToolCalled> {
-        let (server, tool) = self.looked_up(Kind::Tools, &origin.caller, name).await?;
-        let request = ToolRequest { server: server.name.as_str(), tool: tool.name(), arguments };
-        let act = Box::new(Forward { server: &server, origin, params: () });
+        let Found { server, definition, of, item } =
+            self.looked_up(Kind::Tools, &origin.caller, name).await?;
+        let standing = pins::at(&server.standings(&of, &*self.tools).await, item);
+        let (tool, server) = (definition.name(), &*server);
+        let request = ToolRequest { server: server.name.as_str(), tool, arguments, standing };
+        let act = Box::new(Forward { server, origin, params: () });
         let ended = self.tools.call_tool(&origin.caller, request, act, cancel).await;
         // A server that is not the caller's is not there, whatever its tools are called.
         let hidden = matches!(&ended.result, Err(refusal) if refusal.code == Code::NotFound);
@@ -135,12 +152,7 @@ impl Mount {
     }
 
     /// What `name` stands for, asking the servers that have not been asked yet.
-    async fn looked_up(
-        &self,
-        kind: Kind,
-        caller: &Caller,
-        name: &str,
-    ) -> Option<(Arc<Server>, Definition)> {
+    async fn looked_up(&self, kind: Kind, caller: &Caller, name: &str) -> Option<Found> {
         if let Some(found) = self.find(kind, name) {
             return Some(found);
         }
@@ -149,10 +161,15 @@ impl Mount {
         self.find(kind, name)
     }
 
-    fn find(&self, kind: Kind, name: &str) -> Option<(Arc<Server>, Definition)> {
-        let catalogue = self.catalogue(kind);
-        let (route, definition) = catalogue.find(name)?;
-        Some((Arc::clone(self.servers.get(route.server)?), definition.clone()))
+    fn find(&self, kind: Kind, name: &str) -> Option<Found> {
+        let built = self.catalogue(kind);
+        let (route, definition) = built.catalogue.find(name)?;
+        Some(Found {
+            server: Arc::clone(self.servers.get(route.server)?),
+            definition: definition.clone(),
+            of: Arc::clone(built.from.get(route.server)?.as_ref()?),
+            item: route.item,
+        })
     }
 
     /// Asks the `wanted` servers that are not known, all at once; those that did not answer.
@@ -173,8 +190,14 @@ impl Mount {
     }
 
     /// What has a name among others, for callers who may see it.
-    fn named(&self, kind: Kind, allowed: &[Arc<Served>], from: usize, listed: &mut Listed) {
-        let catalogue = self.catalogue(kind);
+    fn named(
+        &self,
+        kind: Kind,
+        allowed: &[Arc<Served>],
+        (catalogue, standings): (&Catalogue, &[Option<Arc<[Standing]>>]),
+        from: usize,
+        listed: &mut Listed,
+    ) {
         let mut of: Option<(usize, _)> = None;
         let mut page = Page::new(from, self.page);
         listed.elements.reserve(16 << 10);
@@ -185,24 +208,48 @@ impl Mount {
                 _ => policy(allowed, &self.servers[route.server].name),
             };
             of = Some((route.server, rules));
+            let standing = || {
+                let each = standings.get(route.server).and_then(Option::as_deref);
+                each.map_or(Standing::Unknown, |each| pins::at(each, route.item))
+            };
             let seen = rules.is_some_and(|served| {
-                kind != Kind::Tools || served.policy.may_allow(definition.name())
+                kind != Kind::Tools
+                    || (served.pin.lets(standing()) && served.policy.may_allow(definition.name()))
             });
             seen && page.takes()
         });
         listed.next = page.next();
     }
 
+    /// How the tools of the servers that are `allowed` stand, by the places of the servers.
+    async fn standings(
+        &self,
+        kind: Kind,
+        allowed: &[Arc<Served>],
+        from: &[Option<Arc<[Definition]>>],
+    ) -> Vec<Option<Arc<[Standing]>>> {
+        let mut standings = Vec::with_capacity(from.len());
+        for (server, tools) in self.servers.iter().zip(from) {
+            standings.push(match tools {
+                Some(tools) if kind == Kind::Tools && policy(allowed, &server.name).is_some() => {
+                    Some(server.standings(tools, &*self.tools).await)
+                }
+                _ => None,
+            });
+        }
+        standings
+    }
+
     /// Everything of this kind that is known now. It is put together anew only where something has
     /// changed.
-    fn catalogue(&self, kind: Kind) -> Arc<Catalogue> {
+    fn catalogue(&self, kind: Kind) -> Arc<Built> {
         let from: Vec<_> = self.servers.iter().map(|server| server.current(kind)).collect();
         let built = &self.built[usize::from(kind == Kind::Prompts)];
         let mut built = built.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(built) = &*built
             && same(&built.from, &from)
         {
-            return Arc::clone(&built.catalogue);
+            return Arc::clone(built);
         }
         let offers = self.servers.iter().zip(&from).map(|(server, items)| Offered {
             prefix: server.prefix.clone(),
@@ -210,9 +257,9 @@ impl Mount {
         });
         let (ours, reserved) = if kind == Kind::Tools { self.ours } else { ("", &[][..]) };
         let catalogue = Catalogue::new(self.naming, ours, reserved, offers.collect());
-        let catalogue = Arc::new(catalogue);
-        *built = Some(Built { from, catalogue: Arc::clone(&catalogue) });
-        catalogue
+        let now = Arc::new(Built { from, catalogue });
+        *built = Some(Arc::clone(&now));
+        now
     }
 }
 

@@ -41,6 +41,8 @@ pub enum Code {
     SecretUnavailable,
     /// The kill switch is on.
     Locked,
+    /// The definition of the tool waits for a person: it has changed, or hides something.
+    ToolNotApproved,
 }
 
 /// Whether the same call may succeed later.
@@ -57,7 +59,7 @@ pub enum Retry {
 
 impl Code {
     /// Every code, in the order of declaration.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::InvalidRequest,
         Self::PolicyDenied,
         Self::DestinationDenied,
@@ -73,6 +75,7 @@ impl Code {
         Self::AuditUnavailable,
         Self::SecretUnavailable,
         Self::Locked,
+        Self::ToolNotApproved,
     ];
 
     /// The name on the wire and in the audit.
@@ -93,6 +96,7 @@ impl Code {
             Self::AuditUnavailable => "audit_unavailable",
             Self::SecretUnavailable => "secret_unavailable",
             Self::Locked => "locked",
+            Self::ToolNotApproved => "tool_not_approved",
         }
     }
 
@@ -113,7 +117,8 @@ impl Code {
             | Self::NotFound
             | Self::ResponseTooLarge
             | Self::IntegrityError
-            | Self::Locked => Retry::Never,
+            | Self::Locked
+            | Self::ToolNotApproved => Retry::Never,
         }
     }
 }

@@ -22,6 +22,7 @@ pub mod lock;
 pub mod near;
 pub mod network;
 pub mod paths;
+pub mod pin;
 pub mod pipeline;
 pub mod policy;
 pub mod ports;

@@ -17,6 +17,7 @@ use crate::call::{
 use crate::code::Refusal;
 use crate::far::{Ask, Failed, Reply};
 use crate::injection::Credential;
+use crate::pin::{News, Standing};
 use crate::principal::{Caller, Name, Principal};
 use crate::redact::Redactor;
 use crate::reference::SecretRef;
@@ -444,6 +445,11 @@ pub trait Tools: Send + Sync {
 
     /// The servers that `caller` may use.
     fn servers(&self, caller: &Caller) -> Vec<Arc<Served>>;
+
+    /// Records that definitions of tools of `server` wait for a person from now on.
+    fn noticed(&self, server: &Name, news: &[News]) {
+        let _ = (server, news);
+    }
 }
 
 /// What a caller wants to read of a server.
@@ -479,6 +485,8 @@ pub struct ToolRequest<'a> {
     pub tool: &'a str,
     /// The arguments, as they were written.
     pub arguments: Option<&'a str>,
+    /// How the tool's definition stands.
+    pub standing: Standing,
 }
 
 /// Takes a permitted call to its server.

@@ -17,6 +17,7 @@
 //! How it is fast: `matcher`, and decision 40.
 
 mod forms;
+mod json;
 mod matcher;
 mod patterns;
 mod public;

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::pin::Pinning;
 use crate::principal::Name;
 use crate::reference::{RefError, SecretRef};
 
@@ -26,6 +27,8 @@ pub struct Server {
     pub delivery: Delivery,
     /// How long its secrets are good, where it says so itself.
     pub ttl: Option<Duration>,
+    /// What happens to a tool of it whose definition is not the approved one.
+    pub pin: Pinning,
 }
 
 /// How a server is reached.
@@ -277,6 +280,7 @@ mod tests {
             transport: Transport::Stdio(stdio),
             delivery: Delivery::default(),
             ttl: None,
+            pin: Pinning::default(),
         };
         assert_eq!(server.references().len(), 1);
         assert!(!server.shows_secrets());

@@ -8,6 +8,7 @@ use std::fmt;
 use crate::code::{Code, Refusal};
 use crate::injection::Target;
 use crate::json::{self, Members};
+use crate::pin::Pinning;
 use crate::pipeline::Permit;
 use crate::policy::{
     Awaiting, Condition, Explanation, Facts, Glob, JUDGE_BYTES, Judgement, RuleError, Terms, Truth,
@@ -29,6 +30,8 @@ pub struct Served {
     pub limits: Limits,
     /// The principals that may use it; `None`: every one.
     pub principals: Option<Vec<Name>>,
+    /// What happens to a tool whose definition is not the approved one.
+    pub pin: Pinning,
     /// Changes whenever its configuration does.
     pub revision: u64,
     /// None.
@@ -39,7 +42,8 @@ impl Served {
     /// One that every principal may use, as far as `policy` says.
     pub fn new(name: Name, policy: Policy) -> Self {
         let (limits, auth) = (Limits::default(), Auth::default());
-        Self { name, policy, limits, principals: None, revision: 0, auth }
+        let pin = Pinning::default();
+        Self { name, policy, limits, principals: None, pin, revision: 0, auth }
     }
 }
 

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use strongroom_model::approval::Matter;
-use strongroom_model::audit::{Asked, Facts, Journal, Trail};
+use strongroom_model::audit::{Asked, Draft, Facts, Journal, Kind, Trail};
 use strongroom_model::call::{ToolAnswer, ToolCalled};
 use strongroom_model::code::{Code, Refusal};
 use strongroom_model::injection::Bound;
+use strongroom_model::pin::News;
 use strongroom_model::pipeline::{Act, Done, Ended, Permit, Pipeline};
 use strongroom_model::ports::{
     BoxFuture, Clock, ReadAct, ReadRequest, ToolAct, ToolRequest, Tools,
@@ -18,7 +19,7 @@ use strongroom_model::principal::{Caller, Name};
 use strongroom_model::service::Catalog;
 use strongroom_model::tool::{Reading, Served, ToolCall};
 use tokio::time::timeout;
-use tracing::{Instrument as _, info_span};
+use tracing::{Instrument as _, error, info_span};
 
 use crate::admission::Place;
 use crate::broker::Broker;
@@ -26,6 +27,9 @@ use crate::consent::Judged;
 
 /// The method that stands in the audit.
 const METHOD: &str = "tools/call";
+
+/// Tools that are recorded by name when many of one server begin to wait at once.
+const MOST_NEWS: usize = 16;
 
 impl Tools for Broker {
     /// # Cancel safety
@@ -65,6 +69,33 @@ impl Tools for Broker {
         let catalog = self.registry.current();
         let servers = catalog.servers.values();
         servers.filter(|served| serves(&catalog, caller, served)).cloned().collect()
+    }
+
+    fn noticed(&self, server: &Name, news: &[News]) {
+        let redactor = self.credentials.redactor();
+        let told = news.iter().take(MOST_NEWS);
+        let drafts = told.map(|news| Draft {
+            kind: Kind::Admin,
+            act: Some(format!("tool.{}", news.why.as_str())),
+            service: Some(server.to_string()),
+            method: Some("tools/list".to_owned()),
+            path: Some(redactor.clean_text(&news.tool).0.into_inner()),
+            subject: Some(format!("sha256:{}", news.hash)),
+            ..Draft::default()
+        });
+        let rest = news.len().saturating_sub(MOST_NEWS);
+        let more = (rest > 0).then(|| Draft {
+            kind: Kind::Admin,
+            act: Some("tool.more".to_owned()),
+            service: Some(server.to_string()),
+            count: Some(rest as u64),
+            ..Draft::default()
+        });
+        for draft in drafts.chain(more) {
+            if let Err(error) = self.audit.append(draft) {
+                error!("a tool that waits for a person was not recorded: {error}");
+            }
+        }
     }
 }
 
@@ -182,12 +213,14 @@ impl Broker {
         served: &Served,
         call: ToolRequest<'_>,
     ) -> Result<(Judged<ToolCall>, Place), Refusal> {
+        let standing = call.standing;
         let call = ToolCall::read(served.name.clone(), call.tool, call.arguments)?;
         if call.arguments().len() > served.limits.request_bytes {
             let text = "the arguments are larger than this server is sent";
             return Err(Refusal::new(Code::InvalidRequest, text));
         }
         let judged = Judged::of(served.policy.judge(call)).map_err(|denied| denied.0)?;
+        served.pin.admit(standing, &served.name)?;
         // A tool takes no reason: nobody can give one.
         let place = self.enter(caller, catalog, (&served.name, &served.limits), &judged, None)?;
         Ok((judged, place))

@@ -61,7 +61,8 @@ impl Reason {
                 Code::PolicyDenied
                 | Code::DestinationDenied
                 | Code::RedirectDenied
-                | Code::ApprovalDenied => 403,
+                | Code::ApprovalDenied
+                | Code::ToolNotApproved => 403,
                 Code::NotFound => 404,
                 Code::RateLimited => 429,
                 Code::IntegrityError => 500,

@@ -308,6 +308,7 @@ mod tests {
             transport: Transport::Stdio(stdio),
             delivery: strongroom_model::server::Delivery::default(),
             ttl: None,
+            pin: strongroom_model::pin::Pinning::default(),
         }
     }
 

@@ -11,6 +11,7 @@ use std::ops::Range;
 use aws_lc_rs::digest::{Context, SHA256};
 use serde_json::value::RawValue;
 use strongroom_model::json::{self, Members};
+use strongroom_model::pin::{DefinitionHash, Offered, Why};
 
 use crate::wire::write;
 
@@ -25,19 +26,6 @@ pub struct Definition {
     text: Box<str>,
     /// Where the name is in the text, with its quotes.
     place: Range<usize>,
-}
-
-/// Why a definition is not shown to an agent before a person has approved it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Suspicion {
-    /// A person who reads it does not see what a model reads.
-    #[error(
-        "it has characters in it that are not shown, or that change the order of what is shown"
-    )]
-    Hidden,
-    /// It is too long to be read.
-    #[error("its description is longer than 16 KiB")]
-    Long,
 }
 
 /// A list that is none.
@@ -96,20 +84,30 @@ impl Definition {
     }
 
     /// The SHA-256 of what it means.
-    pub fn hash(&self) -> [u8; 32] {
+    pub fn hash(&self) -> DefinitionHash {
         let mut context = Context::new(&SHA256);
         digest(&self.text, &mut context);
-        context.finish().as_ref().try_into().unwrap_or_default()
+        DefinitionHash(context.finish().as_ref().try_into().unwrap_or_default())
     }
 
     /// Why a person should read it first, if there is a reason.
-    pub fn suspicion(&self) -> Option<Suspicion> {
+    pub fn suspicion(&self) -> Option<Why> {
         let members = Members::read(&self.text)?;
         let description = members.get("description").and_then(json::string).unwrap_or_default();
-        if strings(&self.text).iter().any(|text| text.chars().any(is_hidden)) {
-            return Some(Suspicion::Hidden);
+        if strings(&self.text).iter().any(|text| hides(text)) {
+            return Some(Why::Hidden);
         }
-        (description.len() > LONGEST).then_some(Suspicion::Long)
+        (description.len() > LONGEST).then_some(Why::Long)
+    }
+
+    /// It, for whoever knows what is approved.
+    pub fn offered(&self) -> Offered {
+        Offered {
+            tool: self.name.clone(),
+            hash: self.hash(),
+            text: self.text.clone(),
+            suspicion: self.suspicion(),
+        }
     }
 }
 
@@ -176,14 +174,38 @@ fn elements(raw: &str) -> Vec<&str> {
     elements.into_iter().map(RawValue::get).collect()
 }
 
+/// Whether a reader does not see all that is in `text` (MC-05).
+fn hides(text: &str) -> bool {
+    let mut before = ' ';
+    let mut after = text.chars().skip(1);
+    text.chars().any(|c| {
+        let next = after.next().unwrap_or(' ');
+        let hidden = match c {
+            // Joiners hold letters of some scripts, and the parts of an emoji, together: one at a time.
+            '\u{200c}' | '\u{200d}' => !joins(before) || !joins(next),
+            // It makes an emoji of what stands before it, once.
+            '\u{fe0f}' => matches!(before, '\u{fe00}'..='\u{fe0f}'),
+            _ => is_hidden(c),
+        };
+        before = c;
+        hidden
+    })
+}
+
+/// Whether a joiner may stand beside it.
+fn joins(c: char) -> bool {
+    !c.is_ascii() && !matches!(c, '\u{200c}' | '\u{200d}')
+}
+
 /// Control characters but for the ends of lines and tabs, what turns the direction of writing, what has
-/// no width, and the tags and selectors that can spell out a hidden text (MC-05). The joiners that emoji
-/// and scripts need are none.
+/// no width, and the tags and selectors that can spell out a hidden text.
 fn is_hidden(c: char) -> bool {
     (c.is_control() && !matches!(c, '\n' | '\r' | '\t'))
         || matches!(c,
-            '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+            | '\u{180b}'..='\u{180f}' | '\u{200b}' | '\u{200e}' | '\u{200f}'
+            | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0e}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
             | '\u{e0000}'..='\u{e0fff}')
 }
 
@@ -257,19 +279,25 @@ mod tests {
             "\u{e0041}",
             "\\u0000",
             "\u{feff}",
+            "\\u200d",
+            "\u{e9}\\u200d\\u200c\u{e9}",
+            "\\ufe0f\\ufe0f",
+            "\\ufe01",
+            "\\u00ad",
+            "\\u2028",
         ] {
             for text in [
                 format!(r#"{{"name":"a","description":"x{hidden}y"}}"#),
                 format!(r#"{{"name":"a","inputSchema":{{"properties":{{"p{hidden}":{{}}}}}}}}"#),
                 format!(r#"{{"name":"a","annotations":[["{hidden}"]]}}"#),
             ] {
-                assert_eq!(one(&text).suspicion(), Some(Suspicion::Hidden), "{text}");
+                assert_eq!(one(&text).suspicion(), Some(Why::Hidden), "{text}");
             }
         }
         let long = format!(r#"{{"name":"a","description":"{}"}}"#, "x".repeat(LONGEST + 1));
-        assert_eq!(one(&long).suspicion(), Some(Suspicion::Long));
+        assert_eq!(one(&long).suspicion(), Some(Why::Long));
         for plain in [
-            r#"{"name":"a","description":"Orders.\n\n\tTwo lines; \u00e9, \u6f22, \ud83d\udc69\u200d\ud83d\udcbb"}"#.to_owned(),
+            r#"{"name":"a","description":"Orders.\n\n\tTwo lines; \u00e9, \u6f22, \ud83d\udc69\u200d\ud83d\udcbb, \u2764\ufe0f\u200d\ud83d\udd25"}"#.to_owned(),
             format!(r#"{{"name":"a","description":"{}"}}"#, "x".repeat(LONGEST)),
         ] {
             assert_eq!(one(&plain).suspicion(), None, "{plain}");

@@ -214,7 +214,7 @@ fn progress(origin: &Arc<Origin>, ready: &Ready) -> Option<Progress> {
 }
 
 fn clean(redactor: &Redactor, text: &str, is_error: bool) -> ToolAnswer {
-    let (text, redactions) = redactor.clean(text.as_bytes().to_vec());
+    let (text, redactions) = redactor.clean_json(text.as_bytes().to_vec());
     ToolAnswer { text, is_error, redactions }
 }
 
@@ -280,7 +280,7 @@ impl Required {
         }
         result.close();
         // The frame has our words in it, which are no secret.
-        let (text, redactions) = redactor.clean(out);
+        let (text, redactions) = redactor.clean_json(out);
         Ok(ToolAnswer { text, is_error: false, redactions })
     }
 }

@@ -114,6 +114,12 @@ impl Heard {
         self.tell(&Notice::Changed { server: self.name.clone(), kind });
     }
 
+    /// A person has approved tools, or there are some to be approved: the list is another one, although
+    /// the server says the same.
+    pub(super) fn repinned(&self) {
+        self.tell(&Notice::Changed { server: self.name.clone(), kind: Kind::Tools });
+    }
+
     fn tell(&self, notice: &Notice) {
         let bells: Vec<_> = lock(&self.bells).iter().filter_map(Weak::upgrade).collect();
         for bell in bells {

@@ -54,7 +54,8 @@ impl Mount {
         arguments: Option<&str>,
         cancel: BoxFuture<'_, ()>,
     ) -> Option<ToolCalled> {
-        let (server, prompt) = self.looked_up(Kind::Prompts, &origin.caller, name).await?;
+        let found = self.looked_up(Kind::Prompts, &origin.caller, name).await?;
+        let (server, prompt) = (found.server, found.definition);
         let params = |params: &mut Object<'_>| {
             params.string("name", prompt.name());
             if let Some(arguments) = arguments {
@@ -80,7 +81,8 @@ impl Mount {
         let (server, member, own) = match &*kind {
             "ref/prompt" => {
                 let name = json::string(reference.get("name")?)?;
-                let (server, prompt) = self.looked_up(Kind::Prompts, &origin.caller, &name).await?;
+                let found = self.looked_up(Kind::Prompts, &origin.caller, &name).await?;
+                let (server, prompt) = (found.server, found.definition);
                 (server, "name", prompt.name().to_owned())
             }
             "ref/resource" => {

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use strongroom_model::code::{Code, Refusal};
 use strongroom_model::json::Members;
+use strongroom_model::pin::{Pins, Standing};
+use strongroom_model::ports::Tools;
 use strongroom_model::principal::Name;
 use tokio::sync::Mutex as Turn;
 use tokio::time::{Instant, timeout};
@@ -16,6 +18,7 @@ use super::bell::Bell;
 use super::definition::{Definition, page};
 use super::heard::Heard;
 use super::kind::Kind;
+use super::pins::Stand;
 use crate::origin::{Abilities, Level};
 use crate::protocol::{Era, MODERN};
 use crate::upstream::peer::Over;
@@ -43,6 +46,7 @@ pub struct Server {
     pub allows: Allows,
     pub(super) heard: Arc<Heard>,
     shelves: [Shelf; 4],
+    stand: Stand,
     met: Mutex<Met>,
 }
 
@@ -97,8 +101,14 @@ impl Server {
         allows.abilities().write(&mut capabilities);
         let capabilities = String::from_utf8(capabilities).unwrap_or_default();
         let upstream = Upstream::new(launch, heard.clone(), &capabilities, options);
-        let (shelves, met) = (Default::default(), Mutex::default());
-        Self { name, prefix, upstream, allows, heard, shelves, met }
+        let (shelves, stand, met) = (Default::default(), Stand::default(), Mutex::default());
+        Self { name, prefix, upstream, allows, heard, shelves, stand, met }
+    }
+
+    /// The same, whose tools are those that are approved by what `pins` keeps of it.
+    #[must_use]
+    pub fn with_pins(self, pins: Arc<dyn Pins>) -> Self {
+        Self { stand: Stand::new(pins), ..self }
     }
 
     /// What is known of its tools without asking it; `None`: it has to be asked. What a server said
@@ -176,6 +186,20 @@ impl Server {
         timeout(patience, asked).await.unwrap_or_else(|_| late())
     }
 
+    /// How `tools`, which are its own, stand, in their order. Nothing is asked or read where neither they
+    /// nor what is approved has changed.
+    pub(super) async fn standings(
+        &self,
+        tools: &Arc<[Definition]>,
+        to: &dyn Tools,
+    ) -> Arc<[Standing]> {
+        let (standings, changed) = self.stand.look(&self.name, tools, to).await;
+        if changed {
+            self.heard.repinned();
+        }
+        standings
+    }
+
     /// How often it has sent what means nothing.
     pub fn noise(&self) -> u64 {
         self.heard.noise()
@@ -214,6 +238,12 @@ impl Server {
             met.level = Some(wanted);
         }
         set
+    }
+
+    /// Its tools are asked for again when they are wanted.
+    #[cfg(all(test, unix))]
+    pub(super) fn forget(&self) {
+        *lock(&self.shelves[Kind::Tools.place()].known) = None;
     }
 
     /// Rings `bell` for what it says of itself.
@@ -272,6 +302,9 @@ async fn all_pages(ready: &Ready, kind: Kind) -> Result<(Vec<Definition>, Durati
             }
         };
         let none = |_| strange(&format!("the server's list of {} is none", kind.words()));
+        // A definition may have a secret in it that its server was started with.
+        let (clean, _) = ready.redactor.clean_json(result.as_bytes().to_vec());
+        let result = clean.text().unwrap_or_default();
         let (items, next) = page(result, kind.member(), kind.name()).map_err(none)?;
         bytes += items.iter().map(|item| item.text().len()).sum::<usize>();
         all.extend(items);

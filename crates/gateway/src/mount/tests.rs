@@ -1,5 +1,7 @@
 //! Several servers, each a shell script that speaks MCP, behind one mount.
 
+mod pinned;
+
 use std::collections::BTreeSet;
 use std::future::pending;
 use std::path::{Path, PathBuf};
@@ -7,6 +9,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use strongroom_model::approval::Channel;
 use strongroom_model::call::ToolCalled;
+use strongroom_model::pin::News;
 use strongroom_model::policy::{Judgement, Verdict};
 use strongroom_model::ports::{ReadAct, ReadRequest, ToolAct};
 use strongroom_model::principal::{Principal, Source};
@@ -64,8 +67,19 @@ impl Launch for Script {
     }
 }
 
-/// Judges by policy alone, and records nothing.
-struct Permits(Vec<Arc<Served>>);
+/// Judges by policy and pins alone, and records nothing.
+#[derive(Default)]
+struct Permits {
+    servers: Vec<Arc<Served>>,
+    noticed: Arc<Mutex<Vec<(String, News)>>>,
+}
+
+impl Permits {
+    fn new(servers: impl IntoIterator<Item = Served>) -> Self {
+        let servers = servers.into_iter().map(Arc::new).collect();
+        Self { servers, ..Self::default() }
+    }
+}
 
 impl Tools for Permits {
     fn call_tool<'a>(
@@ -82,8 +96,10 @@ impl Tools for Permits {
                 None => Err(Refusal::new(Code::NotFound, "there is no such server")),
                 Some(served) => {
                     let name = served.name.clone();
+                    let admitted = served.pin.admit(call.standing, &name);
                     let call = ToolCall::read(name, call.tool, call.arguments).unwrap();
                     match served.policy.judge(call) {
+                        _ if admitted.is_err() => Err(admitted.unwrap_err()),
                         Judgement::Allowed(permit) => act.act(permit.into_request(), cancel).await,
                         Judgement::Asks(_) => unreachable!("no rule asks"),
                         Judgement::Denied(denied) => Err(denied.0),
@@ -108,13 +124,19 @@ impl Tools for Permits {
         let may = |served: &&Arc<Served>| {
             served.principals.as_ref().is_none_or(|names| names.contains(&caller.principal.name))
         };
-        self.0.iter().filter(may).cloned().collect()
+        self.servers.iter().filter(may).cloned().collect()
+    }
+
+    fn noticed(&self, server: &Name, news: &[News]) {
+        let news = news.iter().map(|news| (server.to_string(), news.clone()));
+        self.noticed.lock().unwrap().extend(news);
     }
 }
 
 struct Rig {
     mount: Mount,
     home: tempfile::TempDir,
+    noticed: Arc<Mutex<Vec<(String, News)>>>,
 }
 
 impl Rig {
@@ -134,11 +156,11 @@ impl Rig {
             mounted.push(Arc::new(server));
             let rules = [(Verdict::Allow, "*"), (Verdict::Deny, "secret*")];
             let rules = rules.map(|(verdict, names)| Rule::parse(verdict, names).unwrap());
-            permitted.push(Arc::new(Served::new(name, Policy::new(rules.into()))));
+            permitted.push(Served::new(name, Policy::new(rules.into())));
         }
-        let mut mount = Mount::new(Arc::new(Permits(permitted)), mounted, Naming::Safe);
+        let mut mount = Mount::new(Arc::new(Permits::new(permitted)), mounted, Naming::Safe);
         mount.ours = (r#"{"name":"execute"}"#, &["execute"]);
-        Self { mount, home }
+        Self { mount, home, noticed: Arc::default() }
     }
 
     fn folder(&self, name: &str) -> PathBuf {
@@ -157,6 +179,11 @@ impl Rig {
         let name = |tool: &Value| tool["name"].as_str().unwrap().to_owned();
         let missing = listed.missing.iter().map(|(name, why)| format!("{name}: {}", why.message));
         (tools.as_array().unwrap().iter().map(name).collect(), missing.collect())
+    }
+
+    async fn refusal(&self, name: &str) -> Refusal {
+        let called = self.mount.call(&origin(), name, None, Box::pin(pending())).await.unwrap();
+        called.result.map(|answer| answer.text).unwrap_err()
     }
 
     async fn call(&self, name: &str, arguments: &str) -> Result<String, String> {
@@ -291,7 +318,7 @@ async fn a_server_of_others_is_not_there() {
     let policy = Policy::new(vec![Rule::parse(Verdict::Allow, "*").unwrap()]);
     let mut served = Served::new("a".parse().unwrap(), policy);
     served.principals = Some(vec!["other".parse().unwrap()]);
-    rig.mount.tools = Arc::new(Permits(vec![Arc::new(served)]));
+    rig.mount.tools = Arc::new(Permits::new([served]));
     assert_eq!(rig.list().await, (names(&["execute"]), vec![]));
     assert_eq!(rig.call("a_x", "{}").await, Err("there is no such tool".into()));
     assert_eq!(rig.starts("a"), 0, "nor started for somebody who may not use it");

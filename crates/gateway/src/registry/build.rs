@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use strongroom_model::pin::Pinning;
 use strongroom_model::principal::Name;
 use strongroom_model::reference::SecretRef;
 use strongroom_model::server::{Delivery, Server, Stdio, Template, Transport};
@@ -23,6 +24,7 @@ pub const KEYS: &[&str] = &[
     "description",
     "delivery",
     "ttl",
+    "pin",
     "pass_env",
     "allow_visible_secrets",
 ];
@@ -105,6 +107,7 @@ pub(super) fn build(text: &Text, name: &Name, node: &Node) -> Result<Built, Prob
         transport,
         delivery: reader.delivery()?,
         ttl: reader.ttl()?,
+        pin: reader.pin()?,
     };
     let allowed = match node.get("allow_visible_secrets") {
         None => false,
@@ -342,6 +345,14 @@ impl Reader<'_> {
                 .hint("write a number and a unit: `30s`, `15m`, `4h`, `7d`")
         })?;
         Ok(Some(ttl))
+    }
+
+    fn pin(&self) -> Result<Pinning, Problem> {
+        let Some(node) = self.node.get("pin") else { return Ok(Pinning::default()) };
+        Pinning::parse(self.plain("pin", node)?).ok_or_else(|| {
+            let problem = self.text.problem(node.at, "`pin` is none of what can be pinned");
+            problem.hint("write `definition`, `warn` or `off`")
+        })
     }
 
     /// A secret that would stand in the process list or in logs.

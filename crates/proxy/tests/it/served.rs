@@ -11,6 +11,7 @@ use strongroom_model::audit::Kind;
 use strongroom_model::call::{ToolAnswer, ToolCalled};
 use strongroom_model::code::{Code, Refusal};
 use strongroom_model::lock::Locks;
+use strongroom_model::pin::Standing;
 use strongroom_model::policy::{Terms, Verdict};
 use strongroom_model::ports::{
     BoxFuture, ReadAct, ReadRequest, Registry, ToolAct, ToolRequest, Tools as _,
@@ -119,7 +120,7 @@ impl Rig {
     ) -> ToolCalled {
         let act = Box::new(Server { answer, seen: Arc::clone(&self.seen) });
         let arguments = Some(arguments);
-        let request = ToolRequest { server, tool, arguments };
+        let request = ToolRequest { server, tool, arguments, standing: Standing::Approved };
         self.broker.call_tool(&caller("default"), request, act, cancel).await
     }
 

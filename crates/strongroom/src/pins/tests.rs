@@ -20,6 +20,7 @@ fn server(line: &str) -> Server {
         transport: Transport::Stdio(Stdio { program, args, env, ..Stdio::default() }),
         delivery: strongroom_model::server::Delivery::default(),
         ttl: None,
+        pin: Pinning::default(),
     }
 }
 

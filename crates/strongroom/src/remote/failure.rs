@@ -46,7 +46,9 @@ fn refused(code: &str, retry_after_s: Option<u64>, name: &Name) -> (Exit, Option
             Exit::Denied,
             Some("the server's operator writes it into `team.allowed_commands`".to_owned()),
         ),
-        "destination_denied" | "redirect_denied" | "approval_denied" => (Exit::Denied, None),
+        "destination_denied" | "redirect_denied" | "approval_denied" | "tool_not_approved" => {
+            (Exit::Denied, None)
+        }
         "rate_limited" | "secret_unavailable" | "audit_unavailable" | "upstream_timeout" => {
             (Exit::Unavailable, again())
         }

@@ -271,7 +271,7 @@ impl Talk {
     /// Takes in what a server sent: a message, or several in a list, as 2025-03-26 has it.
     pub(super) fn hear(&self, message: Vec<u8>, call: Option<&Call>, redactor: Option<&Redactor>) {
         let message = match redactor {
-            Some(redactor) => redactor.clean(message).0.into_inner(),
+            Some(redactor) => redactor.clean_json(message).0.into_inner(),
             None => message,
         };
         if !message.trim_ascii_start().starts_with(b"[") {
