@@ -27,6 +27,7 @@ use strongroom_seal::{Kek, Place, SecureDir, open, seal, sha256};
 use uuid::Uuid;
 
 use crate::approvals::ApprovalStore;
+use crate::pins::PinStore;
 use snapshot::{Keys, Row, Snapshot};
 
 pub use error::{EntryError, VaultError};
@@ -216,6 +217,13 @@ impl Vault {
         let db = database::connect(&self.path).map_err(|error| error.at(&self.path))?;
         let key = self.inner().keys.approvals();
         Ok(ApprovalStore::new(self.path.clone(), Arc::clone(&self.clock), db, key))
+    }
+
+    /// What is approved of servers' tools, on a connection of its own.
+    pub fn pins(&self) -> Result<Arc<PinStore>, VaultError> {
+        let db = database::connect(&self.path).map_err(|error| error.at(&self.path))?;
+        let key = self.inner().keys.approvals();
+        Ok(Arc::new(PinStore::new(self.path.clone(), Arc::clone(&self.clock), db, key)))
     }
 
     /// Runs `act` on one verified state of the vault.

@@ -15,6 +15,7 @@ use super::{FILE, VaultError};
 const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0001_vault.sql"),
     include_str!("../../migrations/0002_approvals.sql"),
+    include_str!("../../migrations/0003_tool_pins.sql"),
 ];
 
 /// `SRvt`, in the file's header.

@@ -8,6 +8,7 @@ mod checkpoints;
 mod damage;
 mod home;
 mod local;
+mod pins;
 mod principals;
 mod processes;
 mod team;

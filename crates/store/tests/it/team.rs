@@ -12,6 +12,7 @@ mod keys;
 mod nodes;
 #[cfg(target_os = "linux")]
 mod outage;
+mod pins;
 mod rotation;
 mod servers;
 mod strangers;

@@ -1,6 +1,8 @@
 use std::collections::BTreeMap;
 use std::fs;
 
+use strongroom_model::pin::Pinning;
+
 use super::*;
 use crate::paths::Os;
 

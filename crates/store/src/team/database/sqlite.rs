@@ -271,6 +271,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/team/sqlite/0002_credentials.sql"),
     include_str!("../../../migrations/team/sqlite/0003_audit.sql"),
     include_str!("../../../migrations/team/sqlite/0004_approvals.sql"),
+    include_str!("../../../migrations/team/sqlite/0005_tool_pins.sql"),
 ];
 
 /// `SRtm`, in the file's header.
