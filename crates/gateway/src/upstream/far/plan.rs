@@ -179,6 +179,7 @@ mod tests {
             transport: Transport::Http { url: url.parse().unwrap(), headers },
             delivery: Delivery::default(),
             ttl: None,
+            pin: strongroom_model::pin::Pinning::default(),
         }
     }
 
