@@ -65,11 +65,20 @@ impl View {
         read.extend(room.read.iter().cloned());
         let dir = start.dir.clone().filter(|dir| is_plain(dir) && !home.starts_with(dir));
         read.extend(dir.clone());
-        // What holds the home would bring it back, with all that is in it.
-        read.retain(|path| is_plain(path) && !home.starts_with(path) && !is_of_the_system(path));
+        let plain = room.write.iter().filter(|path| is_plain(path));
+        let write: Vec<PathBuf> =
+            plain.clone().filter(|path| !is_below(path, plain.clone())).cloned().collect();
+        // What holds the home would bring it back, with all that is in it. What lies in a folder that the
+        // server writes to is there already; named once more, it would be what the server made of it the
+        // last time: a link to anywhere.
+        read.retain(|path| {
+            is_plain(path)
+                && !home.starts_with(path)
+                && !is_of_the_system(path)
+                && !write.iter().any(|write| path.starts_with(write))
+        });
         read.sort();
         read.dedup();
-        let write = room.write.iter().filter(|path| is_plain(path)).cloned().collect();
         Self {
             dir: dir.unwrap_or_else(|| home.clone()),
             home,
@@ -185,6 +194,11 @@ fn is_plain(path: &Path) -> bool {
     path.is_absolute()
         && path.parent().is_some()
         && path.components().skip(1).all(|part| matches!(part, Component::Normal(_)))
+}
+
+/// Whether `path` lies in another one of `all`.
+fn is_below<'a>(path: &Path, mut all: impl Iterator<Item = &'a PathBuf>) -> bool {
+    all.any(|other| path != other && path.starts_with(other))
 }
 
 fn is_of_the_system(path: &Path) -> bool {

@@ -67,6 +67,25 @@ fn what_may_be_written_is_what_was_said_and_what_was_said_of_all_is_not_shown() 
 }
 
 #[test]
+fn nothing_is_shown_by_a_path_that_the_server_can_lead_elsewhere() {
+    let room = |write: &[&str]| Room {
+        read: vec!["/srv/a/b".into()],
+        write: write.iter().map(PathBuf::from).collect(),
+        ..Room::default()
+    };
+    let start = server(&[("PATH", "/srv/a/bin")], Some("/srv/a/c"));
+    let named = |lines: Vec<String>| {
+        lines.into_iter().filter(|line| line.contains("bind") && line.contains("/srv/a/")).count()
+    };
+    assert_eq!(named(told(&start, &room(&["/srv/a", "/srv/a/d"]))), 0);
+    assert_eq!(
+        named(told(&start, &room(&["/srv/other"]))),
+        5,
+        "two folders, and what belongs to programs"
+    );
+}
+
+#[test]
 fn our_own_folders_are_covered_where_they_would_be_seen() {
     let dir = tempfile::tempdir().unwrap();
     let ours = dir.path().join("vault");
