@@ -11,6 +11,7 @@ mod forward;
 mod heard;
 pub mod kind;
 mod listening;
+pub(crate) mod mirrored;
 pub mod names;
 mod pins;
 mod reading;
@@ -38,7 +39,7 @@ use kind::Kind;
 use names::{Naming, Route};
 pub(crate) use reading::Offers;
 pub(crate) use served::code;
-pub use served::{MOST_TOOLS, Server};
+pub use served::{MOST_TOOLS, Server, Watching};
 
 /// How long a list waits for servers that have to be started.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -149,6 +150,21 @@ impl Mount {
         // A server that is not the caller's is not there, whatever its tools are called.
         let hidden = matches!(&ended.result, Err(refusal) if refusal.code == Code::NotFound);
         (!hidden).then_some(ended)
+    }
+
+    /// Whether the headers of a call of `name` say what its arguments say. A tool that is not known yet has
+    /// told nobody what it wants in headers.
+    pub(crate) fn mirrors(&self, origin: &Origin, name: &str, arguments: Option<&str>) -> bool {
+        let Some(headers) = &origin.headers else { return true };
+        let found = self.find(Kind::Tools, name);
+        found.is_none_or(|(_, tool)| {
+            mirrored::agree(tool.text(), arguments.unwrap_or("{}"), headers)
+        })
+    }
+
+    /// Whether `caller` may use the server `name`.
+    pub(crate) fn may_use(&self, caller: &Caller, name: &Name) -> bool {
+        policy(&self.tools.servers(caller), name).is_some()
     }
 
     /// What `name` stands for, asking the servers that have not been asked yet.

@@ -7,6 +7,7 @@ use strongroom_model::json::{self, Members};
 use strongroom_model::ports::BoxFuture;
 use strongroom_model::principal::Caller;
 
+use crate::prompt::Outbox;
 use crate::protocol::{Era, Params};
 use crate::wire::RpcError;
 use crate::wire::write::Object;
@@ -30,6 +31,8 @@ pub struct Origin {
     pub(crate) headers: Option<Vec<(Box<str>, Box<str>)>>,
     /// To the client, for as long as its request lasts.
     pub(crate) line: Option<Arc<dyn Line>>,
+    /// What is under the line of a modern client, where it reads what is said before the answer.
+    pub(crate) out: Option<Arc<dyn Outbox>>,
     /// What the client brings back to a server that has asked it something.
     pub(crate) brings: Brings,
 }
@@ -47,6 +50,11 @@ pub(crate) struct Brings {
 pub(crate) trait Line: Send + Sync {
     /// Tells the client something. A client that is slow to read misses it.
     fn tell(&self, message: Vec<u8>);
+
+    /// The token that progress is told under now, where it was `first` in the beginning.
+    fn token(&self, first: &str) -> Option<Box<str>> {
+        Some(first.into())
+    }
 
     /// Asks the client all of `questions` and waits for what it says to each, as written.
     ///
@@ -178,6 +186,7 @@ impl Origin {
             meta: Vec::new(),
             headers: None,
             line: None,
+            out: None,
             brings: Brings::default(),
         }
     }

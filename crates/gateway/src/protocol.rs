@@ -1,32 +1,38 @@
 //! What a request means in its era, and what is answered.
 
 mod answers;
+mod call;
 mod cursor;
 mod hello;
 mod key;
+pub(crate) mod listen;
 mod params;
+mod parked;
+mod state;
 mod work;
 
 use std::sync::Arc;
 
 use strongroom_model::approval::{Channel, SessionGrants};
 use strongroom_model::json::Members;
-use strongroom_model::ports::{Calls, Prompt};
+use strongroom_model::ports::Prompt;
 use strongroom_model::principal::{Caller, Principal};
-use tokio::sync::oneshot;
-use tracing::Instrument as _;
 
 use crate::behind::Behind;
 use crate::mount::kind::Kind;
-use crate::origin::{Level, Line, Origin};
-use crate::prompt::RetryPrompt;
+use crate::origin::{Level, Origin};
+use crate::prompt::{Outbox, RetryPrompt};
 use crate::session::Session;
 use crate::tools::{self, Started};
 use crate::wire::write::{self, Object};
 use crate::wire::{Id, Notification, Request, RpcError};
+use call::{Brought, Rounds};
+pub(crate) use call::{Call, Said};
 pub(crate) use hello::Hello;
+use listen::Filter;
 pub(crate) use params::Params;
-use work::{Came, What, Work};
+use state::Bond;
+use work::{What, Work};
 
 /// The stateless revision.
 pub(crate) const MODERN: &str = "2026-07-28";
@@ -79,77 +85,6 @@ pub(crate) enum Handled {
     Call(Box<Call>),
 }
 
-/// What is sent back for a request.
-pub(crate) struct Said {
-    /// The message.
-    pub(crate) message: Vec<u8>,
-    /// The status of an HTTP response that has nothing else in it.
-    pub(crate) status: u16,
-}
-
-/// A request that waits for someone else.
-pub(crate) struct Call {
-    id: Box<str>,
-    origin: Arc<Origin>,
-    work: Work,
-    /// Whether the results of the method say how long they are good.
-    cached: bool,
-    /// The prompt of a modern call.
-    prompt: Option<Arc<RetryPrompt>>,
-}
-
-impl Call {
-    /// Makes the call in a task of its own and returns the message to send. It ends early when
-    /// `cancel` fires or its other end is dropped.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future does not drop the call: a call that has begun must reach the audit. Drop
-    /// the other end of `cancel` to end it.
-    pub(crate) async fn run(
-        self,
-        calls: Arc<dyn Calls>,
-        cancel: oneshot::Receiver<()>,
-        alive: tokio::sync::mpsc::Sender<()>,
-    ) -> Said {
-        let Self { id, origin, work, cached, prompt } = self;
-        let (era, of) = (origin.era, origin.caller.principal.name.clone());
-        let running = async move {
-            let cancel = Box::pin(async move { drop(cancel.await) });
-            let came = work.run(&*calls, &origin, cancel).await;
-            drop(alive);
-            came
-        };
-        // The span of the call belongs into that of its request.
-        let task = tokio::spawn(running.in_current_span());
-        let raw = Id::read(&id).expect("the id was read before");
-        let message = match task.await {
-            Ok(Came::Output(output)) => match prompt.and_then(|prompt| prompt.take()) {
-                Some(unanswered) if output.is_refused() => {
-                    answers::input_required(raw, &unanswered)
-                }
-                _ => answers::tool_result(raw, era, output),
-            },
-            Ok(Came::Answer(answer)) => {
-                let message = answers::answer(raw, era, cached, &answer);
-                let status = answers::status(era, &answer);
-                return Said { message, status };
-            }
-            Ok(Came::List(listed)) => {
-                let next = listed.next.and_then(|from| cursor::write(&of, listed.kind, from));
-                answers::list(raw, era, &listed, next.as_deref())
-            }
-            Ok(Came::Error(error)) => {
-                let message = write::error(Some(raw), &error);
-                let status = if era == Era::Modern { error.late_status() } else { 200 };
-                return Said { message, status };
-            }
-            Err(_) => write::error(Some(raw), &RpcError::internal()),
-        };
-        Said { message, status: 200 }
-    }
-}
-
 /// Who sends a modern request, and how it is answered.
 pub(crate) struct Visit<'a> {
     /// What answers it.
@@ -159,7 +94,7 @@ pub(crate) struct Visit<'a> {
     /// What was granted for as long as the connection lasts, where it outlives the request.
     pub(crate) session: Option<Arc<SessionGrants>>,
     /// Where what is said before the answer goes, if the client reads it.
-    pub(crate) line: Option<Arc<dyn Line>>,
+    pub(crate) out: Option<Arc<dyn Outbox>>,
     /// `Mcp-Param-*`, names in lower case; `None`: not over HTTP.
     pub(crate) headers: Option<Vec<(Box<str>, Box<str>)>>,
 }
@@ -169,24 +104,36 @@ pub(crate) fn modern(visit: Visit<'_>, request: &Request<'_>, params: &Params<'_
     if request.method == "server/discover" {
         return Handled::Reply(hello::discover(request.id, visit.behind, visit.principal));
     }
-    let prompt = (request.method == "tools/call").then(|| params.prompt()).flatten();
     let mut caller = caller(visit.principal, params.client());
-    caller.channel = Channel {
-        session: visit.session,
-        prompt: prompt.clone().map(|prompt| -> Arc<dyn Prompt> { prompt }),
-    };
+    caller.channel.session = visit.session;
     let mut origin = match Origin::read(caller, Era::Modern, params) {
         Ok(origin) => origin,
         Err(error) => return Handled::Reply(write::error(Some(request.id), &error)),
     };
-    (origin.line, origin.headers) = (visit.line, visit.headers);
-    handle(visit.behind, origin, request, params, prompt)
+    (origin.out, origin.headers) = (visit.out, visit.headers);
+    if request.method == "subscriptions/listen" && visit.behind.servers.is_some() {
+        return listens(visit.behind, origin, request.id, params);
+    }
+    handle(visit.behind, origin, request, params)
+}
+
+/// A request that lasts for as long as the client wants to be told of changes.
+fn listens(behind: &Behind, origin: Origin, id: Id<'_>, params: &Params<'_>) -> Handled {
+    let refuse = |why| Handled::Reply(write::error(Some(id), &RpcError::invalid_params(why)));
+    let Some(filter) = params.get("notifications").and_then(Filter::read) else {
+        return refuse("`notifications` says what to be told of, and not too much");
+    };
+    if origin.out.is_none() {
+        return refuse("a client that listens reads events");
+    }
+    let what = What::Listen { id: id.raw().into(), behind: behind.clone(), filter };
+    mounted(behind, origin, id, what, false, Rounds::default())
 }
 
 /// Answers a request within a session. `initialize` is not one.
 pub(crate) fn legacy(
     behind: &Behind,
-    session: &Session,
+    session: &Arc<Session>,
     origin: Origin,
     request: &Request<'_>,
     params: &Params<'_>,
@@ -203,11 +150,34 @@ pub(crate) fn legacy(
                 Err(error) => Handled::Reply(write::error(Some(request.id), &error)),
             }
         }
+        "resources/subscribe" if watches(behind, &origin) => match params.string("uri") {
+            Some(uri) => {
+                let (uri, session) = (uri.into(), Arc::clone(session));
+                let what = What::Watch { uri, session };
+                mounted(behind, origin, request.id, what, false, Rounds::default())
+            }
+            None => no_uri(request.id),
+        },
+        "resources/unsubscribe" if watches(behind, &origin) => match params.string("uri") {
+            Some(uri) => {
+                session.unwatch(&uri);
+                Handled::Reply(pong(request.id))
+            }
+            None => no_uri(request.id),
+        },
         "initialize" => {
             Handled::Refused(RpcError::invalid_request("the session is initialized already"))
         }
-        _ => handle(behind, origin, request, params, None),
+        _ => handle(behind, origin, request, params),
     }
+}
+
+fn no_uri(id: Id<'_>) -> Handled {
+    Handled::Reply(write::error(Some(id), &RpcError::invalid_params("`uri` is a string")))
+}
+
+fn watches(behind: &Behind, origin: &Origin) -> bool {
+    hello::offers(behind, &origin.caller.principal).is_some_and(|offers| offers.watched)
 }
 
 fn logs(behind: &Behind, origin: &Origin) -> bool {
@@ -215,45 +185,77 @@ fn logs(behind: &Behind, origin: &Origin) -> bool {
 }
 
 /// What both eras have.
-fn handle(
-    behind: &Behind,
-    origin: Origin,
-    request: &Request<'_>,
-    params: &Params<'_>,
-    prompt: Option<Arc<RetryPrompt>>,
-) -> Handled {
+fn handle(behind: &Behind, origin: Origin, request: &Request<'_>, params: &Params<'_>) -> Handled {
     let method = &*request.method;
     if method == "tools/call" {
-        return call_tool(behind, origin, request.id, params, prompt);
+        return call_tool(behind, origin, request.id, params);
     }
     let offers = hello::offers(behind, &origin.caller.principal).unwrap_or_default();
+    let kind = Kind::of_method(method).filter(|kind| match kind {
+        Kind::Tools => true,
+        Kind::Prompts => offers.prompts,
+        Kind::Resources | Kind::Templates => offers.resources,
+    });
+    if let Some(kind) = kind {
+        return list(behind, origin, request.id, kind, params);
+    }
     let string = |name| params.string(name).map(Into::into);
+    let arguments = || params.get("arguments").map(Into::into);
     let what = match method {
-        "tools/list" => return list(behind, origin, request.id, Kind::Tools, params),
-        "prompts/list" if offers.prompts => {
-            return list(behind, origin, request.id, Kind::Prompts, params);
+        "prompts/get" if offers.prompts => {
+            string("name").map(|name| What::Prompt { name, arguments: arguments() })
         }
-        "resources/list" if offers.resources => {
-            return list(behind, origin, request.id, Kind::Resources, params);
-        }
-        "resources/templates/list" if offers.resources => {
-            return list(behind, origin, request.id, Kind::Templates, params);
-        }
-        "prompts/get" if offers.prompts => string("name")
-            .map(|name| What::Prompt { name, arguments: params.get("arguments").map(Into::into) }),
         "resources/read" if offers.resources => string("uri").map(|uri| What::Resource { uri }),
         "completion/complete" if offers.completions => {
             Some(What::Completion { params: params.raw().into() })
         }
         _ => return Handled::Refused(RpcError::method_not_found()),
     };
+    let Some(what) = what else {
+        let error = RpcError::invalid_params("`name` and `uri` are strings");
+        return Handled::Reply(write::error(Some(request.id), &error));
+    };
+    if method == "completion/complete" {
+        return mounted(behind, origin, request.id, what, false, Rounds::default());
+    }
+    in_rounds(behind, origin, request.id, what, method, params)
+}
+
+/// A request to mounted servers that may have to come again with answers.
+fn in_rounds(
+    behind: &Behind,
+    mut origin: Origin,
+    id: Id<'_>,
+    what: What,
+    method: &str,
+    params: &Params<'_>,
+) -> Handled {
     let cached = method == "resources/read";
-    match what {
-        Some(what) => mounted(behind, origin, request.id, what, cached, None),
-        None => {
-            let error = RpcError::invalid_params("`name` and `uri` are strings");
-            Handled::Reply(write::error(Some(request.id), &error))
+    if origin.era == Era::Legacy {
+        return mounted(behind, origin, id, what, cached, Rounds::default());
+    }
+    let salient = ["name", "uri", "arguments"].map(|name| params.get(name).unwrap_or_default());
+    let mut parts = vec![method.as_bytes()];
+    parts.extend(salient.iter().map(|part| part.as_bytes()));
+    let bond = Bond::new(&origin.caller.principal.name, &parts);
+    let Brought { brings, approval, parked } = match Brought::read(params, &bond) {
+        Ok(brought) => brought,
+        Err(error) => return Handled::Reply(write::error(Some(id), &error)),
+    };
+    let responses = brings.responses.clone();
+    let prompt = params.prompts().then(|| {
+        let (state, response) = approval;
+        Arc::new(RetryPrompt::new(state, response))
+    });
+    origin.caller.channel.prompt = prompt.clone().map(|prompt| -> Arc<dyn Prompt> { prompt });
+    origin.brings = brings.clone();
+    let rounds = Rounds { prompt, bond: Some(bond), brings };
+    match (mounted(behind, origin, id, what, cached, rounds), parked) {
+        (Handled::Call(call), Some(parked)) => {
+            let responses = responses.unwrap_or_else(|| "{}".into());
+            Handled::Call(Box::new(call.resumed(parked, responses)))
         }
+        (handled, _) => handled,
     }
 }
 
@@ -264,14 +266,13 @@ fn mounted(
     id: Id<'_>,
     what: What,
     cached: bool,
-    prompt: Option<Arc<RetryPrompt>>,
+    rounds: Rounds,
 ) -> Handled {
     let Some(servers) = &behind.servers else {
         return Handled::Refused(RpcError::method_not_found());
     };
     let work = Work::Mounted { mount: servers.mount(), what };
-    let (id, origin) = (id.raw().into(), Arc::new(origin));
-    Handled::Call(Box::new(Call { id, origin, work, cached, prompt }))
+    Handled::Call(Box::new(Call::new(id, origin, work, cached, rounds)))
 }
 
 fn list(behind: &Behind, origin: Origin, id: Id<'_>, kind: Kind, params: &Params<'_>) -> Handled {
@@ -289,7 +290,8 @@ fn list(behind: &Behind, origin: Origin, id: Id<'_>, kind: Kind, params: &Params
         return Handled::Reply(write::error(Some(id), &error));
     };
     if behind.servers.is_some() {
-        return mounted(behind, origin, id, What::List { kind, from }, false, None);
+        let what = What::List { kind, from };
+        return mounted(behind, origin, id, what, false, Rounds::default());
     }
     let era = origin.era;
     let tools = tools::definitions();
@@ -306,13 +308,7 @@ fn list(behind: &Behind, origin: Origin, id: Id<'_>, kind: Kind, params: &Params
     }))
 }
 
-fn call_tool(
-    behind: &Behind,
-    origin: Origin,
-    id: Id<'_>,
-    params: &Params<'_>,
-    prompt: Option<Arc<RetryPrompt>>,
-) -> Handled {
+fn call_tool(behind: &Behind, mut origin: Origin, id: Id<'_>, params: &Params<'_>) -> Handled {
     let refuse = |error| Handled::Reply(write::error(Some(id), &error));
     let Some(name) = params.string("name") else {
         return refuse(RpcError::invalid_params("`name` is a string"));
@@ -320,14 +316,19 @@ fn call_tool(
     if behind.servers.is_some() && !tools::is_ours(&name) {
         let arguments = params.get("arguments").map(Into::into);
         let what = What::Tool { name: name.into(), arguments };
-        return mounted(behind, origin, id, what, false, prompt);
+        return in_rounds(behind, origin, id, what, "tools/call", params);
+    }
+    let prompt = (origin.era == Era::Modern).then(|| params.prompt()).flatten();
+    if let Some(prompt) = prompt.clone() {
+        origin.caller.channel.prompt = Some(prompt);
     }
     match tools::start(&name, params.get("arguments"), &*behind.calls, &origin.caller) {
         Err(error) => refuse(error),
         Ok(Started::Done(output)) => Handled::Reply(answers::tool_result(id, origin.era, output)),
         Ok(Started::Waiting(invocation)) => {
-            let (id, origin, work) = (id.raw().into(), Arc::new(origin), Work::Ours(invocation));
-            Handled::Call(Box::new(Call { id, origin, work, cached: false, prompt }))
+            let rounds = Rounds { prompt, ..Rounds::default() };
+            let call = Call::new(id, origin, Work::Ours(invocation), false, rounds);
+            Handled::Call(Box::new(call))
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The sessions of the `initialize` era, and the calls that are in flight.
 
 pub(crate) mod line;
+pub(crate) mod tape;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,11 +12,14 @@ use strongroom_model::principal::{Caller, Name, Principal};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use crate::mount::Watching;
 use crate::origin::{Abilities, Level, Origin};
 use crate::prompt::{Outbox, Questions, RequestPrompt};
+use crate::protocol::listen::News;
 use crate::protocol::{Era, Hello, Params};
 use crate::wire::{Id, RpcError};
 use line::SessionLine;
+use tape::Tapes;
 
 /// A session: who opened it, and what was agreed.
 pub(crate) struct Session {
@@ -33,7 +37,14 @@ pub(crate) struct Session {
     can: Abilities,
     /// The least severe message of a log that it wants to hear of, where it has said so.
     level: Mutex<Option<Level>>,
+    /// The resources that it watches.
+    watched: Mutex<Vec<Watching>>,
+    /// What it is sent, kept for a while.
+    pub(crate) tapes: Tapes,
 }
+
+/// Resources that one session may watch.
+const MOST_WATCHED: usize = 256;
 
 impl Session {
     /// The session that `hello` opens for `principal`.
@@ -42,7 +53,8 @@ impl Session {
         let caller = Caller { principal, channel, claimed_client: hello.client };
         let (calls, questions, level) = (Arc::default(), Arc::default(), Mutex::default());
         let Hello { version, prompts, can, .. } = hello;
-        Self { caller, version, calls, prompts, questions, can, level }
+        let (watched, tapes) = (Mutex::default(), Tapes::default());
+        Self { caller, version, calls, prompts, questions, can, level, watched, tapes }
     }
 
     /// A request within the session. What is said before its answer, and what the client is asked
@@ -64,6 +76,36 @@ impl Session {
             origin.line = Some(Arc::new(SessionLine::new(Arc::clone(&self.questions), out)));
         }
         Ok(origin)
+    }
+
+    /// Watches one more resource; says whether there was room for it.
+    pub(crate) fn watch(&self, watching: Watching) -> bool {
+        let mut watched = lock(&self.watched);
+        if watched.iter().any(|known| known.uri() == watching.uri()) {
+            return true;
+        }
+        let room = watched.len() < MOST_WATCHED;
+        if room {
+            watched.push(watching);
+        }
+        room
+    }
+
+    /// Watches one resource no more.
+    pub(crate) fn unwatch(&self, uri: &str) {
+        let mut watched = lock(&self.watched);
+        let left = watched.iter().position(|known| known.uri() == uri);
+        let left = left.map(|at| watched.swap_remove(at));
+        drop(watched);
+        drop(left);
+    }
+
+    /// Whether the client is told of this: every change of a list, and of the resources that it watches.
+    pub(crate) fn wants(&self, news: &News) -> bool {
+        match news {
+            News::Updated(uri) => lock(&self.watched).iter().any(|known| *known.uri() == **uri),
+            News::Tools | News::Prompts | News::Resources => true,
+        }
     }
 
     /// From now on the client wants to hear of messages from this level on.
@@ -204,6 +246,7 @@ impl Sessions {
         let Some(session) = self.find(id, owner) else { return false };
         lock(&self.table).remove(id);
         session.calls.cancel_all();
+        session.tapes.end();
         true
     }
 }

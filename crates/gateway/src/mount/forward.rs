@@ -198,13 +198,12 @@ fn progress(origin: &Arc<Origin>, ready: &Ready) -> Option<Progress> {
     let line = Arc::clone(origin.line.as_ref()?);
     let (origin, redactor) = (Arc::clone(origin), Arc::clone(&ready.redactor));
     Some(Arc::new(move |params: &str| {
-        let (Some(token), Some(members)) = (&origin.progress, Members::read(params)) else {
-            return;
-        };
+        let token = origin.progress.as_ref().and_then(|first| line.token(first));
+        let (Some(token), Some(members)) = (token, Members::read(params)) else { return };
         let mut out = Vec::with_capacity(params.len() + 32);
         let mut object = Object::open(&mut out);
         for (name, raw) in members.iter() {
-            let raw = if name == "progressToken" { &**token } else { raw };
+            let raw = if name == "progressToken" { &*token } else { raw };
             write::on_one_line(object.name(name), raw);
         }
         object.close();

@@ -3,11 +3,12 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use strongroom_model::call::ToolCalled;
-use strongroom_model::code::Code;
+use strongroom_model::call::{ToolAnswer, ToolCalled};
+use strongroom_model::code::{Code, Refusal};
 use strongroom_model::json::{self, Members};
-use strongroom_model::ports::{BoxFuture, ReadRequest};
+use strongroom_model::ports::{BoxFuture, ReadAct, ReadRequest};
 use strongroom_model::principal::Caller;
+use strongroom_model::redact::Redactor;
 use strongroom_model::tool::Served;
 
 use super::definition::Definition;
@@ -15,7 +16,7 @@ use super::forward::{Forward, Read};
 use super::kind::Kind;
 use super::served::{flag, has};
 use super::uris::{self, Has};
-use super::{Listed, Mount, Page, Server, policy};
+use super::{Listed, Mount, Page, Server, Watching, policy};
 use crate::origin::Origin;
 use crate::wire::write::{self, Object};
 
@@ -109,6 +110,23 @@ impl Mount {
         };
         let read = Read { method: "completion/complete", params: &write };
         self.reads(&server, origin, read, (&own, params.len()), cancel).await
+    }
+
+    /// Watches the resource `uri` until what is returned is dropped; what it says is said by the bell.
+    /// `None`: no server that the caller may know of has it.
+    pub(crate) async fn watch(
+        &self,
+        origin: &Arc<Origin>,
+        uri: &str,
+        cancel: BoxFuture<'_, ()>,
+    ) -> Option<(ToolCalled, Watching)> {
+        let server = self.of_uri(&origin.caller, uri).await?;
+        let (name, method) = (server.name.as_str(), "resources/subscribe");
+        let request = ReadRequest { server: name, method, what: uri, bytes: 0 };
+        let act = Box::new(Watch(&server));
+        let ended = self.tools.read(&origin.caller, request, act, cancel).await;
+        let hidden = matches!(&ended.result, Err(refusal) if refusal.code == Code::NotFound);
+        (!hidden).then(|| (ended, server.watch(uri)))
     }
 
     /// What the servers offer that `caller` may use. One that has not been started yet may offer anything.
@@ -215,6 +233,22 @@ impl Mount {
             }
         }
         listed.next = page.next();
+    }
+}
+
+/// Begins to watch a resource: its server has to be there for that.
+struct Watch<'a>(&'a Arc<Server>);
+
+impl ReadAct for Watch<'_> {
+    fn act<'a>(self: Box<Self>, _: BoxFuture<'a, ()>) -> BoxFuture<'a, Result<ToolAnswer, Refusal>>
+    where
+        Self: 'a,
+    {
+        Box::pin(async move {
+            self.0.ready().await?;
+            let (text, redactions) = Redactor::default().clean(b"{}".to_vec());
+            Ok(ToolAnswer { text, is_error: false, redactions })
+        })
     }
 }
 

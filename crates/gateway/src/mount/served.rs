@@ -1,7 +1,7 @@
 //! One mounted server: what it offers, asked for when it is wanted and again when it says that it has
 //! changed.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -48,6 +48,8 @@ pub struct Server {
     shelves: [Shelf; 4],
     stand: Stand,
     met: Mutex<Met>,
+    /// The resources that somebody watches, and how many do.
+    watched: Mutex<BTreeMap<String, usize>>,
 }
 
 /// One list.
@@ -102,7 +104,8 @@ impl Server {
         let capabilities = String::from_utf8(capabilities).unwrap_or_default();
         let upstream = Upstream::new(launch, heard.clone(), &capabilities, options);
         let (shelves, stand, met) = (Default::default(), Stand::default(), Mutex::default());
-        Self { name, prefix, upstream, allows, heard, shelves, stand, met }
+        let watched = Mutex::default();
+        Self { name, prefix, upstream, allows, heard, shelves, stand, met, watched }
     }
 
     /// The same, whose tools are those that are approved by what `pins` keeps of it.
@@ -223,8 +226,10 @@ impl Server {
             let listening = super::listening::begin(&ready);
             let capabilities = Some(ready.agreed.capabilities.clone());
             *met = Met { attempt: ready.attempt, capabilities, level: None, listening };
+            drop(met);
+            self.rewatch();
         }
-        Ok(Arc::clone(&ready))
+        Ok(ready)
     }
 
     /// The level that is to be set before a call of somebody who wants to hear of `wanted`, if there is one.
@@ -251,11 +256,50 @@ impl Server {
         self.heard.ring(bell);
     }
 
-    /// Which resources of it are watched now.
-    pub(super) fn watch(&self, uris: Vec<String>) {
+    /// Watches one of its resources until what is returned is dropped.
+    pub(super) fn watch(self: &Arc<Self>, uri: &str) -> Watching {
+        *lock(&self.watched).entry(uri.to_owned()).or_insert(0) += 1;
+        self.rewatch();
+        Watching { server: Arc::clone(self), uri: uri.to_owned() }
+    }
+
+    fn unwatch(&self, uri: &str) {
+        let mut watched = lock(&self.watched);
+        if let Some(count) = watched.get_mut(uri) {
+            *count -= 1;
+            if *count == 0 {
+                watched.remove(uri);
+            }
+        }
+        drop(watched);
+        self.rewatch();
+    }
+
+    /// Tells whoever listens to it which resources are watched.
+    fn rewatch(&self) {
+        let uris = lock(&self.watched).keys().cloned().collect();
         if let Some(listening) = &lock(&self.met).listening {
             listening.watch(uris);
         }
+    }
+}
+
+/// A resource is watched while this is there.
+pub struct Watching {
+    server: Arc<Server>,
+    uri: String,
+}
+
+impl Watching {
+    /// The resource.
+    pub fn uri(&self) -> &str {
+        &self.uri
+    }
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        self.server.unwatch(&self.uri);
     }
 }
 

@@ -1,17 +1,23 @@
 //! Answers, as they are written.
 
 use strongroom_model::call::ToolAnswer;
-use strongroom_model::json::Members;
+use strongroom_model::json::{self, Members};
 
 use super::{Era, cacheable, meta, server_info};
 use crate::mount::Listed;
-use crate::prompt::Unanswered;
 use crate::tools::Output;
 use crate::wire::write::{self, Object};
 use crate::wire::{Id, RpcError};
 
 /// What a server answered, as it wrote it. `cached`: the method's results say how long they are good.
-pub(super) fn answer(id: Id<'_>, era: Era, cached: bool, answer: &ToolAnswer) -> Vec<u8> {
+/// `seal` makes of a server's `requestState` what the client is given.
+pub(super) fn answer(
+    id: Id<'_>,
+    era: Era,
+    cached: bool,
+    answer: &ToolAnswer,
+    seal: &dyn Fn(&str) -> Option<String>,
+) -> Vec<u8> {
     let text = answer.text.get();
     let mut out = Vec::with_capacity(text.len() + 128 + id.raw().len());
     out.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"id\":");
@@ -19,7 +25,7 @@ pub(super) fn answer(id: Id<'_>, era: Era, cached: bool, answer: &ToolAnswer) ->
     out.extend_from_slice(if answer.is_error { b",\"error\":" } else { b",\"result\":" });
     match era {
         Era::Modern if answer.is_error => modern_error(&mut out, text),
-        Era::Modern => complete(&mut out, text, cached),
+        Era::Modern => complete(&mut out, text, cached, seal),
         Era::Legacy => out.extend_from_slice(text),
     }
     out.push(b'}');
@@ -36,11 +42,14 @@ pub(super) fn status(era: Era, answer: &ToolAnswer) -> u16 {
 }
 
 /// A modern result says what it is, and how long it is good; one of an older server does not.
-fn complete(out: &mut Vec<u8>, text: &[u8], cached: bool) {
+fn complete(out: &mut Vec<u8>, text: &[u8], cached: bool, seal: &dyn Fn(&str) -> Option<String>) {
     let members = str::from_utf8(text).ok().and_then(Members::read);
     let Some(members) = members else { return out.extend_from_slice(text) };
     let kind = members.get("resultType");
     let asks = kind == Some("\"input_required\"");
+    if asks {
+        return sealed(out, &members, seal);
+    }
     let lacks = |name| cached && !asks && members.get(name).is_none();
     out.push(b'{');
     let before = out.len();
@@ -64,6 +73,21 @@ fn complete(out: &mut Vec<u8>, text: &[u8], cached: bool) {
     } else {
         out.push(b'}');
     }
+}
+
+/// A question of a server, with a state that means something to us alone.
+fn sealed(out: &mut Vec<u8>, members: &Members<'_>, seal: &dyn Fn(&str) -> Option<String>) {
+    let mut result = Object::open(out);
+    for (name, raw) in members.iter() {
+        let state = (name == "requestState").then(|| json::string(raw)).flatten();
+        match state {
+            Some(state) => {
+                result.optional(name, seal(&state).as_deref());
+            }
+            None => write::on_one_line(result.name(name), raw),
+        }
+    }
+    result.close();
 }
 
 /// Errors of older servers that the modern era has other numbers for (2026-07-28, "Error Codes").
@@ -136,18 +160,23 @@ pub(super) fn tool_result(id: Id<'_>, era: Era, output: Output) -> Vec<u8> {
     })
 }
 
-/// The call has to come again, with the user's answer (2026-07-28, "Multi Round-Trip Requests").
-pub(super) fn input_required(id: Id<'_>, unanswered: &Unanswered) -> Vec<u8> {
-    write::result(id, unanswered.params.len() + 512, |out| {
+/// The call has to come again, with the answers to `questions`, an object (2026-07-28, "Multi Round-Trip
+/// Requests").
+pub(super) fn input_required(id: Id<'_>, questions: &[u8], state: &str) -> Vec<u8> {
+    write::result(id, questions.len() + state.len() + 512, |out| {
         out.extend_from_slice(b"\"resultType\":\"input_required\",\"inputRequests\":");
-        let mut requests = Object::open(out);
-        let mut question = Object::open(requests.name(super::QUESTION));
-        question.string("method", "elicitation/create");
-        question.name("params").extend_from_slice(&unanswered.params);
-        question.close();
-        requests.close();
+        out.extend_from_slice(questions);
         out.extend_from_slice(b",\"requestState\":");
-        write::string(out, &unanswered.state);
+        write::string(out, state);
         meta(out);
+    })
+}
+
+/// Something was done, and there is nothing to say about it.
+pub(super) fn done(id: Id<'_>, era: Era) -> Vec<u8> {
+    write::result(id, 64, |out| {
+        if era == Era::Modern {
+            out.extend_from_slice(b"\"resultType\":\"complete\"");
+        }
     })
 }

@@ -84,9 +84,14 @@ impl<'a> Params<'a> {
         Ok(())
     }
 
+    /// Whether the client of a modern call shows questions.
+    pub(super) fn prompts(&self) -> bool {
+        self.capabilities().is_some_and(prompt::shows_forms)
+    }
+
     /// The prompt of a modern call: whether its client shows questions, and what it answered.
     pub(super) fn prompt(&self) -> Option<Arc<RetryPrompt>> {
-        if !prompt::shows_forms(self.capabilities()?) {
+        if !self.prompts() {
             return None;
         }
         let state = self.string("requestState").map(Into::into);

@@ -6,9 +6,12 @@ use strongroom_model::call::{ToolAnswer, ToolCalled};
 use strongroom_model::code::{Code, Refusal};
 use strongroom_model::ports::{BoxFuture, Calls};
 
+use super::listen::{Ears, Filter};
+use crate::behind::Behind;
 use crate::mount::kind::Kind;
 use crate::mount::{Listed, Mount};
 use crate::origin::Origin;
+use crate::session::Session;
 use crate::tools::{self, Invocation, Output};
 use crate::wire::RpcError;
 
@@ -32,6 +35,10 @@ pub(super) enum What {
     Resource { uri: Box<str> },
     /// A completion; the parameters as written.
     Completion { params: Box<str> },
+    /// To be told of changes, for as long as the request lasts.
+    Listen { id: Box<str>, behind: Behind, filter: Filter },
+    /// To be told within a session when a resource changes.
+    Watch { uri: Box<str>, session: Arc<Session> },
 }
 
 /// What came of it.
@@ -44,6 +51,8 @@ pub(super) enum Came {
     List(Listed),
     /// There is none.
     Error(RpcError),
+    /// There is nothing to say about it.
+    Done,
 }
 
 impl Work {
@@ -70,6 +79,11 @@ impl What {
                 () = cancel => Came::Error(RpcError::internal()),
             },
             Self::Tool { name, arguments } => {
+                if !mount.mirrors(origin, &name, arguments.as_deref()) {
+                    return Came::Error(RpcError::header_mismatch(
+                        "an Mcp-Param header is not what the body says",
+                    ));
+                }
                 let called = mount.call(origin, &name, arguments.as_deref(), cancel).await;
                 match called.map(|ended| (ended.result, ended.audit_id)) {
                     None => Came::Error(tools::unknown()),
@@ -90,6 +104,39 @@ impl What {
             Self::Completion { params } => {
                 let called = mount.complete(origin, &params, cancel).await;
                 read(called, || RpcError::invalid_params("there is nothing of this reference"))
+            }
+            Self::Listen { id, behind, filter } => tokio::select! {
+                () = listen(mount, origin, &id, &behind, &filter) => Came::Done,
+                () = cancel => Came::Done,
+            },
+            Self::Watch { uri, session } => {
+                let Some((called, watching)) = mount.watch(origin, &uri, cancel).await else {
+                    return Came::Error(RpcError::no_resource(origin.is_legacy(), &uri));
+                };
+                if called.result.is_err() || session.watch(watching) {
+                    return read(Some(called), RpcError::internal);
+                }
+                Came::Error(RpcError::invalid_request("too many resources are watched"))
+            }
+        }
+    }
+}
+
+/// Tells the client what it wants to know until it goes.
+async fn listen(mount: &Mount, origin: &Arc<Origin>, id: &str, behind: &Behind, filter: &Filter) {
+    let Some(line) = &origin.line else { return };
+    let Some(mut ears) = Ears::new(behind, origin.caller.clone()) else { return };
+    let mut watching = Vec::new();
+    for uri in filter.uris() {
+        let watched = mount.watch(origin, uri, Box::pin(std::future::pending())).await;
+        let permitted = watched.filter(|(called, _)| called.result.is_ok());
+        watching.extend(permitted.map(|(_, watching)| watching));
+    }
+    line.tell(filter.acknowledged(id, &watching));
+    loop {
+        for news in ears.next().await {
+            if filter.wants(&news) {
+                line.tell(news.message(Some(id)));
             }
         }
     }

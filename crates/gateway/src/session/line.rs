@@ -39,19 +39,6 @@ impl Line for SessionLine {
     }
 }
 
-/// To a client of the modern era, which is asked by results and never by requests.
-pub(crate) struct Teller(pub(crate) Arc<dyn Outbox>);
-
-impl Line for Teller {
-    fn tell(&self, message: Vec<u8>) {
-        self.0.send(message);
-    }
-
-    fn ask(&self, _: Vec<Asking>) -> BoxFuture<'_, Result<Vec<Box<str>>, Box<str>>> {
-        Box::pin(async { Err(unable()) })
-    }
-}
-
 /// The error object of a client that cannot be asked.
 fn unable() -> Box<str> {
     "{\"code\":-32603,\"message\":\"the client cannot be asked\"}".into()

@@ -12,12 +12,13 @@ use std::time::Duration;
 use strongroom_model::approval::SessionGrants;
 use strongroom_model::principal::Principal;
 use tokio::sync::{Notify, mpsc};
+use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use crate::behind::Behind;
 use crate::prompt::Outbox;
+use crate::protocol::listen::Ears;
 use crate::protocol::{self, Handled, Hello, Params, Visit};
-use crate::session::line::Teller;
 use crate::session::{InFlight, Session};
 use crate::wire::{self, Id, Limits, Message, Notification, Request, RpcError, write};
 
@@ -60,6 +61,7 @@ where
         granted,
         limits,
         session: None,
+        telling: None,
         in_flight,
         out,
         alive,
@@ -80,7 +82,10 @@ where
             None => break,
         }
     }
-    let Connection { in_flight, alive, .. } = connection;
+    let Connection { in_flight, alive, telling, .. } = connection;
+    if let Some(telling) = telling {
+        telling.abort();
+    }
     drop(alive);
     if timeout(GRACE, ended.recv()).await.is_err() {
         in_flight.cancel_all();
@@ -95,7 +100,9 @@ struct Connection<W> {
     /// What was granted for as long as this connection lasts.
     granted: Arc<SessionGrants>,
     limits: Limits,
-    session: Option<Session>,
+    session: Option<Arc<Session>>,
+    /// Tells the client of changes.
+    telling: Option<AbortHandle>,
     in_flight: Arc<InFlight>,
     out: Arc<Out<W>>,
     /// Whoever holds a copy still has something to do.
@@ -136,7 +143,7 @@ impl<W: Write + Send + 'static> Connection<W> {
                 behind: &self.behind,
                 principal: &self.principal,
                 session: Some(Arc::clone(&self.granted)),
-                line: Some(Arc::new(Teller(self.out()))),
+                out: Some(self.out()),
                 headers: None,
             };
             return Ok(protocol::modern(visit, request, &params));
@@ -154,12 +161,30 @@ impl<W: Write + Send + 'static> Connection<W> {
                 let answer = hello.answer(request.id, &self.behind, &self.principal);
                 let mut session = Session::new(hello, self.principal.clone());
                 session.caller.channel.session = Some(Arc::clone(&self.granted));
+                let session = Arc::new(session);
+                self.tell_of_changes(&session);
                 self.session = Some(session);
                 Ok(Handled::Reply(answer))
             }
             None if request.method == "ping" => Ok(Handled::Reply(protocol::pong(request.id))),
             None => Err(RpcError::invalid_request("the session is not initialized")),
         }
+    }
+
+    /// From now on the client hears of changes.
+    fn tell_of_changes(&mut self, session: &Arc<Session>) {
+        let Some(mut ears) = Ears::new(&self.behind, session.caller.clone()) else { return };
+        let (session, out) = (Arc::clone(session), Arc::clone(&self.out));
+        let telling = tokio::spawn(async move {
+            loop {
+                for news in ears.next().await {
+                    if session.wants(&news) {
+                        out.say(news.message(None));
+                    }
+                }
+            }
+        });
+        self.telling = Some(telling.abort_handle());
     }
 
     fn out(&self) -> Arc<dyn Outbox> {

@@ -1,9 +1,8 @@
 //! What is done with a request that was let in: sessions, both eras, and the answer.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::{
     ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
@@ -12,21 +11,25 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use strongroom_model::ports::Calls;
 use strongroom_model::principal::Principal;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::sleep;
 
 use super::Options;
 use super::guard::{self, Refused, single};
-use super::sent::{self, Messages, Sent, WAITING};
+use super::sent::{self, Messages, Running, Sent, WAITING};
 use crate::behind::Behind;
-use crate::origin::Line;
+use crate::mount::mirrored::plain;
 use crate::prompt::Outbox;
-use crate::protocol::{self, Call, Handled, Hello, MODERN, Params, VERSIONS, Visit};
-use crate::session::line::Teller;
+use crate::protocol::listen::Ears;
+use crate::protocol::{self, Call, Handled, Hello, MODERN, NEWEST_LEGACY, Params, VERSIONS, Visit};
+use crate::session::tape::{Reader, Tape};
 use crate::session::{Session, Sessions};
 use crate::wire::{self, Id, Limits, Message, Notification, RpcError, write};
 
 const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
+const UNBUFFERED: HeaderName = HeaderName::from_static("x-accel-buffering");
 const MCP_METHOD: HeaderName = HeaderName::from_static("mcp-method");
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 const MCP_NAME: HeaderName = HeaderName::from_static("mcp-name");
 
 /// Answers MCP messages of callers whom somebody else has let in, and keeps their sessions.
@@ -60,6 +63,15 @@ enum Content {
 
 type Answered = Result<Reply, Refused>;
 
+/// An answer that comes sooner is no stream.
+const SOON: Duration = Duration::from_millis(500);
+
+/// How long a call goes on whose client is gone and may come back.
+const VANISHED: Duration = Duration::from_millis(1_500);
+
+/// How long what belongs to no request is kept for a client that is gone.
+const STANDING: Duration = Duration::from_mins(1);
+
 impl Desk {
     /// A desk without sessions.
     pub fn new(options: &Options) -> Self {
@@ -88,6 +100,7 @@ impl Desk {
         let (alive, _) = mpsc::channel(1);
         let answered = match guard::method(method) {
             Ok(()) if *method == Method::DELETE => self.close_session(headers, &visitor.principal),
+            Ok(()) if *method == Method::GET => self.listen(&visitor, headers),
             Ok(()) => Ok(self.attend(&visitor, headers, body, alive).await),
             Err(refused) => Err(refused),
         };
@@ -144,6 +157,38 @@ impl Desk {
         }
     }
 
+    /// The stream of a session that belongs to no request; or, where the client says which event it had
+    /// last, what it has missed of any.
+    pub(super) fn listen(&self, visitor: &Visitor, headers: &HeaderMap) -> Answered {
+        let refused = |status, message| Err(Refused { status, code: "invalid_request", message });
+        let (id, version) = match (single(headers, &SESSION_ID), single(headers, &PROTOCOL_VERSION))
+        {
+            (Ok(Some(id)), Ok(version)) if version != Some(MODERN) => (id, version),
+            // The modern era has no such stream, and without a session there is nothing to hear.
+            _ => return Err(guard::NOT_ALLOWED),
+        };
+        let Some(session) = self.sessions.find(id, &visitor.principal.name) else {
+            return Err(Refused {
+                status: 404,
+                code: "not_found",
+                message: "there is no such session",
+            });
+        };
+        if version.is_some_and(|version| version != session.version) {
+            return refused(400, "the session speaks another protocol version");
+        }
+        if !takes_events(headers) {
+            return refused(406, "accept text/event-stream");
+        }
+        let last = single(headers, &LAST_EVENT_ID).ok().flatten();
+        let reader = match last.and_then(|id| session.tapes.find(id)) {
+            Some((tape, at)) => tape.read(Some(at)),
+            None => standing(&visitor.behind, &session),
+        };
+        let body = Content::Events(sent::played(reader));
+        Ok(Reply { status: 200, body, session: None })
+    }
+
     fn handle(
         &self,
         request: &wire::Request<'_>,
@@ -160,7 +205,7 @@ impl Desk {
                 behind: &visitor.behind,
                 principal: &visitor.principal,
                 session: None,
-                line: out.map(|out| -> Arc<dyn Line> { Arc::new(Teller(out)) }),
+                out,
                 headers: Some(custom(headers)?),
             };
             return match protocol::modern(visit, request, &params) {
@@ -168,7 +213,8 @@ impl Desk {
                 Handled::Refused(error) => Err(error.into()),
                 Handled::Call(call) => {
                     let (gone, cancelled) = oneshot::channel();
-                    Ok(Work::Call { call, cancelled, place: Waiter::Alone(gone), messages })
+                    let (place, tape) = (Waiter::Alone(gone), None);
+                    Ok(Work::Call { call, cancelled, place, messages, tape })
                 }
             };
         }
@@ -219,7 +265,9 @@ impl Desk {
             Handled::Refused(error) => Err(Wrong::in_band(error)),
             Handled::Call(call) => match session.calls.enter(request.id) {
                 Some((place, cancelled)) => {
-                    Ok(Work::Call { call, cancelled, place: Waiter::Among(place), messages })
+                    let place = Waiter::Among(place);
+                    let tape = resumes(&session).then_some(session);
+                    Ok(Work::Call { call, cancelled, place, messages, tape })
                 }
                 None => Err(Wrong::in_band(RpcError::invalid_request("the id is in use"))),
             },
@@ -262,14 +310,15 @@ fn once(
     params: &Params<'_>,
     visitor: &Visitor,
 ) -> Result<Work, Wrong> {
-    let session = Session::new(Hello::unsaid(), visitor.principal.clone());
+    let session = Arc::new(Session::new(Hello::unsaid(), visitor.principal.clone()));
     let origin = session.origin(None, params).map_err(Wrong::in_band)?;
     match protocol::legacy(&visitor.behind, &session, origin, request, params) {
         Handled::Reply(body) => Ok(Work::Done(Reply::ok(body))),
         Handled::Refused(error) => Err(Wrong::in_band(error)),
         Handled::Call(call) => {
             let (gone, cancelled) = oneshot::channel();
-            Ok(Work::Call { call, cancelled, place: Waiter::Alone(gone), messages: None })
+            let (place, messages, tape) = (Waiter::Alone(gone), None, None);
+            Ok(Work::Call { call, cancelled, place, messages, tape })
         }
     }
 }
@@ -297,23 +346,77 @@ fn custom(headers: &HeaderMap) -> Result<Vec<(Box<str>, Box<str>)>, RpcError> {
     Ok(found)
 }
 
+/// Whether events of a session are kept: older clients do not take an event that says nothing.
+fn resumes(session: &Session) -> bool {
+    session.version == NEWEST_LEGACY
+}
+
+/// The stream of a session that belongs to no request.
+fn standing(behind: &Behind, session: &Arc<Session>) -> Reader {
+    let (tape, new) = session.tapes.standing();
+    let reader = tape.read(None);
+    if new {
+        if resumes(session) {
+            tape.begin();
+        }
+        let ears = Ears::new(behind, session.caller.clone());
+        tokio::spawn(tell_of_changes(ears, Arc::downgrade(session), tape));
+    }
+    reader
+}
+
+/// Tells a session of changes until nobody has listened for a while, or it is over.
+async fn tell_of_changes(ears: Option<Ears>, session: Weak<Session>, tape: Arc<Tape>) {
+    let telling = async {
+        let Some(mut ears) = ears else { return std::future::pending().await };
+        loop {
+            let news = ears.next().await;
+            let Some(session) = session.upgrade() else { return };
+            for news in news {
+                if session.wants(&news) {
+                    tape.message(&news.message(None));
+                }
+            }
+        }
+    };
+    tokio::select! {
+        () = telling => {}
+        () = tape.deserted(STANDING) => {}
+    }
+    tape.end();
+}
+
 /// Runs what is left to do.
 async fn finish(work: Work, calls: &Arc<dyn Calls>, alive: mpsc::Sender<()>) -> Reply {
-    let (call, cancelled, place, messages) = match work {
+    let (call, cancelled, place, messages, tape) = match work {
         Work::Done(reply) => return reply,
-        Work::Call { call, cancelled, place, messages } => (call, cancelled, place, messages),
+        Work::Call { call, cancelled, place, messages, tape } => {
+            (call, cancelled, place, messages, tape)
+        }
     };
     let mut run = Box::pin(call.run(Arc::clone(calls), cancelled, alive));
     let said = match messages {
         None => run.await,
-        Some(mut messages) => tokio::select! {
-            biased;
-            Some(first) = messages.recv() => {
-                let body = Content::Events(sent::events(first, messages, run, place));
-                return Reply { status: 200, body, session: None };
+        Some(mut messages) => {
+            let first = tokio::select! {
+                biased;
+                Some(first) = messages.recv() => Err(Some(first)),
+                said = &mut run => Ok(said),
+                () = sleep(SOON) => Err(None),
+            };
+            match first {
+                Ok(said) => said,
+                Err(first) => {
+                    let running = Running { messages, run, place };
+                    let events = match tape {
+                        Some(session) => sent::taped(first, running, session.tapes.add(), VANISHED),
+                        None => sent::events(first, running),
+                    };
+                    let body = Content::Events(events);
+                    return Reply { status: 200, body, session: None };
+                }
             }
-            said = &mut run => said,
-        },
+        }
     };
     if place.leave() {
         Reply { status: said.status, ..Reply::ok(said.message) }
@@ -332,6 +435,8 @@ enum Work {
         place: Waiter,
         /// What is said before the answer.
         messages: Option<mpsc::Receiver<Vec<u8>>>,
+        /// Whose events are kept.
+        tape: Option<Arc<Session>>,
     },
 }
 
@@ -411,15 +516,6 @@ fn mirrored(
     }
 }
 
-/// A header's value as the body has it: plain, or in the sentinel form for what a header cannot
-/// hold (streamable-http, "Value Encoding").
-fn plain(value: &str) -> Option<Vec<u8>> {
-    match value.strip_prefix("=?base64?").and_then(|rest| rest.strip_suffix("?=")) {
-        Some(encoded) => STANDARD.decode(encoded).ok(),
-        None => Some(value.as_bytes().to_vec()),
-    }
-}
-
 impl Reply {
     /// Nothing to say.
     fn accepted() -> Self {
@@ -460,7 +556,7 @@ impl Refused {
         let headers = response.headers_mut();
         match self.status {
             401 => drop(headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
-            405 => drop(headers.insert(ALLOW, HeaderValue::from_static("POST, DELETE"))),
+            405 => drop(headers.insert(ALLOW, HeaderValue::from_static("GET, POST, DELETE"))),
             _ => {}
         }
         response
@@ -483,9 +579,14 @@ fn response(status: u16, body: Sent, kind: HeaderValue) -> Response<Sent> {
     let mut response = Response::new(body);
     *response.status_mut() =
         StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let kind_is_events = kind == EVENTS;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, kind);
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if kind_is_events {
+        // What stands between must not collect them (streamable-http, "Receiving Messages").
+        headers.insert(UNBUFFERED, HeaderValue::from_static("no"));
+    }
     response
 }

@@ -59,13 +59,15 @@ impl Exchange {
         guard::head(parts, super::HEAD)?;
         self.guard.origin(parts)?;
         let principal = self.authenticate(&parts.headers)?;
-        if *guard::route(parts)? == Method::DELETE {
-            return self.desk.close_session(&parts.headers, &principal);
+        let visitor = |principal| Visitor { behind: self.behind.clone(), principal };
+        match *guard::route(parts)? {
+            Method::DELETE => return self.desk.close_session(&parts.headers, &principal),
+            Method::GET => return self.desk.listen(&visitor(principal), &parts.headers),
+            _ => {}
         }
         guard::body(&parts.headers, self.desk.limits().message_bytes)?;
         let bytes = self.read(body).await?;
-        let visitor = Visitor { behind: self.behind.clone(), principal };
-        Ok(self.desk.attend(&visitor, &parts.headers, bytes, alive).await)
+        Ok(self.desk.attend(&visitor(principal), &parts.headers, bytes, alive).await)
     }
 
     fn authenticate(&self, headers: &HeaderMap) -> Result<Principal, Refused> {

@@ -152,7 +152,8 @@ pub(super) fn route(parts: &Parts) -> Result<&Method, Refused> {
 
 /// What can be done with it.
 pub(super) fn method(method: &Method) -> Result<(), Refused> {
-    if matches!(*method, Method::POST | Method::DELETE) { Ok(()) } else { Err(NOT_ALLOWED) }
+    let known = matches!(*method, Method::GET | Method::POST | Method::DELETE);
+    if known { Ok(()) } else { Err(NOT_ALLOWED) }
 }
 
 /// The method is none of ours.
