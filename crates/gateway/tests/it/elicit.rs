@@ -199,10 +199,10 @@ fn a_modern_state_is_of_the_principal_that_got_it() {
     assert_eq!(*code(&post("sr_alice", &modern("/x", true, &session))), "approval_denied");
 }
 
-/// The next event of a stream.
+/// The next event of a stream that says something.
 fn event(reader: &mut impl std::io::BufRead) -> Value {
     let mut line = String::new();
-    while !line.starts_with("data: ") {
+    while !line.starts_with("data: {") {
         line.clear();
         assert!(reader.read_line(&mut line).unwrap() > 0, "the stream ended");
     }

@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 #[cfg(unix)]
+mod asks;
+#[cfg(unix)]
 mod behind;
 mod cancel;
 mod elicit;
@@ -12,6 +14,8 @@ mod messages;
 mod modern;
 #[cfg(unix)]
 mod mounted;
+#[cfg(unix)]
+mod notices;
 #[cfg(unix)]
 mod prompts;
 #[cfg(unix)]

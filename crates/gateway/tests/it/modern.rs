@@ -157,7 +157,7 @@ fn there_is_no_get_and_no_delete() {
         let lines = [server.lines(), modern_lines("tools/list")].concat();
         let got = server.raw(&format!("{method} /mcp"), &lines, b"");
         assert_eq!(got.status, 405, "{method}");
-        assert_eq!(got.header("allow"), Some("POST, DELETE"));
+        assert_eq!(got.header("allow"), Some("GET, POST, DELETE"));
     }
 }
 

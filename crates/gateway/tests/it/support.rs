@@ -371,6 +371,11 @@ impl Stdio {
         client
     }
 
+    /// A client before these servers that has not said hello.
+    pub(crate) fn before_servers_unsaid(servers: Arc<dyn Servers>) -> Self {
+        Self::before(Some(servers), Limits::default())
+    }
+
     fn before(servers: Option<Arc<dyn Servers>>, limits: Limits) -> Self {
         let (stdin, to) = std::io::pipe().unwrap();
         let (from, stdout) = std::io::pipe().unwrap();
