@@ -157,8 +157,8 @@ impl Mount {
     pub(crate) fn mirrors(&self, origin: &Origin, name: &str, arguments: Option<&str>) -> bool {
         let Some(headers) = &origin.headers else { return true };
         let found = self.find(Kind::Tools, name);
-        found.is_none_or(|(_, tool)| {
-            mirrored::agree(tool.text(), arguments.unwrap_or("{}"), headers)
+        found.is_none_or(|found| {
+            mirrored::agree(found.definition.text(), arguments.unwrap_or("{}"), headers)
         })
     }
 
