@@ -67,7 +67,7 @@ impl Origin {
             self.host.to_string()
         };
         let stated = format!("{}://{host}:{}", self.scheme.as_str(), self.port);
-        let target = [self.to_string(), stated].iter().find_map(|own| {
+        let target = [stated, self.to_string()].iter().find_map(|own| {
             let (start, target) = address.split_at_checked(own.len())?;
             start.eq_ignore_ascii_case(own).then_some(target)
         });

@@ -260,7 +260,11 @@ impl Body for Stream {
 
 /// The request as it leaves: what the protocol says, then what is fixed, then the site's own headers, then
 /// the token.
-fn outgoing(ask: &Ask, target: &str, token: Option<&Arc<Secret>>) -> Result<Outgoing, Refusal> {
+pub(crate) fn outgoing(
+    ask: &Ask,
+    target: &str,
+    token: Option<&Arc<Secret>>,
+) -> Result<Outgoing, Refusal> {
     let origin = &ask.site.service.origin;
     let mut headers = HeaderMap::with_capacity(12);
     for (name, value) in &ask.headers {

@@ -1,6 +1,8 @@
 //! A person's consent, turned into tokens: authorization code with PKCE (RFC 6749 §4.1, RFC 7636, and
 //! RFC 8252 for programs on a person's machine).
 
+pub mod discovery;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,7 +32,7 @@ pub struct Consent<'a> {
 pub fn consent_url(auth: &Auth, consent: &Consent<'_>) -> Option<String> {
     let base = auth.settings.get("authorize_url")?;
     let id = auth.settings.get("client_id")?;
-    let settings = ["scope", "audience"]
+    let settings = ["scope", "audience", "resource"]
         .into_iter()
         .filter_map(|name| Some((name, auth.settings.get(name)?.as_str())));
     let query = [

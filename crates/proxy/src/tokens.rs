@@ -11,12 +11,13 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use http::response::Parts;
 use strongroom_model::code::{Code, Refusal};
 use strongroom_model::injection::{Credential, Target as _};
 use strongroom_model::ports::{Clock, Credentials, Held as InTurn, Turn};
 use strongroom_model::principal::Name;
 use strongroom_model::secret::Secret;
-use strongroom_model::service::Service;
+use strongroom_model::service::{Origin, Service};
 use tokio::time::sleep;
 use zeroize::Zeroizing;
 
@@ -223,10 +224,33 @@ async fn mint(
 pub(crate) async fn send(
     dialler: &Dialler,
     service: &Service,
-    origin: &strongroom_model::service::Origin,
+    origin: &Origin,
     outgoing: Outgoing,
     watch: &mut Watch<'_>,
 ) -> Result<Zeroizing<Vec<u8>>, Refusal> {
+    let (head, body) = fetch(dialler, service, origin, outgoing, watch).await?;
+    match head.status.as_u16() {
+        200 | 201 => Ok(body),
+        300..=399 => Err(Refusal::new(
+            Code::UpstreamError,
+            "the token endpoint redirected, which is not followed",
+        )),
+        400 | 401 | 403 => Err(Refusal::new(
+            Code::SecretUnavailable,
+            "the token endpoint does not accept the credential of this service",
+        )),
+        _ => Err(Refusal::new(Code::UpstreamError, "the token endpoint did not hand out a token")),
+    }
+}
+
+/// Sends `outgoing` to `origin` on a connection of its own, and reads its answer. Redirects are answers.
+pub(crate) async fn fetch(
+    dialler: &Dialler,
+    service: &Service,
+    origin: &Origin,
+    outgoing: Outgoing,
+    watch: &mut Watch<'_>,
+) -> Result<(Parts, Zeroizing<Vec<u8>>), Refusal> {
     let limits = &service.limits;
     watch.phase(Duration::from_millis(limits.connect_ms));
     let mut link = watch.run(dialler.dial(service, origin, None)).await??;
@@ -241,19 +265,7 @@ pub(crate) async fn send(
     let mut answer = Answer(Zeroizing::new(Vec::with_capacity(ANSWER)));
     let body = Coded::new(&mut link, &head.headers, body, ANSWER as u64, Pulse::new())?;
     watch.run(body.fitting()?.read(&mut answer)).await??;
-    let Answer(body) = answer;
-    match head.status.as_u16() {
-        200 | 201 => Ok(body),
-        300..=399 => Err(Refusal::new(
-            Code::UpstreamError,
-            "the token endpoint redirected, which is not followed",
-        )),
-        400 | 401 | 403 => Err(Refusal::new(
-            Code::SecretUnavailable,
-            "the token endpoint does not accept the credential of this service",
-        )),
-        _ => Err(Refusal::new(Code::UpstreamError, "the token endpoint did not hand out a token")),
-    }
+    Ok((head, answer.0))
 }
 
 /// An answer, wiped when it was read; its room is there from the beginning.

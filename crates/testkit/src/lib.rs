@@ -5,6 +5,7 @@ pub mod again;
 pub mod ca;
 pub mod canary;
 pub mod fakes;
+pub mod far;
 pub mod fixture;
 pub mod op;
 pub mod oracle;

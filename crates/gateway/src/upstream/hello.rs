@@ -70,6 +70,21 @@ pub async fn greet(
     timeout(patience, greeting).await.unwrap_or(Err(Unwilling::Silent(patience)))
 }
 
+/// Asks a server that was greeted whether it is there, as its era does. Any answer says so.
+pub(super) async fn ask_health(
+    peer: &Peer,
+    agreed: &Agreed,
+    capabilities: &str,
+) -> Result<(), Over> {
+    let answer = match agreed.era {
+        Era::Modern => {
+            peer.call("server/discover", |_, out| modern_params(out, capabilities), None).await
+        }
+        Era::Legacy => peer.call("ping", |_, out| out.extend_from_slice(b"{}"), None).await,
+    };
+    answer.map(drop)
+}
+
 /// What a server spoke the last time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Known(Era);

@@ -161,8 +161,8 @@ impl Running {
         Ok(running)
     }
 
-    /// Talks to the server at `site`. It goes on until it cannot be reached any more or [`Self::stop`] is
-    /// called; then `ended` is told why. Nothing is sent before it is asked something.
+    /// Talks to the server at `site`. It goes on until it cannot be reached any more, of which `ended` is
+    /// told, or until [`Self::stop`] is called. Nothing is sent before it is asked something.
     pub fn reach(
         far: Arc<dyn Far>,
         site: Arc<Site>,

@@ -9,9 +9,9 @@ use strongroom_model::far::Site;
 use strongroom_model::ports::{BoxFuture, Far};
 use strongroom_model::redact::Redactor;
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
-use super::hello::{Agreed, Known, greet};
+use super::hello::{Agreed, Known, ask_health, greet};
 use super::peer::{Events, Over};
 use super::running::{Child, Running};
 use super::supervision::{self, State, Step, Supervision};
@@ -204,6 +204,22 @@ impl Upstream {
             last_error: inner.last_error.clone(),
             said: running.map_or_else(|| inner.said.clone(), |running| running.said()),
         }
+    }
+
+    /// Whether it answers: it is started if it does not run, and asked for nothing but that.
+    ///
+    /// # Errors
+    ///
+    /// It does not run and cannot be started, or has not answered within `patience`.
+    pub async fn healthy(self: &Arc<Self>, patience: Duration) -> Result<(), Refusal> {
+        let asked = async {
+            let ready = self.ready().await?;
+            ask_health(&ready.running.peer, &ready.agreed, &self.capabilities)
+                .await
+                .map_err(|over| failed(&over.0))
+        };
+        let late = || Refusal::new(Code::UpstreamTimeout, "the server does not answer");
+        timeout(patience, asked).await.unwrap_or_else(|_| Err(late()))
     }
 
     /// Ends it where it has not been used for long. The next call starts it again.

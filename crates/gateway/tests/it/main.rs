@@ -8,6 +8,7 @@ mod asks;
 mod behind;
 mod cancel;
 mod elicit;
+mod far;
 mod guard;
 mod legacy;
 mod messages;

@@ -108,12 +108,13 @@ pub struct Minted {
 
 impl Endpoint {
     /// Reads the setting `field`, an address. Plain http is for this machine only (RFC 8252 §8.3).
-    pub(super) fn read(scheme: &'static str, field: &str, text: &str) -> Result<Self, AuthError> {
+    pub(crate) fn read(scheme: &'static str, field: &str, text: &str) -> Result<Self, AuthError> {
         let unfit = |problem| AuthError::Unfit { scheme, field: field.to_owned(), problem };
         let url = BaseUrl::parse(text, true)
             .map_err(|_| unfit("is not an address of the form `https://HOST/PATH`"))?;
         let host: Result<std::net::IpAddr, _> = url.origin.host.parse();
-        let is_here = host.is_ok_and(|address| address.is_loopback());
+        let is_here =
+            &*url.origin.host == "localhost" || host.is_ok_and(|address| address.is_loopback());
         if url.origin.scheme == strongroom_model::service::Scheme::Http && !is_here {
             return Err(unfit("is plain http, which shows the key to the network"));
         }
@@ -122,7 +123,7 @@ impl Endpoint {
     }
 
     /// A POST to it.
-    pub(super) fn post(
+    pub(crate) fn post(
         &self,
         kind: &'static str,
         body: Zeroizing<Vec<u8>>,

@@ -14,7 +14,8 @@ use super::exchange::{Endpoint, Exchange, Minted, unusable};
 use super::{AuthError, Outgoing, Slot, only};
 
 /// Needs the settings `token_url` and `client_id`, and the secret `client_secret`, `refresh_token`, or
-/// both. `client_auth` says how the client's secret is sent: `basic` (the default) or `post`.
+/// both. `client_auth` says how the client's secret is sent: `basic` (the default) or `post`; `resource` what
+/// the token is for (RFC 8707).
 pub(super) struct OAuth2;
 
 /// The secret that a server may replace with every use.
@@ -22,8 +23,8 @@ pub(crate) const REFRESH_TOKEN: &str = "refresh_token";
 
 const NAME: &str = "oauth2";
 const SECRETS: [&str; 2] = ["client_secret", "refresh_token"];
-const SETTINGS: [&str; 6] =
-    ["token_url", "client_id", "scope", "audience", "client_auth", "authorize_url"];
+const SETTINGS: [&str; 7] =
+    ["token_url", "client_id", "scope", "audience", "resource", "client_auth", "authorize_url"];
 
 /// Where the server does not say how long a token is good (RFC 6749 §5.1 recommends that it does).
 const UNSTATED: Duration = Duration::from_mins(5);
@@ -91,7 +92,7 @@ impl Exchange for OAuth2 {
             Some(_) => return Err(unusable("log in first: there is no refresh token")),
             None => form.pair("grant_type", "client_credentials"),
         };
-        for name in ["scope", "audience"] {
+        for name in ["scope", "audience", "resource"] {
             if let Some(value) = auth.settings.get(name) {
                 form = form.pair(name, value);
             }
@@ -127,6 +128,9 @@ pub(crate) fn code_request(
         [("code", code.code), ("redirect_uri", code.redirect_uri), ("code_verifier", code.verifier)]
     {
         form = form.pair(name, value);
+    }
+    if let Some(resource) = auth.settings.get("resource") {
+        form = form.pair("resource", resource);
     }
     request(auth, credential, endpoint, form)
 }

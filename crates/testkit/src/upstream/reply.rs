@@ -2,12 +2,13 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::HeaderMap;
 use hyper::body::{Body, Frame, SizeHint};
+use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::Shared;
 
@@ -58,6 +59,14 @@ impl Reply {
         self
     }
 
+    /// With a body that is what comes by `from`, up to its end.
+    #[must_use]
+    pub fn fed(mut self, from: UnboundedReceiver<Bytes>) -> Self {
+        self.body.fed = Some(Arc::new(Mutex::new(from)));
+        self.body.sized = false;
+        self
+    }
+
     /// With a trailer behind the body.
     #[must_use]
     pub fn trailer(mut self, name: &'static str, value: &str) -> Self {
@@ -84,11 +93,20 @@ pub(super) struct ReplyBody {
     trailers: Option<HeaderMap>,
     sized: bool,
     endless: bool,
+    fed: Option<Arc<Mutex<UnboundedReceiver<Bytes>>>>,
 }
 
 impl ReplyBody {
     fn of(piece: Bytes, times: u64) -> Self {
-        Self { pieces: Vec::new(), piece, times, trailers: None, sized: true, endless: false }
+        Self {
+            pieces: Vec::new(),
+            piece,
+            times,
+            trailers: None,
+            sized: true,
+            endless: false,
+            fed: None,
+        }
     }
 }
 
@@ -98,7 +116,7 @@ impl Body for ReplyBody {
 
     fn poll_frame(
         self: Pin<&mut Self>,
-        _: &mut Context<'_>,
+        cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let this = self.get_mut();
         if let Some(piece) = this.pieces.pop() {
@@ -108,6 +126,10 @@ impl Body for ReplyBody {
             this.times = left;
             return Poll::Ready(Some(Ok(Frame::data(this.piece.clone()))));
         }
+        if let Some(fed) = &this.fed {
+            let mut fed = fed.lock().unwrap_or_else(PoisonError::into_inner);
+            return fed.poll_recv(cx).map(|piece| piece.map(|piece| Ok(Frame::data(piece))));
+        }
         if this.endless {
             return Poll::Pending;
         }
@@ -115,7 +137,11 @@ impl Body for ReplyBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.pieces.is_empty() && self.times == 0 && self.trailers.is_none() && !self.endless
+        self.pieces.is_empty()
+            && self.times == 0
+            && self.trailers.is_none()
+            && !self.endless
+            && self.fed.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -94,6 +94,7 @@ impl Talk {
                     self.note_session(&reply);
                 }
                 self.accepted(call, reply).await?;
+                self.state().greeted = true;
                 Ok(Outcome::Done)
             }
             401 => Err(self.unknown_caller()),
@@ -144,7 +145,7 @@ impl Talk {
         match &*call.method {
             _ if forgotten => Ok(Outcome::Lost),
             // Whatever it is, it is not of the modern era.
-            "server/discover" => {
+            "server/discover" if !self.state().greeted => {
                 let error = r#"{"code":-32601,"message":"the server does not know the method"}"#;
                 self.answer_with(call, error, None);
                 Ok(Outcome::Done)

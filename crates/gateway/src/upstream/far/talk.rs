@@ -71,6 +71,8 @@ type Ended = Box<dyn FnOnce(Over) + Send>;
 #[derive(Default)]
 pub(super) struct State {
     closed: Option<Over>,
+    /// Whether it has answered a hello.
+    pub(super) greeted: bool,
     /// Where messages are brought to, where that is not the address itself: the server has an event stream
     /// there, by which all answers come.
     pub(super) beside: Option<String>,
@@ -344,6 +346,8 @@ impl Talk {
                 async move { this.ask(Verb::Delete, None, headers, Bytes::new()).await.map(drop) };
             runtime.spawn(async move { drop(timeout(FAREWELL, goodbye).await) });
         }
+        // Whoever stops it knows.
+        drop(self.ended.lock().unwrap_or_else(PoisonError::into_inner).take());
         self.finish(why);
     }
 
