@@ -11,7 +11,7 @@ use strongroom_model::ports::{
 use strongroom_model::principal::{Name, Principal, Source};
 use strongroom_model::reference::SecretRef;
 use strongroom_model::secret::Secret;
-use strongroom_proxy::{Broker, Exchange, Ground, Parts, SystemDns};
+use strongroom_proxy::{Broker, Exchange, Ground, Parts, Sites, SystemDns};
 use strongroom_secrets::{Loaded, Resolver};
 use strongroom_store::{LocalProvider, LockFile, Vault, VaultError};
 use tracing::error;
@@ -79,7 +79,10 @@ pub fn build(host: &Host, home: &Home, output: Output) -> Result<App, Failure> {
             scratch: home.exec_dir(),
         },
     }));
-    let gateway = Gateway::new(configured, Arc::clone(&calls) as Arc<dyn Tools>);
+    // Their credentials are theirs alone: what a broker has loaded is not loaded anew because of them.
+    let credentials = Arc::new(Loaded::new(self::resolver(host, Some(Arc::clone(&vault)))));
+    let far = Arc::new(Sites::new(Arc::new(SystemDns), Arc::clone(&host.clock), credentials));
+    let gateway = Gateway::new(configured, Arc::clone(&calls) as Arc<dyn Tools>, far);
     let authenticator = Arc::new(Tokens { vault: Arc::clone(&vault), audit });
     Ok(App { calls, authenticator, vault, exchange, gateway })
 }

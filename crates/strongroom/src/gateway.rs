@@ -17,7 +17,7 @@ use strongroom_gateway::mount::names::Naming;
 use strongroom_gateway::mount::{Mount, Server};
 use strongroom_gateway::upstream::server::Options;
 use strongroom_gateway::{Changes, Servers};
-use strongroom_model::ports::Tools;
+use strongroom_model::ports::{Far, Tools};
 use strongroom_model::principal::Name;
 use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
@@ -36,6 +36,8 @@ const SOON: Duration = Duration::from_millis(50);
 pub struct Gateway {
     configured: Arc<Configured>,
     tools: Arc<dyn Tools>,
+    /// Reaches servers at addresses.
+    far: Arc<dyn Far>,
     state: Mutex<State>,
     changes: watch::Sender<Changes>,
     /// Something is to end.
@@ -58,13 +60,14 @@ struct Kept {
 }
 
 impl Gateway {
-    /// Mounts what is configured next to `tools`. Nothing is started before it is wanted.
-    pub fn new(configured: Arc<Configured>, tools: Arc<dyn Tools>) -> Arc<Self> {
+    /// Mounts what is configured next to `tools`; `far` reaches servers at addresses. Nothing is started before it is wanted.
+    pub fn new(configured: Arc<Configured>, tools: Arc<dyn Tools>, far: Arc<dyn Far>) -> Arc<Self> {
         let mount = Arc::new(Mount::new(Arc::clone(&tools), Vec::new(), Naming::Safe));
         let state = State { revision: 0, mount, kept: BTreeMap::new(), leaving: Vec::new() };
         let gateway = Self {
             configured,
             tools,
+            far,
             state: Mutex::new(state),
             changes: watch::Sender::default(),
             parting: Notify::new(),
@@ -131,7 +134,11 @@ impl Gateway {
 
     fn keep(&self, definition: &Arc<Definition>) -> Kept {
         let name = definition.server.name.clone();
-        let launcher = Launcher::new(Arc::clone(&self.configured), Arc::clone(definition));
+        let launcher = Launcher::new(
+            Arc::clone(&self.configured),
+            Arc::clone(definition),
+            Arc::clone(&self.far),
+        );
         let prefix = format!("{name}.");
         let server = Server::new(name, prefix, Box::new(launcher), Options::default());
         Kept { definition: Arc::clone(definition), server: Arc::new(server) }

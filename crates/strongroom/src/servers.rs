@@ -7,7 +7,9 @@
 //! knows.
 
 pub mod edit;
+pub mod login;
 pub mod project;
+pub mod reach;
 pub mod start;
 pub mod trust;
 pub mod view;

@@ -575,7 +575,7 @@ done
     #[tokio::test]
     async fn a_start_that_nobody_waits_for_serves_the_next_one() {
         let place = Place::of(SERVER, Options::default());
-        let first = tokio::time::timeout(Duration::ZERO, place.upstream.ready()).await;
+        let first = timeout(Duration::ZERO, place.upstream.ready()).await;
         assert!(first.is_err());
         place.call("tools/list").await.unwrap();
         assert_eq!(place.starts(), 1);

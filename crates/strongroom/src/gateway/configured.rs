@@ -13,7 +13,7 @@ use strongroom_gateway::registry::{Entry, Origin};
 use strongroom_model::lock::Locks;
 use strongroom_model::policy::Verdict;
 use strongroom_model::principal::Name;
-use strongroom_model::server::{Server, Transport};
+use strongroom_model::server::Server;
 use strongroom_model::tool::{Policy, Rule, Served};
 use strongroom_store::LockFile;
 use tracing::{error, info};
@@ -192,9 +192,6 @@ impl Definition {
         let server = servers.server(host, entry, false).map_err(why)?.clone();
         if let Some(part) = locks.stops_start(&entry.name) {
             return Err(format!("{part} is locked: run `strongroom unlock`"));
-        }
-        if let Transport::Http { .. } = server.transport {
-            return Err("it is reached at an address, which is not mounted".to_owned());
         }
         let mut tools = Served::new(server.name.clone(), everything());
         let mut hasher = DefaultHasher::new();

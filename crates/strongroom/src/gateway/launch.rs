@@ -1,17 +1,21 @@
-//! Starts a server as `strongroom run` does, under a guard.
+//! Starts a server as `strongroom run` does, under a guard; one at an address is reached.
 
 use std::sync::Arc;
 
 use strongroom_gateway::upstream::server::{Launch, Launched};
 use strongroom_model::code::{Code, Refusal};
-use strongroom_model::ports::BoxFuture;
+use strongroom_model::ports::{BoxFuture, Far};
+use strongroom_model::principal::Name;
 use strongroom_model::redact::{Labelled, Redactor};
+use strongroom_model::server::Transport;
 use strongroom_process::{Guard, Guarded};
 use tokio::task::spawn_blocking;
 use tracing::warn;
 
 use super::{Configured, Definition};
 use crate::failure::{Exit, Failure};
+use crate::release::Released;
+use crate::servers::reach::Reachable;
 use crate::servers::start::{Prepared, Wishes};
 
 /// Starts one server, as long as its definition is the one that is configured.
@@ -19,11 +23,16 @@ use crate::servers::start::{Prepared, Wishes};
 pub(super) struct Launcher {
     configured: Arc<Configured>,
     definition: Arc<Definition>,
+    far: Arc<dyn Far>,
 }
 
 impl Launcher {
-    pub(super) fn new(configured: Arc<Configured>, definition: Arc<Definition>) -> Self {
-        Self { configured, definition }
+    pub(super) fn new(
+        configured: Arc<Configured>,
+        definition: Arc<Definition>,
+        far: Arc<dyn Far>,
+    ) -> Self {
+        Self { configured, definition, far }
     }
 
     /// Looks up the secrets and starts the program. Blocks.
@@ -36,15 +45,18 @@ impl Launcher {
             return Err(Refusal::new(Code::UpstreamError, text));
         };
         let ground = self.configured.ground(&now);
+        if let Transport::Http { .. } = self.definition.server.transport {
+            let reached = ground.reach(entry, &Wishes::default());
+            let Reachable { site, released } = reached.map_err(|failure| refused(&failure))?;
+            let far = Arc::clone(&self.far);
+            return Ok(Launched::far(site, far, redactor(name, released)));
+        }
         let Prepared { start, released } =
             ground.prepare(entry, &Wishes::default()).map_err(|failure| refused(&failure))?;
         let guard = Guard { program: self.configured.host.program.clone(), scratch: None };
         let child = Guarded::start(&start, &guard)
             .map_err(|error| refused(&Failure::new(Exit::Failed, error)))?;
-        let labelled = released.into_secrets().into_iter();
-        let labelled = labelled.map(|(_, secret)| Labelled { label: name.to_string(), secret });
-        let redactor = Arc::new(Redactor::new(&labelled.collect::<Vec<_>>()));
-        Ok(Launched::child(Box::new(child), redactor))
+        Ok(Launched::child(Box::new(child), redactor(name, released)))
     }
 }
 
@@ -58,6 +70,13 @@ impl Launch for Launcher {
             })
         })
     }
+}
+
+/// Knows what was released to `name`.
+fn redactor(name: &Name, released: Released) -> Arc<Redactor> {
+    let labelled = released.into_secrets().into_iter();
+    let labelled = labelled.map(|(_, secret)| Labelled { label: name.to_string(), secret });
+    Arc::new(Redactor::new(&labelled.collect::<Vec<_>>()))
 }
 
 /// What an agent learns of a start that failed: the first line, which is ours. What a provider said is
