@@ -62,10 +62,18 @@ struct State {
 impl FarServer {
     /// One that speaks so.
     pub async fn new(speaks: Speaks) -> Self {
+        Self::with(speaks, |_| None).await
+    }
+
+    /// The same, where `first` may answer before it does: what stands beside it.
+    pub async fn with(
+        speaks: Speaks,
+        first: impl Fn(&Seen) -> Option<Reply> + Send + Sync + 'static,
+    ) -> Self {
         let shared = Arc::new(Shared { speaks, state: Mutex::default() });
         let answering = Arc::clone(&shared);
-        let upstream = Upstream::http(move |seen| answering.answer(seen)).await;
-        Self { upstream, shared }
+        let answer = move |seen: &Seen| first(seen).unwrap_or_else(|| answering.answer(seen));
+        Self { upstream: Upstream::http(answer).await, shared }
     }
 
     /// Its address.

@@ -21,6 +21,7 @@ pub const KEYS: &[&str] = &[
     "cwd",
     "url",
     "headers",
+    "type",
     "description",
     "delivery",
     "ttl",
@@ -81,6 +82,7 @@ pub(super) fn build(text: &Text, name: &Name, node: &Node) -> Result<Built, Prob
         return Err(text.problem(node.at, format!("`{name}` is not a table of a server's keys")));
     }
     reader.only(KEYS)?;
+    reader.kind()?;
     let transport = match (node.get("command"), node.get("url")) {
         (Some(_), Some(url)) => {
             return Err(text
@@ -143,6 +145,24 @@ impl Reader<'_> {
             }
             None => Ok(()),
         }
+    }
+
+    /// `type`, as other formats have it: what it says is found out, but it must fit.
+    fn kind(&self) -> Result<(), Problem> {
+        let Some(node) = self.node.get("type") else { return Ok(()) };
+        let (needed, what) = match self.plain("type", node)? {
+            "stdio" => ("command", "a program"),
+            "http" | "streamable-http" | "sse" => ("url", "an address"),
+            _ => {
+                let words = "`stdio`, `http`, `streamable-http` or `sse`";
+                return Err(self.is_not("type", node, words));
+            }
+        };
+        if self.node.get(needed).is_none() {
+            let problem = format!("`type` says {what}, and there is no `{needed}`");
+            return Err(self.text.problem(node.at, problem));
+        }
+        Ok(())
     }
 
     fn stdio(&self, command: &Node) -> Result<Stdio, Problem> {

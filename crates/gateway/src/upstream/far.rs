@@ -18,5 +18,5 @@ mod headers;
 mod listen;
 mod talk;
 
-pub use plan::{PlanError, Reach, site};
+pub use plan::{Address, PlanError, Reach, site};
 pub(super) use talk::{Line, Talk};

@@ -4,14 +4,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use strongroom_gateway::upstream::far::{Reach, site};
+use strongroom_gateway::upstream::far::{Address, Reach, site};
 use strongroom_gateway::upstream::peer::{Events, Noise, Peer, Progress};
 use strongroom_gateway::upstream::server::{Launch, Launched, Options, Upstream};
 use strongroom_gateway::upstream::supervision;
 use strongroom_gateway::wire::{Id, Limits};
 use strongroom_model::code::{Code, Refusal};
 use strongroom_model::ports::{BoxFuture, Far};
-use strongroom_model::server::{Delivery, Server, Transport};
 use strongroom_testkit::far::{FarServer, Plain, Speaks};
 
 const ALL: [Speaks; 4] = [Speaks::Modern, Speaks::Sessions, Speaks::Batches, Speaks::Events];
@@ -24,15 +23,10 @@ struct Reaches {
 
 impl Launch for Reaches {
     fn launch(&self) -> BoxFuture<'_, Result<Launched, Refusal>> {
+        let (name, url) = ("far".parse().unwrap(), self.url.parse().unwrap());
         let headers = [("x-key".to_owned(), "plain".parse().unwrap())].into();
-        let server = Server {
-            name: "far".parse().unwrap(),
-            description: None,
-            transport: Transport::Http { url: self.url.parse().unwrap(), headers },
-            delivery: Delivery::default(),
-            ttl: None,
-        };
-        let made = site(&server, &|_| None, Reach { here: true, ..Reach::default() });
+        let server = Address { name: &name, url: &url, headers: &headers };
+        let made = site(server, &|_| None, Reach { here: true, ..Reach::default() });
         let made = made.map_err(|error| Refusal::new(Code::InvalidRequest, error.to_string()));
         let far = Arc::clone(&self.far);
         Box::pin(async move { Ok(Launched::far(made?, far, Arc::default())) })

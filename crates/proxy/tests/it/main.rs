@@ -9,6 +9,7 @@ mod al;
 mod consent;
 #[cfg(target_os = "linux")]
 mod exec;
+mod far;
 mod h2;
 mod handles;
 mod hi;

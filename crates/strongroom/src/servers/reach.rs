@@ -4,7 +4,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
 use strongroom_gateway::registry::Entry;
-use strongroom_gateway::upstream::far::{Reach, site};
+use strongroom_gateway::upstream::far::{Address, Reach, site};
 use strongroom_model::far::Site;
 use strongroom_model::server::Transport;
 
@@ -52,8 +52,12 @@ impl Ground<'_> {
         let released = release::take(&supply, &server, &also, &journal)?;
         let reach =
             Reach { here: true, auth: left.auth, revision: hasher.finish(), ..Reach::default() };
-        let made = site(&server, &|reference| released.get(reference), reach);
         let name = &server.name;
+        let Transport::Http { url, headers } = &server.transport else {
+            return Err(Failure::failed(format!("`{name}` is a program: there is no address")));
+        };
+        let address = Address { name, url, headers };
+        let made = site(address, &|reference| released.get(reference), reach);
         let site =
             made.map_err(|error| Failure::failed(format!("`{name}` cannot be reached: {error}")))?;
         journal.append(released.record(name))?;

@@ -35,7 +35,7 @@ done
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A `serve` over stdio with a client of the `initialize` era.
-struct Serving {
+pub(crate) struct Serving {
     child: Child,
     reader: BufReader<ChildStdout>,
     writer: ChildStdin,
@@ -45,7 +45,7 @@ struct Serving {
 }
 
 impl Serving {
-    fn start(sandbox: &Sandbox) -> Self {
+    pub(crate) fn start(sandbox: &Sandbox) -> Self {
         let mut child = sandbox.child(&["serve"]);
         let reader = BufReader::new(child.stdout().unwrap());
         let writer = child.stdin().unwrap();
@@ -80,12 +80,12 @@ impl Serving {
         }
     }
 
-    fn ask(&mut self, method: &str, params: &Value) -> Value {
+    pub(crate) fn ask(&mut self, method: &str, params: &Value) -> Value {
         let id = self.post(method, params);
         self.answer(id)
     }
 
-    fn list(&mut self) -> Value {
+    pub(crate) fn list(&mut self) -> Value {
         self.ask("tools/list", &json!({}))
     }
 
@@ -106,7 +106,7 @@ impl Serving {
     }
 
     /// Hangs up; what was said on stderr.
-    fn finish(self) -> String {
+    pub(crate) fn finish(self) -> String {
         use std::io::Read as _;
 
         let Self { mut child, writer, .. } = self;
@@ -122,7 +122,7 @@ impl Serving {
 
 const TOOLS: [&str; 4] = ["order", "key", "pid", "wait"];
 
-fn text(answer: &Value) -> String {
+pub(crate) fn text(answer: &Value) -> String {
     let result = &answer["result"];
     let refused = &result["structuredContent"]["error"]["code"];
     let text = refused.as_str().or(result["content"][0]["text"].as_str());

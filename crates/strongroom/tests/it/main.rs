@@ -16,6 +16,7 @@ mod exec;
 #[cfg(target_os = "linux")]
 mod gateway_conformance;
 mod gateway_local;
+mod gateway_remote;
 mod handles;
 mod janee;
 mod killed;

@@ -1,14 +1,17 @@
 //! From a configured server to a place that can be reached, with its secrets.
 
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use strongroom_model::base_url::{BaseUrl, BaseUrlError};
 use strongroom_model::far::Site;
 use strongroom_model::network::Cidr;
+use strongroom_model::principal::Name;
 use strongroom_model::reference::SecretRef;
 use strongroom_model::secret::Secret;
-use strongroom_model::server::{Piece, Server, Template, Transport};
+use strongroom_model::server::{Piece, Template};
 use strongroom_model::service::{Auth, Origin, Scheme, Service};
 
 /// Bytes of an address and of a header's value at the most.
@@ -16,6 +19,17 @@ const LONGEST: usize = 8 << 10;
 
 /// Headers of one server at the most.
 const MOST_HEADERS: usize = 32;
+
+/// A server as it is configured.
+#[derive(Clone, Copy, Debug)]
+pub struct Address<'a> {
+    /// Its name.
+    pub name: &'a Name,
+    /// Its address.
+    pub url: &'a Template,
+    /// Headers of every request, in lower case.
+    pub headers: &'a BTreeMap<String, Template>,
+}
 
 /// What a server may be reached by beside its own words.
 #[derive(Clone, Debug, Default)]
@@ -36,9 +50,6 @@ pub struct Reach {
 /// A server cannot be reached as it is configured. No value is repeated: it may be a secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
-    /// It has no address.
-    #[error("it has no `url`")]
-    Program,
     /// Its address cannot be one.
     #[error("`url`: {0}")]
     Url(#[from] BaseUrlError),
@@ -64,20 +75,18 @@ pub enum PlanError {
 ///
 /// It is not configured so that it could be reached. That it may not be is found out when it is dialled.
 pub fn site<'s>(
-    server: &Server,
+    server: Address<'_>,
     secrets: &dyn Fn(&SecretRef) -> Option<&'s Secret>,
     reach: Reach,
 ) -> Result<Site, PlanError> {
-    let Transport::Http { url, headers } = &server.transport else {
-        return Err(PlanError::Program);
-    };
+    let Address { name, url, headers } = server;
     let url = text(url, secrets).ok_or_else(|| PlanError::Missing("url".to_owned()))?;
     let url = String::from_utf8(url).map_err(|_| PlanError::Characters)?;
     if url.len() > LONGEST || !url.bytes().all(|byte| (0x21..0x7f).contains(&byte)) {
         return Err(PlanError::Characters);
     }
     let (origin, target) = address(&url, reach.here)?;
-    let mut service = Service::at(server.name.clone(), origin);
+    let mut service = Service::at(name.clone(), origin);
     service.allow_ips = reach.allow_ips;
     if reach.here && is_here(&service.origin) {
         let ranges: [Cidr; 2] =
@@ -86,7 +95,9 @@ pub fn site<'s>(
     }
     service.ca_pem = reach.ca_pem;
     service.auth = reach.auth;
-    service.revision = reach.revision;
+    let mut hasher = DefaultHasher::new();
+    (reach.revision, format!("{:?}", service.allow_ips), &service.ca_pem).hash(&mut hasher);
+    service.revision = hasher.finish();
     if headers.len() > MOST_HEADERS {
         let (name, problem) = ("...".to_owned(), "is one of too many");
         return Err(PlanError::Header { name, problem });
@@ -164,22 +175,26 @@ fn text<'s>(
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
-    use strongroom_model::server::Delivery;
-
     use super::*;
+
+    struct Server {
+        name: Name,
+        url: Template,
+        headers: BTreeMap<String, Template>,
+    }
+
+    impl Server {
+        fn is(&self) -> Address<'_> {
+            Address { name: &self.name, url: &self.url, headers: &self.headers }
+        }
+    }
 
     fn server(url: &str, headers: &[(&str, &str)]) -> Server {
         let headers = headers.iter().map(|(name, value)| ((*name).into(), value.parse().unwrap()));
-        let headers: BTreeMap<_, _> = headers.collect();
         Server {
             name: "far".parse().unwrap(),
-            description: None,
-            transport: Transport::Http { url: url.parse().unwrap(), headers },
-            delivery: Delivery::default(),
-            ttl: None,
-            pin: strongroom_model::pin::Pinning::default(),
+            url: url.parse().unwrap(),
+            headers: headers.collect(),
         }
     }
 
@@ -188,7 +203,7 @@ mod tests {
     }
 
     fn shown(url: &str, here: bool) -> Result<String, String> {
-        let site = site(&server(url, &[]), &|_| None, reach(here));
+        let site = site(server(url, &[]).is(), &|_| None, reach(here));
         site.map(|site| format!("{} {}", site.service.origin, site.target))
             .map_err(|e| e.to_string())
     }
@@ -211,11 +226,11 @@ mod tests {
     fn this_machine_is_reached_only_where_a_person_wrote_it_for_themselves() {
         for url in ["http://127.0.0.1:3000/mcp", "http://localhost:3000/mcp", "http://[::1]:1/mcp"]
         {
-            let plan = |here| site(&server(url, &[]), &|_| None, reach(here));
+            let plan = |here| site(server(url, &[]).is(), &|_| None, reach(here));
             assert!(!plan(true).unwrap().service.allow_ips.is_empty(), "{url}");
             assert_eq!(plan(false).unwrap_err(), BaseUrlError::Insecure.into(), "{url}");
         }
-        let tls = site(&server("https://127.0.0.1:1/x", &[]), &|_| None, reach(false)).unwrap();
+        let tls = site(server("https://127.0.0.1:1/x", &[]).is(), &|_| None, reach(false)).unwrap();
         assert!(tls.service.allow_ips.is_empty(), "it is refused when it is dialled");
         for url in ["http://192.168.1.1/mcp", "http://h.test/mcp", "http://localhost.evil.test/"] {
             assert!(shown(url, true).unwrap_err().contains("plain http"), "{url}");
@@ -236,20 +251,20 @@ mod tests {
         let key = Secret::new(b"canary-1".to_vec());
         let released = |_: &SecretRef| Some(&key);
         let plan = server("https://h.test", &[("authorization", "Bearer {{op://V/I/f}}")]);
-        let made = site(&plan, &released, Reach::default()).unwrap();
+        let made = site(plan.is(), &released, Reach::default()).unwrap();
         let (name, value) = &made.headers[0];
         assert_eq!((name.as_str(), value.expose()), ("authorization", &b"Bearer canary-1"[..]));
         assert!(!format!("{made:?}").contains("canary"));
-        let error = site(&plan, &|_| None, Reach::default()).unwrap_err();
+        let error = site(plan.is(), &|_| None, Reach::default()).unwrap_err();
         assert_eq!(error, PlanError::Missing("authorization".to_owned()));
         for name in ["mcp-session-id", "mcp-method", "accept", "last-event-id"] {
             let plan = server("https://h.test", &[(name, "x")]);
-            let error = site(&plan, &released, Reach::default()).unwrap_err().to_string();
+            let error = site(plan.is(), &released, Reach::default()).unwrap_err().to_string();
             assert!(error.contains("the protocol's own"), "{error}");
         }
         let bad = Secret::new(b"canary\r\nx-evil: 1".to_vec());
         let plan = server("https://h.test", &[("x-key", "op://V/I/f")]);
-        let error = site(&plan, &|_| Some(&bad), Reach::default()).unwrap_err().to_string();
+        let error = site(plan.is(), &|_| Some(&bad), Reach::default()).unwrap_err().to_string();
         assert!(error.contains("`x-key`") && !error.contains("canary"), "{error}");
     }
 }

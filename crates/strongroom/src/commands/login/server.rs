@@ -1,10 +1,11 @@
 //! Logging in to an MCP server at an address: where one does that is found out (RFC 9728, RFC 8414), and
 //! who we are is said there (RFC 7591).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Serialize;
-use strongroom_gateway::upstream::far::{Reach, site};
+use strongroom_gateway::upstream::far::{Address, Reach, site};
 use strongroom_model::injection::Credential;
 use strongroom_model::server::{Server, Transport};
 use strongroom_model::service::{Auth, Service};
@@ -60,11 +61,8 @@ pub(super) fn run(
             .hint("one logs in to servers that have a `url`"));
     };
     // A stranger asks: none of its secrets goes along.
-    let stranger = Server {
-        transport: Transport::Http { url: url.clone(), headers: Default::default() },
-        ..server.clone()
-    };
-    let place = site(&stranger, &|_| None, Reach { here: true, ..Reach::default() })
+    let stranger = Address { name, url, headers: &BTreeMap::new() };
+    let place = site(stranger, &|_| None, Reach { here: true, ..Reach::default() })
         .map_err(|error| Failure::failed(format!("`{name}` cannot be reached: {error}")))?;
     let place = Arc::new(place);
     let vault = home::open(home, Arc::clone(&host.clock))?;
