@@ -28,8 +28,8 @@ const CHUNK: usize = 64 << 10;
 pub enum Line {
     /// A line without its end, and not empty.
     Message(Vec<u8>),
-    /// One that was too long.
-    TooLong,
+    /// One that is too long, of which this is the beginning. It is said as soon as it is known.
+    TooLong(Vec<u8>),
 }
 
 /// The way to a server. Clones lead to the same one.
@@ -216,14 +216,14 @@ impl<R: AsyncRead + Unpin> Lines<R> {
             let rest = &self.buffer[self.searched..];
             let Some(end) = rest.iter().position(|byte| *byte == b'\n') else {
                 self.searched = self.buffer.len();
-                if self.buffer.len() > self.cap {
-                    self.skipping = true;
-                }
+                let long = self.buffer.len() > self.cap && !self.skipping;
+                let head = long.then(|| head(&self.buffer));
+                self.skipping |= long;
                 if self.skipping {
                     self.buffer.clear();
                     self.searched = 0;
                 }
-                return None;
+                return head.map(Line::TooLong);
             };
             let end = self.searched + end;
             self.searched = 0;
@@ -236,8 +236,11 @@ impl<R: AsyncRead + Unpin> Lines<R> {
                 self.buffer.drain(..=end);
                 whole
             };
-            if std::mem::take(&mut self.skipping) || whole.len() > self.cap {
-                return Some(Line::TooLong);
+            if std::mem::take(&mut self.skipping) {
+                continue;
+            }
+            if whole.len() > self.cap {
+                return Some(Line::TooLong(head(&whole)));
             }
             if !whole.iter().all(u8::is_ascii_whitespace) {
                 return Some(Line::Message(whole));
@@ -245,6 +248,13 @@ impl<R: AsyncRead + Unpin> Lines<R> {
         }
     }
 }
+
+/// What is told of a line that is too long.
+fn head(line: &[u8]) -> Vec<u8> {
+    line[..line.len().min(HEAD)].to_vec()
+}
+
+const HEAD: usize = 256;
 
 #[cfg(unix)]
 mod platform {
@@ -327,7 +337,7 @@ mod tests {
         while let Some(line) = lines.next().await.unwrap() {
             found.push(match line {
                 Line::Message(line) => String::from_utf8(line).unwrap(),
-                Line::TooLong => "too long".to_owned(),
+                Line::TooLong(_) => "too long".to_owned(),
             });
         }
         found
@@ -351,6 +361,7 @@ mod tests {
         }
         let endless = tokio::io::repeat(b'x').take(32 << 20);
         let mut lines = Lines::new(endless, 1000);
+        assert_eq!(lines.next().await.unwrap(), Some(Line::TooLong(vec![b'x'; HEAD])));
         assert_eq!(lines.next().await.unwrap(), None);
         assert!(lines.buffer.capacity() <= 4 * CHUNK, "{}", lines.buffer.capacity());
     }

@@ -224,7 +224,13 @@ impl Running {
             };
             match line {
                 Ok(Some(Line::Message(line))) => self.peer.receive(line, events),
-                Ok(Some(Line::TooLong)) => events.noise(Noise::TooLong),
+                Ok(Some(Line::TooLong(head))) => {
+                    if let Some(id) = answered(&head) {
+                        let why = "the server's answer is longer than a message may be";
+                        self.peer.fail(id, &Over::because(why));
+                    }
+                    events.noise(Noise::TooLong);
+                }
                 Ok(None) | Err(_) => return,
             }
         }
@@ -258,6 +264,25 @@ impl Running {
     }
 }
 
+/// The request that a message answers which begins like this, where it says so before anything else.
+fn answered(head: &[u8]) -> Option<u64> {
+    let member = |rest: &'_ str, name: &str| -> Option<usize> {
+        let value =
+            rest.trim_start().strip_prefix(name)?.trim_start().strip_prefix(':')?.trim_start();
+        Some(rest.len() - value.len())
+    };
+    let text = head.utf8_chunks().next()?.valid();
+    let mut rest = text.trim_start().strip_prefix('{')?;
+    if let Some(at) = member(rest, "\"jsonrpc\"") {
+        rest = rest[at..].strip_prefix("\"2.0\"")?.trim_start().strip_prefix(',')?;
+    }
+    rest = &rest[member(rest, "\"id\"")?..];
+    let (id, rest) = rest.split_at(rest.find(|c: char| !c.is_ascii_digit())?);
+    let rest = rest.trim_start().strip_prefix(',')?;
+    let is_answer = ["\"result\"", "\"error\""].iter().any(|name| member(rest, name).is_some());
+    is_answer.then(|| id.parse().ok()).flatten()
+}
+
 impl Said {
     fn lock(&self) -> MutexGuard<'_, VecDeque<String>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -274,7 +299,7 @@ fn listen(
         while let Ok(Some(line)) = lines.next().await {
             let line = match line {
                 Line::Message(line) => redactor.clean(line).0.into_inner(),
-                Line::TooLong => b"(a long line)".to_vec(),
+                Line::TooLong(_) => b"(a long line)".to_vec(),
             };
             let text: String =
                 String::from_utf8_lossy(&line).chars().filter(|c| !c.is_control()).collect();
@@ -356,6 +381,26 @@ mod tests {
         let error = ping(&running).await.unwrap_err();
         assert_eq!(&*error.0, "the server has ended (signal: 9 (SIGKILL))");
         assert_eq!(ended.await.unwrap(), error);
+    }
+
+    // RX-10
+    #[tokio::test]
+    async fn a_call_whose_answer_is_too_long_fails_at_once_and_the_next_one_does_not() {
+        let script = r#"read line; printf '{"jsonrpc":"2.0","id":1,"result":{"a":"%05000d' 0; read line
+            echo '"}}'; echo '{"jsonrpc":"2.0","id":2,"result":{}}'; read end"#;
+        let (running, _, _) = run(script);
+        let error = ping(&running).await.unwrap_err();
+        assert_eq!(&*error.0, "the server's answer is longer than a message may be");
+        assert_eq!(ping(&running).await.unwrap(), "{}");
+        for other in [
+            r#"{"jsonrpc":"2.0","id":1,"method":"x","params":{"a":""#,
+            r#"{"result":{"id":1,"result":""#,
+            r#"{"jsonrpc":"2.0","id":"1","result":""#,
+            "xxxx",
+        ] {
+            assert_eq!(answered(other.as_bytes()), None, "{other}");
+        }
+        assert_eq!(answered(br#" { "id" : 7 , "error":{"message":"xx"#), Some(7));
     }
 
     #[tokio::test]
