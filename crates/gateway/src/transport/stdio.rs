@@ -78,7 +78,11 @@ where
         match line {
             Some(Line::Message(bytes)) => connection.receive(&bytes),
             Some(Line::TooLong) => connection.refuse_long_line(),
-            Some(Line::Failed(error)) => failed = Some(error),
+            Some(Line::Failed(error)) => {
+                // Whoever called hears no answer.
+                connection.in_flight.cancel_all();
+                failed = Some(error);
+            }
             None => break,
         }
     }

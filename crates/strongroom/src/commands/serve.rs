@@ -1,5 +1,6 @@
 //! `strongroom serve`: the broker, over stdio for one client or over HTTP for several, or a team.
 
+mod client;
 mod team;
 mod traces;
 
@@ -94,8 +95,9 @@ fn over_stdio(args: &Args, app: &App, host: &Host, output: Output) -> Result<(),
     let stdout = stdout()?;
     let served = runtime.block_on(async {
         let behind = mounted(app);
-        stdio::serve(behind, principal, io::stdin(), stdout, Limits::default()).await
+        stdio::serve(behind, principal, client::Stdin, stdout, Limits::default()).await
     });
+    let served = served.or_else(client::gone_is_fine);
     // The thread that reads stdin may wait for a line that never comes.
     runtime.shutdown_background();
     served.map_err(Failure::failed)
