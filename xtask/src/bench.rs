@@ -4,6 +4,7 @@
 //! checks every answer. The services that are called raise their own limit of calls, and the table
 //! says so.
 
+mod gateway;
 mod launch;
 mod loaded;
 mod page;
@@ -48,6 +49,7 @@ pub(crate) struct Measured {
     loaded: loaded::Loaded,
     launched: launch::Launched,
     team: Value,
+    gateway: Value,
 }
 
 /// Builds, measures, writes the page.
@@ -88,6 +90,14 @@ pub(crate) fn team(shell: &Shell) -> Result<(), String> {
     let section = team::section(&team::measure(shell)?)?;
     println!("{section}");
     team::replace(shell, &section)
+}
+
+/// Builds, measures the gateway, and puts that into the page.
+pub(crate) fn gateway(shell: &Shell) -> Result<(), String> {
+    build(shell)?;
+    let section = gateway::section(&gateway::measure(shell)?)?;
+    println!("{section}");
+    gateway::replace(shell, &section)
 }
 
 fn build(shell: &Shell) -> Result<(), String> {
@@ -168,6 +178,7 @@ impl Rig {
         let loaded = loaded::measure(shell, self)?;
         let launched = launch::measure(shell)?;
         let team = team::measure(shell)?;
+        let gateway = gateway::measure(shell)?;
         Ok(Measured {
             bare,
             spawn,
@@ -181,6 +192,7 @@ impl Rig {
             loaded,
             launched,
             team,
+            gateway,
         })
     }
 

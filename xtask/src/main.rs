@@ -25,6 +25,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
           `bench loaded` measures calls with everything loaded, and prints that;
           `bench team` measures a team of 100 and of 100,000 tenants, and writes
           its part of the page;
+          `bench gateway` measures calls of MCP servers through the gateway, and
+          writes its part of the page;
           `bench timing` measures how long refusals and comparisons take, and prints that
   soak    kills `serve` during writes 200 times, refreshes of the cache 500 times,
           a team's server 100 times on each database, and its Postgres 20 times
@@ -40,6 +42,9 @@ fn main() -> ExitCode {
         "bench" if env::args().nth(2).is_some_and(|part| part == "starts") => bench::starts(&shell),
         "bench" if env::args().nth(2).is_some_and(|part| part == "loaded") => bench::loaded(&shell),
         "bench" if env::args().nth(2).is_some_and(|part| part == "team") => bench::team(&shell),
+        "bench" if env::args().nth(2).is_some_and(|part| part == "gateway") => {
+            bench::gateway(&shell)
+        }
         "bench" if env::args().nth(2).is_some_and(|part| part == "timing") => tests::timing(&shell),
         "bench" => bench::run(&shell),
         "soak" => tests::soak(&shell),

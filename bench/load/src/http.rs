@@ -77,7 +77,7 @@ pub(crate) fn broker(
         let (bearer, service) = (bearer.clone(), service.clone());
         async move {
             let connection = Connection::open(&authority).await?;
-            let mut session = Session { connection, path, bearer, id: None };
+            let mut session = Session::new(connection, path, bearer);
             session.start().await?;
             let mut times = Times::default();
             for number in 1_u64.. {
@@ -177,7 +177,7 @@ impl Connection {
 }
 
 /// A session of the initialize era.
-struct Session {
+pub(crate) struct Session {
     connection: Connection,
     path: Rc<str>,
     bearer: Rc<str>,
@@ -185,13 +185,29 @@ struct Session {
 }
 
 impl Session {
-    async fn start(&mut self) -> Result<(), Box<dyn Error>> {
+    pub(crate) fn new(connection: Connection, path: Rc<str>, bearer: Rc<str>) -> Self {
+        Self { connection, path, bearer, id: None }
+    }
+
+    pub(crate) async fn start(&mut self) -> Result<(), Box<dyn Error>> {
         self.ask(&one::request(0, "initialize", &one::hello())).await?;
         let ready = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" });
         self.ask(&ready).await.map(drop)
     }
 
-    async fn ask(&mut self, message: &Value) -> Result<Value, Box<dyn Error>> {
+    /// Leaves this session open, and begins another one.
+    pub(crate) async fn begin_another(&mut self) -> Result<(), Box<dyn Error>> {
+        self.id = None;
+        self.start().await
+    }
+
+    pub(crate) async fn ask(&mut self, message: &Value) -> Result<Value, Box<dyn Error>> {
+        let text = self.ask_for_text(message).await?;
+        Ok(if text.is_empty() { Value::Null } else { serde_json::from_str(&text)? })
+    }
+
+    /// The answer as it is written; nothing where there is none.
+    pub(crate) async fn ask_for_text(&mut self, message: &Value) -> Result<String, Box<dyn Error>> {
         let mut request = Request::post(&*self.path)
             .header("authorization", &*self.bearer)
             .header("content-type", "application/json")
@@ -211,11 +227,11 @@ impl Session {
             self.id = Some(id.to_str()?.to_owned());
         }
         if message["id"].is_null() {
-            return Ok(Value::Null);
+            return Ok(String::new());
         }
         // An event stream carries the answer in its last line of data.
         let text = std::str::from_utf8(&body)?;
         let data = text.lines().rev().find_map(|line| line.strip_prefix("data:"));
-        Ok(serde_json::from_str(data.unwrap_or(text))?)
+        Ok(data.unwrap_or(text).to_owned())
     }
 }

@@ -4,6 +4,8 @@
 //! answer that is wrong, late or someone else's ends the run. Each command prints one line of JSON.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "it talks to `cargo xtask bench`")]
 
+#[cfg(target_os = "linux")]
+pub mod gateway;
 mod http;
 mod launch;
 mod numbers;
@@ -33,7 +35,10 @@ const USAGE: &str = "usage:
                                           from the start of LOCK to the refused call
   idle -- COMMAND..                       memory after the first answer to tools/list
   team -- STRONGROOM                      a team of 100 tenants and of 100,000, on both databases
-  team-quick -- STRONGROOM                the same with few, to see that it works";
+  team-quick -- STRONGROOM                the same with few, to see that it works
+  echo stdio|http [TOOLS]                 an MCP server that answers at once
+  gateway -- STRONGROOM                   calls of it through the gateway and without
+  gateway-quick -- STRONGROOM             the same with few, to see that it works";
 
 /// Does what the words say, and returns what is to be printed.
 pub fn run(options: &[&str], command: &[String]) -> Result<serde_json::Value, Box<dyn Error>> {
@@ -60,8 +65,22 @@ pub fn run(options: &[&str], command: &[String]) -> Result<serde_json::Value, Bo
         ["team"] => team::measure(the_program(command)?, &team::Plan::WHOLE),
         #[cfg(target_os = "linux")]
         ["team-quick"] => team::measure(the_program(command)?, &team::Plan::QUICK),
+        #[cfg(target_os = "linux")]
+        ["gateway"] => {
+            gateway::measure(the_program(command)?, &ourselves()?, &gateway::Plan::WHOLE)
+        }
+        #[cfg(target_os = "linux")]
+        ["gateway-quick"] => {
+            gateway::measure(the_program(command)?, &ourselves()?, &gateway::Plan::QUICK)
+        }
         _ => Err(USAGE.into()),
     }
+}
+
+/// The words that start the instant MCP server.
+#[cfg(target_os = "linux")]
+fn ourselves() -> Result<Vec<String>, Box<dyn Error>> {
+    Ok(vec![std::env::current_exe()?.display().to_string(), "echo".to_owned()])
 }
 
 #[cfg(target_os = "linux")]

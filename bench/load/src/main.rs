@@ -9,6 +9,15 @@ fn main() -> ExitCode {
         Some(at) => (&words[..at], &words[at + 1..]),
         None => (&words[..], &[][..]),
     };
+    if let Some(("echo", rest)) = options.split_first().map(|(word, rest)| (word.as_str(), rest)) {
+        return match strongroom_testkit::echo::main(rest) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("{error}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     let options: Vec<&str> = options.iter().map(String::as_str).collect();
     match strongroom_bench::run(&options, command) {
         Ok(line) => {

@@ -29,6 +29,32 @@ pub(crate) fn processor_of_family(parent: u32) -> Duration {
     processor(parent) + children.map(processor).sum::<Duration>()
 }
 
+/// The processes below `ancestor` whose command line has `word` in it.
+#[cfg(target_os = "linux")]
+pub(crate) fn descendants(ancestor: u32, word: &str) -> Vec<u32> {
+    let all = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids: Vec<u32> = all.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    let below = |pid: &&u32| {
+        let mut at = u64::from(**pid);
+        // A process that ends meanwhile has no parent.
+        while at > 1 && at != u64::from(ancestor) {
+            at = u32::try_from(at).map_or(0, |pid| status(pid, "PPid:"));
+        }
+        at == u64::from(ancestor)
+    };
+    let named = |pid: &&u32| {
+        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        line.split(|byte| *byte == 0).nth(1) == Some(word.as_bytes())
+    };
+    pids.iter().filter(below).filter(named).copied().collect()
+}
+
+/// Ends a process as nobody asks it to.
+#[cfg(target_os = "linux")]
+pub(crate) fn kill(pid: u32) -> Result<(), std::io::Error> {
+    std::process::Command::new("kill").args(["-9", &pid.to_string()]).status().map(drop)
+}
+
 fn status(pid: u32, name: &str) -> u64 {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix(name));

@@ -46,19 +46,24 @@ pub fn program() -> PathBuf {
     program
 }
 
-/// Serves until the other side is gone: `stdio`, or `http [ADDRESS]`, which prints its URL.
+/// Serves until the other side is gone: `stdio`, or `http [ADDRESS]`, which prints its URL; `echo` and
+/// what follows is [`crate::echo`].
 ///
 /// # Errors
 ///
 /// What is wrong with `arguments`, or what the system said.
 pub fn main(arguments: &[String]) -> Result<(), String> {
+    if let Some(("echo", rest)) = arguments.split_first().map(|(word, rest)| (word.as_str(), rest))
+    {
+        return crate::echo::main(rest);
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| error.to_string())?;
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["stdio"] => runtime.block_on(stdio::serve()),
         ["http"] => runtime.block_on(http::serve("127.0.0.1:0")),
         ["http", address] => runtime.block_on(http::serve(address)),
-        _ => return Err("usage: mcp_fixture stdio | http [ADDRESS]".to_owned()),
+        _ => return Err("usage: mcp_fixture stdio | http [ADDRESS] | echo ..".to_owned()),
     }
     .map_err(|error| error.to_string())
 }

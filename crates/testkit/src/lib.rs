@@ -4,6 +4,7 @@
 pub mod again;
 pub mod ca;
 pub mod canary;
+pub mod echo;
 pub mod fakes;
 pub mod far;
 pub mod fixture;
@@ -14,5 +15,6 @@ pub mod postgres;
 pub mod provider;
 #[cfg(target_os = "linux")]
 pub mod secret_service;
+pub mod shim;
 pub mod standins;
 pub mod upstream;

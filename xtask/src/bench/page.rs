@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::Value;
 use time::OffsetDateTime;
 
-use super::{CALLS, Measured, WORKERS, launch, loaded, team};
+use super::{CALLS, Measured, WORKERS, gateway, launch, loaded, team};
 use crate::shell::Shell;
 
 /// The page as it is written.
@@ -28,6 +28,7 @@ pub(super) fn render(shell: &Shell, measured: &Measured) -> Result<String, Strin
         loaded,
         launched,
         team,
+        gateway,
     } = measured;
     row(
         "spawn to the first `tools/list` over stdio (bare: `true`), p50",
@@ -87,6 +88,7 @@ pub(super) fn render(shell: &Shell, measured: &Measured) -> Result<String, Strin
     page.push_str(&growth(stdio)?);
     page.push_str(&rates(redaction)?);
     page.push_str(&team::section(team)?);
+    page.push_str(&gateway::section(gateway)?);
     Ok(page)
 }
 

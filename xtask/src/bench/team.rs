@@ -29,11 +29,12 @@ pub(super) fn measure(shell: &Shell) -> Result<Value, String> {
 pub(super) fn replace(shell: &Shell, section: &str) -> Result<(), String> {
     let file = shell.root.join("docs/reference/benchmarks.md");
     let page = fs::read_to_string(&file).map_err(|error| error.to_string())?;
-    fs::write(file, replaced(&page, section)).map_err(|error| error.to_string())
+    fs::write(file, replaced(&page, TITLE, section)).map_err(|error| error.to_string())
 }
 
-fn replaced(page: &str, section: &str) -> String {
-    let Some((before, behind)) = page.split_once(TITLE) else { return page.to_owned() + section };
+/// `page` with `section` where there is one of this title, or behind all.
+pub(super) fn replaced(page: &str, title: &str, section: &str) -> String {
+    let Some((before, behind)) = page.split_once(title) else { return page.to_owned() + section };
     let rest = behind.find("\n## ").map_or("", |next| &behind[next..]);
     [before, section, rest].concat()
 }
@@ -147,10 +148,10 @@ mod tests {
     fn the_section_takes_the_place_of_the_one_before_it() {
         let section = format!("{TITLE}\nnew\n");
         let page = "# Page\n\n## One\n\n1\n".to_owned();
-        let first = replaced(&page, &section);
+        let first = replaced(&page, TITLE, &section);
         assert_eq!(first, format!("{page}{section}"));
-        assert_eq!(replaced(&first, &section), first);
-        let between = replaced(&(first + "\n## Two\n"), &section.replace("new", "newer"));
+        assert_eq!(replaced(&first, TITLE, &section), first);
+        let between = replaced(&(first + "\n## Two\n"), TITLE, &section.replace("new", "newer"));
         assert!(
             between.ends_with("newer\n\n## Two\n") && !between.contains("new\n\n## "),
             "{between}"

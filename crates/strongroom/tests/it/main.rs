@@ -7,6 +7,8 @@ mod approvals;
 mod aws;
 mod backup;
 #[cfg(target_os = "linux")]
+mod bench_gateway;
+#[cfg(target_os = "linux")]
 mod bench_team;
 mod binary;
 mod clients;
@@ -17,6 +19,10 @@ mod exec;
 mod gateway_conformance;
 mod gateway_local;
 mod gateway_remote;
+#[cfg(target_os = "linux")]
+mod gateway_rig;
+#[cfg(target_os = "linux")]
+mod gateway_survival;
 mod handles;
 mod janee;
 mod killed;
