@@ -167,6 +167,16 @@ impl Mount {
         policy(&self.tools.servers(caller), name).is_some()
     }
 
+    /// Looks whether what is approved of tools has changed, so that whoever listens is told. No server is
+    /// asked anything.
+    pub async fn look(&self) {
+        for server in &self.servers {
+            if let Some(tools) = server.known() {
+                server.standings(&tools, &*self.tools).await;
+            }
+        }
+    }
+
     /// What `name` stands for, asking the servers that have not been asked yet.
     async fn looked_up(&self, kind: Kind, caller: &Caller, name: &str) -> Option<Found> {
         if let Some(found) = self.find(kind, name) {

@@ -306,9 +306,16 @@ impl Pin {
 }
 
 impl DefinitionHash {
-    /// The hash whose bytes these are.
-    pub fn read(bytes: &[u8]) -> Option<Self> {
-        bytes.try_into().ok().map(Self)
+    /// The hash that is written as 64 hexadecimal digits.
+    pub fn parse(digits: &str) -> Option<Self> {
+        if digits.len() != 64 || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return None;
+        }
+        let mut hash = [0; 32];
+        for (at, byte) in hash.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(digits.get(2 * at..2 * at + 2)?, 16).ok()?;
+        }
+        Some(Self(hash))
     }
 }
 
@@ -426,6 +433,15 @@ mod tests {
                     assert!(refusal.message.contains(next), "{}", refusal.message);
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_hash_is_read_as_it_is_written() {
+        let hash = DefinitionHash(std::array::from_fn(|at| u8::try_from(at * 8).unwrap()));
+        assert_eq!(DefinitionHash::parse(&hash.to_string()), Some(hash));
+        for bad in ["", "00", &"0".repeat(63), &"g".repeat(64), &"+1".repeat(32)] {
+            assert_eq!(DefinitionHash::parse(bad), None, "{bad}");
         }
     }
 

@@ -12,6 +12,7 @@ pub(crate) mod organizations;
 pub(crate) mod servers;
 pub(crate) mod services;
 pub(crate) mod tenants;
+pub(crate) mod tools;
 pub(crate) mod whoami;
 
 use serde::Serialize;
@@ -24,7 +25,7 @@ use crate::shape::{Field, Form, Kind, Shape};
 
 /// Every route.
 pub(crate) fn all() -> impl Iterator<Item = &'static Route> {
-    let groups: [&'static [Route]; 13] = [
+    let groups: [&'static [Route]; 14] = [
         servers::ROUTES,
         credentials::ROUTES,
         authorize::ROUTES,
@@ -37,6 +38,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Route> {
         services::ROUTES,
         whoami::ROUTES,
         approvals::ROUTES,
+        tools::ROUTES,
         grants::ROUTES,
     ];
     groups.into_iter().flatten()

@@ -82,7 +82,8 @@ pub fn build(host: &Host, home: &Home, output: Output) -> Result<App, Failure> {
     // Their credentials are theirs alone: what a broker has loaded is not loaded anew because of them.
     let credentials = Arc::new(Loaded::new(self::resolver(host, Some(Arc::clone(&vault)))));
     let far = Arc::new(Sites::new(Arc::new(SystemDns), Arc::clone(&host.clock), credentials));
-    let gateway = Gateway::new(configured, Arc::clone(&calls) as Arc<dyn Tools>, far);
+    let tools = Arc::clone(&calls) as Arc<dyn Tools>;
+    let gateway = Gateway::new(configured, tools, far, vault.pins()?);
     let authenticator = Arc::new(Tokens { vault: Arc::clone(&vault), audit });
     Ok(App { calls, authenticator, vault, exchange, gateway })
 }

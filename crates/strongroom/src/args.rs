@@ -59,6 +59,7 @@ enum Command {
     Mcp(commands::mcp::Args),
     Trust(commands::trust::Args),
     Run(commands::run::Args),
+    Tools(commands::tools::Args),
     Env(commands::env::Args),
     Secrets(commands::secrets::Args),
     Login(commands::login::Args),
@@ -129,6 +130,7 @@ impl Args {
             Some(Command::Edit(args)) => commands::edit::run(&args, host, output),
             Some(Command::Remove(args)) => commands::remove::run(&args, host, output),
             Some(Command::Mcp(args)) => commands::mcp::run(&args, host, output),
+            Some(Command::Tools(args)) => commands::tools::run(&args, host, output),
             Some(Command::Trust(args)) => commands::trust::run(&args, host, output),
             Some(Command::Serve(args)) => commands::serve::run(&args, host, output),
             Some(Command::Login(args)) => commands::login::run(&args, host, output),
@@ -176,6 +178,7 @@ impl Command {
             | Self::Login(_)
             | Self::Audit(_)
             | Self::Policy(_)
+            | Self::Tools(_)
             | Self::Principal(_)
             | Self::Org(_)
             | Self::Tenant(_)

@@ -40,6 +40,7 @@ pub mod service;
 pub mod show;
 pub mod templates;
 pub mod tenant;
+pub mod tools;
 pub mod trust;
 pub mod uninstall;
 

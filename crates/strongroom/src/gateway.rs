@@ -19,6 +19,7 @@ use strongroom_gateway::upstream::server::Options;
 use strongroom_gateway::{Changes, Servers};
 use strongroom_model::ports::{Far, Tools};
 use strongroom_model::principal::Name;
+use strongroom_store::PinStore;
 use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
 
@@ -38,6 +39,7 @@ pub struct Gateway {
     tools: Arc<dyn Tools>,
     /// Reaches servers at addresses.
     far: Arc<dyn Far>,
+    pins: Arc<PinStore>,
     state: Mutex<State>,
     changes: watch::Sender<Changes>,
     /// Something is to end.
@@ -60,14 +62,21 @@ struct Kept {
 }
 
 impl Gateway {
-    /// Mounts what is configured next to `tools`; `far` reaches servers at addresses. Nothing is started before it is wanted.
-    pub fn new(configured: Arc<Configured>, tools: Arc<dyn Tools>, far: Arc<dyn Far>) -> Arc<Self> {
+    /// Mounts what is configured next to `tools`, as far as `pins` says that it is approved; `far` reaches
+    /// servers at addresses. Nothing is started before it is wanted.
+    pub fn new(
+        configured: Arc<Configured>,
+        tools: Arc<dyn Tools>,
+        far: Arc<dyn Far>,
+        pins: Arc<PinStore>,
+    ) -> Arc<Self> {
         let mount = Arc::new(Mount::new(Arc::clone(&tools), Vec::new(), Naming::Safe));
         let state = State { revision: 0, mount, kept: BTreeMap::new(), leaving: Vec::new() };
         let gateway = Self {
             configured,
             tools,
             far,
+            pins,
             state: Mutex::new(state),
             changes: watch::Sender::default(),
             parting: Notify::new(),
@@ -84,7 +93,8 @@ impl Gateway {
                 // Whoever has just found the server may use it.
                 sleep(SOON).await;
             }
-            self.mount();
+            // What a person approved meanwhile is told to clients, though nobody calls.
+            self.mount().look().await;
             let mut state = self.state();
             for kept in state.kept.values() {
                 kept.server.upstream.rest();
@@ -102,7 +112,8 @@ impl Gateway {
             let same = |kept: &Kept| kept.definition.starts_as(definition);
             let kept = match before.remove(name) {
                 Some(kept) if same(&kept) => {
-                    changed |= kept.definition.served.policy != definition.served.policy;
+                    let (old, new) = (&kept.definition.served, &definition.served);
+                    changed |= (&old.policy, old.pin) != (&new.policy, new.pin);
                     Kept { definition: Arc::clone(definition), server: kept.server }
                 }
                 other => {
@@ -140,7 +151,9 @@ impl Gateway {
             Arc::clone(&self.far),
         );
         let prefix = format!("{name}.");
+        let pins = self.pins.of(&definition.scope, &name);
         let server = Server::new(name, prefix, Box::new(launcher), Options::default());
+        let server = server.with_pins(pins);
         Kept { definition: Arc::clone(definition), server: Arc::new(server) }
     }
 

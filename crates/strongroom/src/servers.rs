@@ -137,6 +137,15 @@ pub fn load(
     Ok(Servers { catalogue, project: root, files, broken })
 }
 
+/// What tells the servers of one file from those of the same names in others, where their tools are
+/// approved: the file; nothing for the user's own.
+pub fn scope(source: &Source) -> String {
+    match source.origin {
+        Origin::User => String::new(),
+        Origin::Project | Origin::Named | Origin::Catalog => source.path.display().to_string(),
+    }
+}
+
 impl Servers {
     /// The entry `name`; otherwise the failure that names the nearest one.
     pub fn entry(&self, name: &str) -> Result<&Entry, Failure> {

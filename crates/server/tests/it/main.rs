@@ -20,3 +20,4 @@ mod registry;
 mod strangers;
 mod support;
 mod tls;
+mod tools;

@@ -235,6 +235,8 @@ fn probes_of(route: &str, method: &str, operation: &Value) -> Vec<Probe> {
                 ("credential_list", "service")
                     | ("authorize", "resource")
                     | ("audit_list", "audit_id")
+                    // A server whose tools nobody has seen.
+                    | ("tool_list" | "tool_show" | "tool_approve", "server_id")
             ),
         });
     }
@@ -274,6 +276,8 @@ fn kind(route: &str, act: &str, field: &str) -> Option<&'static str> {
 fn some(field: &str) -> Value {
     match field {
         "server_id" | "name" | "service" | "server" => json!("mine"),
+        "tool" => json!("order"),
+        "hash" => json!("0".repeat(64)),
         "command" => json!("node"),
         "args" => json!(["test.js"]),
         "tool_prefix" => json!("mine."),

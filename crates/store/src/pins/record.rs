@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 use strongroom_model::pin::{DefinitionHash, Look, News, Offered, Pin, Version, Why};
-use strongroom_seal::{MacKey, hex};
+use strongroom_seal::MacKey;
 use subtle::ConstantTimeEq as _;
 
 /// What is kept of a tool, as it is written.
@@ -92,19 +92,12 @@ impl Written {
     fn of(version: &Version) -> Self {
         let since = version.at.duration_since(UNIX_EPOCH).unwrap_or_default();
         let at = u64::try_from(since.as_micros()).unwrap_or(u64::MAX);
-        Self { hash: hex(&version.hash.0), text: version.text.clone(), at }
+        Self { hash: version.hash.to_string(), text: version.text.clone(), at }
     }
 
     fn version(self) -> Option<Version> {
-        let digits = self.hash.as_bytes();
-        let mut hash = [0; 32];
-        if digits.len() != 64 {
-            return None;
-        }
-        for (byte, pair) in hash.iter_mut().zip(digits.chunks(2)) {
-            *byte = u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok()?;
-        }
+        let hash = DefinitionHash::parse(&self.hash)?;
         let at = UNIX_EPOCH + Duration::from_micros(self.at);
-        Some(Version { hash: DefinitionHash(hash), text: self.text, at })
+        Some(Version { hash, text: self.text, at })
     }
 }

@@ -77,6 +77,8 @@ pub struct Definition {
     pub server: Server,
     /// Where that stands: a project's own programs are looked for in the project.
     origin: Origin,
+    /// What is approved of it is kept under this (`servers::scope`).
+    pub scope: String,
     /// Whose tools may be called.
     pub served: Arc<Served>,
 }
@@ -194,15 +196,18 @@ impl Definition {
             return Err(format!("{part} is locked: run `strongroom unlock`"));
         }
         let mut tools = Served::new(server.name.clone(), everything());
+        tools.pin = server.pin;
         let mut hasher = DefaultHasher::new();
         format!("{server:?}{:?}", tools.policy).hash(&mut hasher);
         tools.revision = hasher.finish();
-        Ok(Self { server, origin: entry.source.origin, served: Arc::new(tools) })
+        let (origin, scope) = (entry.source.origin, servers::scope(&entry.source));
+        Ok(Self { server, origin, scope, served: Arc::new(tools) })
     }
 
     /// Whether what runs by this definition is what `other` would start.
     pub fn starts_as(&self, other: &Self) -> bool {
-        self.server == other.server && self.origin == other.origin
+        let started = Server { pin: other.server.pin, ..self.server.clone() };
+        started == other.server && self.origin == other.origin && self.scope == other.scope
     }
 }
 

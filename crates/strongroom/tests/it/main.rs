@@ -23,6 +23,7 @@ mod gateway_remote;
 mod gateway_rig;
 #[cfg(target_os = "linux")]
 mod gateway_survival;
+mod gateway_tools;
 mod handles;
 mod janee;
 mod killed;

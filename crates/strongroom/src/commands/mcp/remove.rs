@@ -11,7 +11,7 @@ use crate::config::edit::Editor;
 use crate::environment::Host;
 use crate::failure::Failure;
 use crate::output::{Output, Report, Style};
-use crate::servers::edit;
+use crate::servers::{self, edit};
 use crate::{admin, home, pins};
 
 /// Remove an MCP server from your configuration, and the secrets that were stored for it
@@ -54,6 +54,8 @@ pub(super) fn run(args: &Args, host: &Host, output: Output) -> Result<(), Failur
     // The server first: a secret without a server harms nobody.
     editor.save()?;
     pins::remove(&home, &name)?;
+    // A server of this name that comes later is another one.
+    vault.pins()?.forget(&servers::scope(&entry.source), &name)?;
     let mut secrets = 0;
     if !args.keep_secrets {
         for stored in vault.list()? {
