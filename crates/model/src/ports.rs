@@ -14,7 +14,7 @@ use crate::call::{
     Exec, Execute, Executed, Explained, Finished, RequestAccess, Requested, ServiceView, Tested,
     ToolAnswer, ToolCalled, WhoAmI,
 };
-use crate::code::Refusal;
+use crate::code::{Code, Refusal};
 use crate::far::{Ask, Failed, Reply};
 use crate::injection::Credential;
 use crate::pin::{News, Standing};
@@ -400,6 +400,19 @@ pub trait Calls: Send + Sync {
         service: &str,
         command: Vec<String>,
     ) -> Result<Explained, Refusal>;
+
+    /// What the rules say to a call of `tool` of a mounted server, by the name that the server gives it,
+    /// without making it. A server that is not visible to the caller is `not_found`.
+    fn explain_tool(
+        &self,
+        caller: &Caller,
+        server: &str,
+        tool: &str,
+        arguments: Option<&str>,
+    ) -> Result<Explained, Refusal> {
+        let _ = (caller, server, tool, arguments);
+        Err(Refusal::new(Code::NotFound, "there is no such server"))
+    }
 
     /// Whether the service answers and takes the credential.
     fn test_service<'a>(

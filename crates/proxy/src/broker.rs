@@ -354,6 +354,16 @@ impl Calls for Broker {
         exec::explain(&self.registry.current(), caller, service, command)
     }
 
+    fn explain_tool(
+        &self,
+        caller: &Caller,
+        server: &str,
+        tool: &str,
+        arguments: Option<&str>,
+    ) -> Result<Explained, Refusal> {
+        crate::tools::explain(&self.registry.current(), caller, (server, tool), arguments)
+    }
+
     /// The request is a GET of the service's test path, and the policy judges it as any other.
     ///
     /// # Cancel safety

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use strongroom_model::approval::Matter;
 use strongroom_model::audit::{Asked, Draft, Facts, Journal, Kind, Trail};
-use strongroom_model::call::{ToolAnswer, ToolCalled};
+use strongroom_model::call::{Explained, ToolAnswer, ToolCalled};
 use strongroom_model::code::{Code, Refusal};
 use strongroom_model::injection::Bound;
 use strongroom_model::pin::News;
@@ -225,6 +225,19 @@ impl Broker {
         let place = self.enter(caller, catalog, (&served.name, &served.limits), &judged, None)?;
         Ok((judged, place))
     }
+}
+
+/// What the rules of `server` say to a call of `tool`.
+pub(crate) fn explain(
+    catalog: &Catalog,
+    caller: &Caller,
+    (server, tool): (&str, &str),
+    arguments: Option<&str>,
+) -> Result<Explained, Refusal> {
+    let served = find(catalog, caller, server)?;
+    let call = ToolCall::read(served.name.clone(), tool, arguments)?;
+    let explanation = served.policy.explain(&call);
+    Ok(Explained { request: format!("{METHOD} {}", call.tool()), explanation })
 }
 
 /// The act of what is permitted: somebody else's, within our time and size.

@@ -14,7 +14,7 @@ use crate::wire::write::{self, Object};
 pub(super) const DEFINITION: &str = r#"{
   "name": "explain_access",
   "title": "Explain access",
-  "description": "Says whether a request would be allowed, and which rules lead to that, without making it. Use it before a call that you are unsure of, or after `policy_denied`. Give `method` and `path` for an API, with `query` and `body` where a rule has conditions on them (`where ...`), `command` for a program. Examples: {\"service\": \"github\", \"method\": \"GET\", \"path\": \"/user/repos\"} and {\"service\": \"git\", \"command\": [\"git\", \"push\", \"origin\"]}",
+  "description": "Says whether a request would be allowed, and which rules lead to that, without making it. Use it before a call that you are unsure of, or after `policy_denied`. Give `method` and `path` for an API, with `query` and `body` where a rule has conditions on them (`where ...`), `command` for a program, `tool` for a tool of a server that is mounted here (`shop_order` is the tool `order` of the server `shop`). Examples: {\"service\": \"github\", \"method\": \"GET\", \"path\": \"/user/repos\"} and {\"service\": \"git\", \"command\": [\"git\", \"push\", \"origin\"]}",
   "inputSchema": {
     "type": "object",
     "properties": {
@@ -25,7 +25,9 @@ pub(super) const DEFINITION: &str = r#"{
       "headers": { "type": "object", "description": "As for `execute`.", "additionalProperties": { "type": "string" } },
       "body": { "description": "As for `execute`." },
       "body_encoding": { "type": "string", "enum": ["base64"], "description": "As for `execute`." },
-      "command": { "type": "array", "items": { "type": "string" }, "description": "The program and its arguments." }
+      "command": { "type": "array", "items": { "type": "string" }, "description": "The program and its arguments." },
+      "tool": { "type": "string", "description": "A tool of the server that is named in `service`." },
+      "arguments": { "type": "object", "description": "The tool's arguments, where a rule has conditions on them.", "additionalProperties": true }
     },
     "required": ["service"],
     "additionalProperties": false
@@ -53,8 +55,19 @@ pub(super) const DEFINITION: &str = r#"{
 }"#;
 
 const OF_A_REQUEST: [&str; 6] = ["method", "path", "query", "headers", "body", "body_encoding"];
-const KNOWN: [&str; 8] =
-    ["service", "method", "path", "query", "headers", "body", "body_encoding", "command"];
+const OF_A_TOOL: [&str; 2] = ["tool", "arguments"];
+const KNOWN: [&str; 10] = [
+    "service",
+    "method",
+    "path",
+    "query",
+    "headers",
+    "body",
+    "body_encoding",
+    "command",
+    "tool",
+    "arguments",
+];
 
 pub(super) fn call(
     arguments: Option<&str>,
@@ -63,9 +76,16 @@ pub(super) fn call(
 ) -> Result<Output, RpcError> {
     let arguments = Arguments::read(arguments, &KNOWN)?;
     let service = arguments.required("service")?;
-    let explained = match arguments.texts("command")? {
-        Some(_) if OF_A_REQUEST.iter().any(|name| arguments.raw(name).is_some()) => {
-            return Err(wrong("give `method` and `path`, or `command`"));
+    let any = |names: &[&str]| names.iter().any(|name| arguments.raw(name).is_some());
+    let command = arguments.texts("command")?;
+    let ways = [any(&OF_A_REQUEST), command.is_some(), any(&OF_A_TOOL)];
+    if ways.iter().filter(|given| **given).count() > 1 {
+        return Err(wrong("give `method` and `path`, or `command`, or `tool`"));
+    }
+    let explained = match command {
+        None if any(&OF_A_TOOL) => {
+            let tool = arguments.required("tool")?;
+            calls.explain_tool(caller, &service, &tool, arguments.raw("arguments"))
         }
         Some(command) => calls.explain_command(caller, &service, command),
         None => {

@@ -11,11 +11,12 @@ use strongroom_model::audit::Kind;
 use strongroom_model::call::{ToolAnswer, ToolCalled};
 use strongroom_model::code::{Code, Refusal};
 use strongroom_model::lock::Locks;
-use strongroom_model::pin::Standing;
+use strongroom_model::pin::{DefinitionHash, News, Pinning, Standing, Why};
 use strongroom_model::policy::{Terms, Verdict};
 use strongroom_model::ports::{
-    BoxFuture, ReadAct, ReadRequest, Registry, ToolAct, ToolRequest, Tools as _,
+    BoxFuture, Calls as _, ReadAct, ReadRequest, Registry, ToolAct, ToolRequest, Tools as _,
 };
+use strongroom_model::rate::Gcra;
 use strongroom_model::redact::Redactor;
 use strongroom_model::service::{Catalog, Limits};
 use strongroom_model::tool::{Policy, Rule, Served, ToolCall};
@@ -132,6 +133,13 @@ impl Rig {
         Ok(String::from_utf8(text).unwrap())
     }
 
+    async fn standing(&self, tool: &str, standing: Standing) -> Result<ToolAnswer, Refusal> {
+        let act = Box::new(Server { answer: Some("{}"), seen: Arc::clone(&self.seen) });
+        let request = ToolRequest { server: "shop", tool, arguments: None, standing };
+        let cancel = Box::pin(pending());
+        self.broker.call_tool(&caller("default"), request, act, cancel).await.result
+    }
+
     fn seen(&self) -> Vec<String> {
         std::mem::take(&mut *self.seen.lock().unwrap())
     }
@@ -171,6 +179,93 @@ async fn what_is_denied_never_reaches_the_server() {
     assert!(!rig.audit.records().iter().any(|record| acted(record.kind)));
     rig.call("get_order", "{}").await.unwrap();
     assert_eq!(rig.seen().len(), 1, "the same rig lets the allowed one through");
+}
+
+#[tokio::test]
+async fn what_the_rules_say_is_explained_without_a_call() {
+    let rig = Rig::new(served());
+    let explain = |server, tool, arguments| {
+        let explained = rig.broker.explain_tool(&caller("default"), server, tool, arguments);
+        explained.map(|explained| (explained.explanation.verdict, explained.request))
+    };
+    for (tool, verdict) in
+        [("get_order", Verdict::Allow), ("pay", Verdict::Ask), ("get_secret", Verdict::Deny)]
+    {
+        let expected = (verdict, format!("tools/call {tool}"));
+        assert_eq!(explain("shop", tool, Some(r#"{"amount":5}"#)).unwrap(), expected);
+    }
+    assert_eq!(explain("other", "get_order", None).unwrap_err().code, Code::NotFound);
+    assert_eq!(explain("shop", "pay", Some("[]")).unwrap_err().code, Code::InvalidRequest);
+    assert!(rig.seen().is_empty());
+}
+
+// MC-05
+#[tokio::test]
+async fn a_tool_whose_definition_waits_is_refused_and_on_record_and_one_that_is_denied_stays_denied()
+ {
+    let rig = Rig::new(served());
+    let changed = Standing::Waits(Why::Changed);
+    let refused = rig.standing("get_order", changed).await.unwrap_err();
+    assert_eq!(refused.code, Code::ToolNotApproved);
+    assert_eq!(rig.standing("get_secret", changed).await.unwrap_err().code, Code::PolicyDenied);
+    let asked = rig.standing("pay", changed).await.unwrap_err();
+    assert_eq!((asked.code, asked.approval), (Code::ToolNotApproved, None), "nobody is asked");
+    assert!(rig.seen().is_empty());
+    let codes: Vec<_> = rig.audit.records().iter().filter_map(|record| record.code).collect();
+    assert_eq!(codes, [Code::ToolNotApproved, Code::PolicyDenied, Code::ToolNotApproved]);
+
+    let lenient = Rig::new(Served { pin: Pinning::Warn, ..served() });
+    lenient.standing("get_order", changed).await.unwrap();
+    let hidden = Standing::Waits(Why::Hidden);
+    let refused = lenient.standing("get_order", hidden).await.unwrap_err();
+    assert_eq!(refused.code, Code::ToolNotApproved);
+    rig.standing("get_order", Standing::Approved).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_begins_to_wait_is_recorded_by_name_as_far_as_that_is_bearable() {
+    let rig = Rig::new(served());
+    let hash = DefinitionHash([7; 32]);
+    let news = |n: usize| News { tool: format!("t{n}").into(), hash, why: Why::Hidden };
+    let news: Vec<News> = (0..40).map(news).collect();
+    rig.broker.noticed(&"shop".parse().unwrap(), &news);
+    let records = rig.audit.records();
+    assert_eq!(records.len(), 17);
+    assert_eq!(records[0].act.as_deref(), Some("tool.hidden"));
+    let what = (records[0].service.as_deref(), records[0].path.as_deref());
+    assert_eq!(what, (Some("shop"), Some("t0")));
+    let last = &records[16];
+    assert_eq!((last.act.as_deref(), last.count), (Some("tool.more"), Some(24)));
+}
+
+#[tokio::test]
+async fn a_person_is_shown_the_arguments_without_what_is_secret_in_them() {
+    let rig = Rig::new(served());
+    let arguments = format!(r#"{{"amount":5,"note":"{K1}"}}"#);
+    let id = rig.call("pay", &arguments).await.unwrap_err().approval.unwrap();
+    let entries = rig.approvals.entries();
+    let entry = entries.iter().find(|entry| entry.id == id).unwrap();
+    let lines = entry.question.lines(true).join("\n");
+    assert!(lines.contains("pay") && lines.contains("amount"), "{lines}");
+    assert!(!lines.contains(K1) && lines.contains("[REDACTED"), "{lines}");
+    assert!(!format!("{:?}", rig.audit.records()).contains(K1));
+}
+
+#[tokio::test]
+async fn a_rate_on_a_tool_stops_the_next_call_and_no_other_tool() {
+    let rate = Some(Gcra { per_minute: 1, burst: 2 });
+    let terms = Terms { rate, ..Terms::default() };
+    let pay = Rule::parse(Verdict::Allow, "pay").unwrap().with_terms(terms);
+    let get = Rule::parse(Verdict::Allow, "get_*").unwrap();
+    let rig = Rig::new(Served { policy: Policy::new(vec![pay, get]), ..served() });
+    for _ in 0..2 {
+        rig.call("pay", "{}").await.unwrap();
+    }
+    let refused = rig.call("pay", "{}").await.unwrap_err();
+    assert_eq!(refused.code, Code::RateLimited);
+    assert!(refused.retry_after_s.is_some());
+    rig.call("get_order", "{}").await.unwrap();
+    assert_eq!(rig.seen().len(), 3);
 }
 
 #[tokio::test]
