@@ -159,7 +159,7 @@ pub(super) fn size(key: &str, value: Value<'_>) -> Result<u64, ConfigError> {
     sized(key, value, MOST_BYTES, "1 GiB")
 }
 
-fn file_size(key: &str, value: Value<'_>) -> Result<u64, ConfigError> {
+pub(super) fn file_size(key: &str, value: Value<'_>) -> Result<u64, ConfigError> {
     sized(key, value, MOST_FILE_BYTES, "1 TiB")
 }
 

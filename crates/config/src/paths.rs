@@ -167,6 +167,11 @@ impl Home {
         self.file(&self.cache, "exec")
     }
 
+    /// Where the MCP servers of tenants have their folders, each for as long as it runs.
+    pub fn tenants_dir(&self) -> PathBuf {
+        self.file(&self.cache, "tenants")
+    }
+
     /// The audit: one file a day.
     pub fn audit_dir(&self) -> PathBuf {
         self.file(&self.state, "audit")

@@ -13,6 +13,7 @@ use strongroom_secrets::settings::Settings;
 use strongroom_store::team::Caps;
 
 use super::ConfigError;
+use super::cache;
 use super::limits;
 use super::paths::Os;
 use super::providers;
@@ -26,6 +27,7 @@ const KEYS: &[&str] = &[
     "behind_tls_proxy",
     "operators",
     "allowed_commands",
+    "isolate",
     "allow_ips",
     "insecure_transport",
     "kek",
@@ -42,18 +44,25 @@ const LIMIT_KEYS: &[&str] = &[
     "credentials",
     "keys",
     "locks",
+    "mounted",
+    "processes",
+    "memory",
+    "sessions",
+    "idle",
 ];
 
 /// So much of one kind fits into the answer of a list, and into the deletion of a tenant.
 const MOST_ROWS: u64 = 10_000;
 const MOST_REQUESTS: u64 = 100_000_000;
+const MOST_PROCESSES: u64 = 1_000;
+const LONGEST_IDLE: Duration = Duration::from_hours(24);
 
 const TLS_KEYS: &[&str] = &["certificate", "key"];
 
-const COMMAND_KEYS: &[&str] = &["command", "args", "version", "integrity"];
+const COMMAND_KEYS: &[&str] = &["command", "args", "version", "integrity", "network", "read"];
 
 /// What the file says of the team that is served here.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Team {
     /// Where its data is: `sqlite:PATH` or `postgres://...`. A password belongs in `$DATABASE_URL`,
     /// which wins.
@@ -68,6 +77,8 @@ pub struct Team {
     pub operators: Vec<TenantId>,
     /// The commands that tenants may register (decision 11).
     pub allowed_commands: Vec<Allowed>,
+    /// Whether what tenants start is confined. Where it has to be and cannot be, nothing is started.
+    pub isolate: bool,
     /// What tenants' services may have beyond the public network.
     pub rules: TenantRules,
     /// Where the key-encryption key is; a file of the home where nothing is said.
@@ -78,6 +89,33 @@ pub struct Team {
     pub limits: TeamLimits,
     /// How long a call waits for a person's answer: `approval_wait` of the whole file.
     pub approval_wait: Duration,
+}
+
+/// What the MCP servers of one tenant may use, on one node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServerCaps {
+    /// Servers that are mounted; the others are there, and say why they are not.
+    pub mounted: usize,
+    /// Processes that run.
+    pub processes: usize,
+    /// Bytes of memory of one of them, where it can be bounded.
+    pub memory: u64,
+    /// Sessions of one key.
+    pub sessions: usize,
+    /// How long a server runs without being called.
+    pub idle: Duration,
+}
+
+impl Default for ServerCaps {
+    fn default() -> Self {
+        Self {
+            mounted: 100,
+            processes: 8,
+            memory: 512 << 20,
+            sessions: 100,
+            idle: Duration::from_mins(10),
+        }
+    }
 }
 
 /// How much there may be of what, and how often may be asked.
@@ -91,6 +129,8 @@ pub struct TeamLimits {
     pub refusals_per_minute_per_address: Option<u32>,
     /// What one tenant may have.
     pub caps: Caps,
+    /// What its servers may use.
+    pub servers: ServerCaps,
 }
 
 /// Where a certificate is.
@@ -113,6 +153,10 @@ pub struct Allowed {
     pub version: Option<String>,
     /// The SHA-256 of what is started.
     pub integrity: Option<String>,
+    /// Whether it has the machine's network in its sandbox.
+    pub network: bool,
+    /// What it may read there beside the system's programs and libraries.
+    pub read: Vec<PathBuf>,
 }
 
 /// Where a key-encryption key is.
@@ -122,6 +166,25 @@ pub struct Kek {
     pub source: &'static str,
     /// Its settings.
     pub settings: Settings,
+}
+
+impl Default for Team {
+    fn default() -> Self {
+        Self {
+            database: None,
+            listen: None,
+            tls: None,
+            behind_tls_proxy: false,
+            operators: Vec::new(),
+            allowed_commands: Vec::new(),
+            isolate: true,
+            rules: TenantRules::default(),
+            kek: None,
+            earlier_keks: Vec::new(),
+            limits: TeamLimits::default(),
+            approval_wait: Duration::default(),
+        }
+    }
 }
 
 pub(super) fn read(root: &Section<'_>) -> Result<Team, ConfigError> {
@@ -141,6 +204,7 @@ pub(super) fn read(root: &Section<'_>) -> Result<Team, ConfigError> {
             .into_iter()
             .map(allowed)
             .collect::<Result<_, _>>()?,
+        isolate: section.flag("isolate")?.unwrap_or(true),
         rules: TenantRules {
             networks: all::<Cidr>(&section, "allow_ips")?,
             insecure_transport: section.flag("insecure_transport")?.unwrap_or(false),
@@ -183,6 +247,26 @@ fn limits(section: &Section<'_>) -> Result<TeamLimits, ConfigError> {
             keys: cap("keys", default.keys)?,
             locks: cap("locks", default.locks)?,
         },
+        servers: server_caps(section, &|key, most| number(key, most))?,
+    })
+}
+
+type Number<'a> = &'a dyn Fn(&'static str, u64) -> Result<Option<u32>, ConfigError>;
+
+fn server_caps(section: &Section<'_>, number: Number<'_>) -> Result<ServerCaps, ConfigError> {
+    let default = ServerCaps::default();
+    let count = |key, most, default: usize| {
+        number(key, most).map(|count| count.map_or(default, |count| count as usize))
+    };
+    Ok(ServerCaps {
+        mounted: count("mounted", MOST_ROWS, default.mounted)?,
+        processes: count("processes", MOST_PROCESSES, default.processes)?,
+        memory: match section.value("memory") {
+            Some(value) => limits::file_size("memory", value)?,
+            None => default.memory,
+        },
+        sessions: count("sessions", MOST_ROWS, default.sessions)?,
+        idle: cache::duration(section, "idle", LONGEST_IDLE)?.unwrap_or(default.idle),
     })
 }
 
@@ -226,7 +310,17 @@ fn allowed(value: Value<'_>) -> Result<Allowed, ConfigError> {
         args: text("args")?.unwrap_or_default(),
         version: text("version")?,
         integrity: text("integrity")?,
+        network: section.flag("network")?.unwrap_or(false),
+        read: section.texts("read")?.iter().map(absolute).collect::<Result<_, _>>()?,
     })
+}
+
+fn absolute(text: &Text<'_>) -> Result<PathBuf, ConfigError> {
+    if Os::CURRENT.is_absolute(OsStr::new(text.text())) {
+        Ok(PathBuf::from(text.text()))
+    } else {
+        Err(text.problem("`read` has a path that is not absolute"))
+    }
 }
 
 fn kek(value: Value<'_>) -> Result<Kek, ConfigError> {
@@ -292,7 +386,8 @@ mod tests {
             allow_ips = ["127.0.0.1/32"]
             kek = { source = "aws-kms", key = "k-1" }
             earlier_keks = [{ source = "env" }]
-            limits = { requests_per_minute = 60, servers = 20 }
+            isolate = false
+            limits = { requests_per_minute = 60, servers = 20, processes = 2, memory = "64MiB", idle = "30s" }
             "#,
         )
         .unwrap();
@@ -302,9 +397,17 @@ mod tests {
         assert_eq!(team.kek.unwrap().settings.texts["key"], "k-1");
         assert_eq!(team.earlier_keks[0].source, "env");
         let caps = Caps { servers: 20, ..Caps::default() };
-        let limits = TeamLimits { requests_per_minute: Some(60), caps, ..TeamLimits::default() };
+        let servers = ServerCaps {
+            processes: 2,
+            memory: 64 << 20,
+            idle: Duration::from_secs(30),
+            ..ServerCaps::default()
+        };
+        let requests_per_minute = Some(60);
+        let limits = TeamLimits { requests_per_minute, caps, servers, ..TeamLimits::default() };
         assert_eq!(team.limits, limits);
-        assert_eq!(self::team("").unwrap(), Team::default());
+        assert!(!team.isolate);
+        assert!(self::team("").unwrap().isolate, "what tenants start is confined");
     }
 
     #[test]
@@ -335,6 +438,10 @@ mod tests {
                 "`certificate` is not an absolute path",
             ),
             ("allowed_commands = [{ args = \"x\" }]", "an allowed command has no `command`"),
+            (
+                "allowed_commands = [{ command = \"x\", read = [\"y\"] }]",
+                "`read` has a path that is not absolute",
+            ),
             ("limits = { servers = 0 }", "`servers` is not a number from 1 to 10000"),
             ("limits = { server = 9 }", "unknown key `server`"),
             ("databse = \"sqlite:/x\"", "unknown key `databse`"),

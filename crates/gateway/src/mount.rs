@@ -131,6 +131,18 @@ impl Mount {
         listed
     }
 
+    /// The names under which the tools of the server at this place are shown, as far as they are known.
+    pub fn shown(&self, server: usize) -> Vec<String> {
+        self.catalogue(Kind::Tools).catalogue.shown(server).map(str::to_owned).collect()
+    }
+
+    /// The server, and its own name for the tool, that a client means by `name`, as far as that is known
+    /// without asking a server.
+    pub fn route(&self, name: &str) -> Option<(Name, String)> {
+        let Found { server, definition, .. } = self.find(Kind::Tools, name)?;
+        Some((server.name.clone(), definition.name().to_owned()))
+    }
+
     /// Calls what `name` stands for, with `arguments` as they were written. `None`: no server that the
     /// caller may know of has it.
     pub async fn call(

@@ -43,6 +43,8 @@ pub enum Code {
     Locked,
     /// The definition of the tool waits for a person: it has changed, or hides something.
     ToolNotApproved,
+    /// The operator does not let a tenant start this program.
+    CommandNotAllowed,
 }
 
 /// Whether the same call may succeed later.
@@ -59,7 +61,7 @@ pub enum Retry {
 
 impl Code {
     /// Every code, in the order of declaration.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::InvalidRequest,
         Self::PolicyDenied,
         Self::DestinationDenied,
@@ -76,6 +78,7 @@ impl Code {
         Self::SecretUnavailable,
         Self::Locked,
         Self::ToolNotApproved,
+        Self::CommandNotAllowed,
     ];
 
     /// The name on the wire and in the audit.
@@ -97,6 +100,7 @@ impl Code {
             Self::SecretUnavailable => "secret_unavailable",
             Self::Locked => "locked",
             Self::ToolNotApproved => "tool_not_approved",
+            Self::CommandNotAllowed => "command_not_allowed",
         }
     }
 
@@ -118,7 +122,8 @@ impl Code {
             | Self::ResponseTooLarge
             | Self::IntegrityError
             | Self::Locked
-            | Self::ToolNotApproved => Retry::Never,
+            | Self::ToolNotApproved
+            | Self::CommandNotAllowed => Retry::Never,
         }
     }
 }

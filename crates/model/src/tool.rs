@@ -182,6 +182,31 @@ impl Rule {
         Ok(Self { verdict, names, conditions, terms, text: text.into() })
     }
 
+    /// Reads a rule that stands on one line: `VERDICT NAMES`, and `where CONDITION and CONDITION ...` behind
+    /// it.
+    ///
+    /// # Errors
+    ///
+    /// It begins with none of `allow`, `ask` and `deny`, or what follows is no rule.
+    pub fn read(text: &str) -> Result<Self, RuleError> {
+        let (verdict, rest) = text.trim().split_once(' ').unwrap_or_default();
+        let verdict = match verdict {
+            "allow" => Verdict::Allow,
+            "ask" => Verdict::Ask,
+            "deny" => Verdict::Deny,
+            _ => {
+                return Err(RuleError {
+                    problem: "a rule about tools begins with `allow`, `ask` or `deny`".to_owned(),
+                    hint: Some("write `allow *`, `ask delete_*` or `deny drop_table|drop_index`"),
+                });
+            }
+        };
+        let (names, conditions) = rest.split_once(" where ").unwrap_or((rest, ""));
+        let conditions = conditions.split(" and ").filter(|text| !text.is_empty());
+        let conditions = conditions.map(Condition::body).collect::<Result<_, _>>()?;
+        Self::parse(verdict, names)?.with_conditions(conditions)
+    }
+
     /// The same for calls whose arguments meet `conditions`, all of them. They become part of its text.
     ///
     /// # Errors
@@ -266,6 +291,15 @@ impl Policy {
     /// A policy of `rules`, in any order.
     pub fn new(rules: Vec<Rule>) -> Self {
         Self { rules }
+    }
+
+    /// The policy of these lines, as [`Rule::read`] takes them.
+    ///
+    /// # Errors
+    ///
+    /// One of them is no rule.
+    pub fn read(lines: &[impl AsRef<str>]) -> Result<Self, RuleError> {
+        lines.iter().map(|line| Rule::read(line.as_ref())).collect::<Result<_, _>>().map(Self::new)
     }
 
     /// The rules, in the order of the configuration.
@@ -358,21 +392,8 @@ fn strictest<'a>(rules: &[(&'a Rule, Truth)]) -> Option<(&'a Rule, Truth)> {
 mod tests {
     use super::*;
 
-    fn rule(text: &str) -> Rule {
-        let (verdict, rest) = text.split_once(' ').unwrap();
-        let verdict = match verdict {
-            "allow" => Verdict::Allow,
-            "ask" => Verdict::Ask,
-            _ => Verdict::Deny,
-        };
-        let (names, conditions) = rest.split_once(" where ").unwrap_or((rest, ""));
-        let conditions = conditions.split(" and ").filter(|text| !text.is_empty());
-        let conditions = conditions.map(|text| Condition::body(text).unwrap()).collect();
-        Rule::parse(verdict, names).unwrap().with_conditions(conditions).unwrap()
-    }
-
     fn policy(rules: &[&str]) -> Policy {
-        Policy::new(rules.iter().map(|text| rule(text)).collect())
+        Policy::read(rules).unwrap()
     }
 
     fn call(tool: &str, arguments: &str) -> ToolCall {
@@ -437,7 +458,7 @@ mod tests {
             assert_ne!(verdict(&strict, "pay", unsure), "allow", "{unsure}");
         }
         let other = Condition::query("limit <= 1").unwrap();
-        assert!(rule("allow pay").with_conditions(vec![other]).is_err());
+        assert!(Rule::read("allow pay").unwrap().with_conditions(vec![other]).is_err());
     }
 
     #[test]
@@ -467,9 +488,21 @@ mod tests {
         for bad in ["", " ", "a b", "a|", "|", "a\nb", "a||b"] {
             assert!(Rule::parse(Verdict::Allow, bad).is_err(), "{bad:?}");
         }
-        assert_eq!(rule("allow a|b*").text(), "a|b*");
-        let text = rule("ask pay where amount > 5").in_words();
+        assert_eq!(Rule::read("allow a|b*").unwrap().text(), "a|b*");
+        let text = Rule::read("ask pay where amount > 5").unwrap().in_words();
         assert_eq!(text, "pay where amount > 5");
         assert!(!format!("{:?}", call("pay", r#"{"card":"4242"}"#)).contains("4242"));
+    }
+
+    #[test]
+    fn a_line_that_is_no_rule_is_refused() {
+        let twice = "deny pay where amount > 5 and to == \"x\"";
+        assert_eq!(Rule::read(twice).unwrap().text(), "pay where amount > 5 and to == \"x\"");
+        for line in
+            ["", "allow", "allow ", "permit *", "*", "Allow *", "allow a b", "allow x where"]
+        {
+            assert!(Rule::read(line).is_err(), "{line}");
+        }
+        assert!(Policy::read(&["allow *", "deny"]).is_err());
     }
 }

@@ -92,7 +92,6 @@ pub(crate) async fn refused(
     let (code, rule) = match problem.reason {
         Reason::Code(code) => (code, None),
         Reason::Conflict => (Code::InvalidRequest, Some("conflict")),
-        Reason::CommandNotAllowed => (Code::PolicyDenied, Some("command_not_allowed")),
     };
     let ctx = begun.as_ref().map_or(caller.ctx, |it| TenantCtx { tenant: it.audit, ..caller.ctx });
     let draft = Draft {

@@ -71,6 +71,13 @@ pub trait Services: Send + Sync {
 pub trait Fleet: Send + Sync {
     /// How `server`, which is the caller's, does.
     fn health<'a>(&'a self, ctx: &'a TenantCtx, server: &'a McpServer) -> BoxFuture<'a, Health>;
+
+    /// Whether a server can be registered that starts a `program`, whose secrets are these `variables`.
+    ///
+    /// # Errors
+    ///
+    /// `command_not_allowed`: no program is started here. A variable that none may be given.
+    fn check(&self, program: bool, variables: &[&str]) -> Result<(), Problem>;
 }
 
 /// How a server does.

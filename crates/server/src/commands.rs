@@ -1,5 +1,7 @@
 //! Which commands a tenant may register (decision 11): those that the operator lists, and no others.
 
+use std::path::PathBuf;
+
 use strongroom_model::command::Rule;
 use strongroom_model::policy::{RuleError, Verdict};
 
@@ -10,6 +12,8 @@ pub struct AllowedCommand {
     arguments: Rule,
     version: Option<String>,
     integrity: Option<String>,
+    network: bool,
+    read: Vec<PathBuf>,
 }
 
 impl AllowedCommand {
@@ -30,7 +34,14 @@ impl AllowedCommand {
         }
         // A pattern of the model begins with the program's name; ours stands apart and is compared.
         let arguments = Rule::parse(Verdict::Allow, "command", &format!("command {arguments}"))?;
-        Ok(Self { command: command.to_owned(), arguments, version: None, integrity: None })
+        Ok(Self {
+            command: command.to_owned(),
+            arguments,
+            version: None,
+            integrity: None,
+            network: false,
+            read: Vec::new(),
+        })
     }
 
     /// The same, and one argument has to end in `@version` or `==version`.
@@ -43,6 +54,28 @@ impl AllowedCommand {
     #[must_use]
     pub fn with_integrity(self, integrity: impl Into<String>) -> Self {
         Self { integrity: Some(integrity.into()), ..self }
+    }
+
+    /// The same, and where it runs it has the machine's network.
+    #[must_use]
+    pub fn with_network(self, network: bool) -> Self {
+        Self { network, ..self }
+    }
+
+    /// The same, and where it runs these files and folders can be read.
+    #[must_use]
+    pub fn with_read(self, read: Vec<PathBuf>) -> Self {
+        Self { read, ..self }
+    }
+
+    /// Whether it has the machine's network.
+    pub fn network(&self) -> bool {
+        self.network
+    }
+
+    /// What it may read beside the system's programs and libraries.
+    pub fn read(&self) -> &[PathBuf] {
+        &self.read
     }
 
     /// What the program's file has to hash to, where the entry says so.

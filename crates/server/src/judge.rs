@@ -7,13 +7,14 @@ use serde::Serialize;
 use strongroom_model::code::Code;
 use strongroom_model::ports::BoxFuture;
 use strongroom_model::service::Catalog;
-use strongroom_model::team::{TenantCtx, advertised};
+use strongroom_model::team::{McpServer, ServerId, TenantCtx, advertised};
 use strongroom_store::team::Team;
 
 use crate::problem::{Problem, Reason};
 use crate::routes::{locks, servers};
 
 mod services;
+mod tools;
 
 /// What is asked about.
 #[derive(Clone, Debug)]
@@ -82,10 +83,14 @@ pub trait Rules: Send + Sync {
     ///
     /// The store cannot be asked.
     fn catalog<'a>(&'a self, ctx: &'a TenantCtx) -> BoxFuture<'a, Result<Arc<Catalog>, Problem>>;
+
+    /// The server, and its own name for the tool, that a client means by `tool`, where that is known without
+    /// asking a server. Names that were too long to be shown are known to nobody else.
+    fn route(&self, ctx: &TenantCtx, tool: &str) -> Option<(ServerId, String)>;
 }
 
-/// Judges by what the tenant has registered: a tool may be called where an enabled server has its
-/// prefix, a request is what the policy of a service says, and nothing else is allowed.
+/// Judges by what the tenant has registered: a tool may be called where an enabled server has its prefix and
+/// its rules allow it, a request is what the policy of a service says, and nothing else is allowed.
 pub struct Registered {
     team: Team,
     rules: Option<Arc<dyn Rules>>,
@@ -114,7 +119,7 @@ impl Registered {
                 }
                 Err(problem) => Ok(denied(problem)),
             },
-            "tools/call" => self.tool(ctx, &resource).await,
+            "tools/call" => self.tool(ctx, &resource, arguments.as_ref()).await,
             "exec" => Ok(denied("a tenant has no programs")),
             action => match action.strip_prefix("http.") {
                 Some(method) => self.request(ctx, method, &resource, arguments.as_ref()).await,
@@ -123,29 +128,24 @@ impl Registered {
         }
     }
 
-    async fn tool(&self, ctx: &TenantCtx, tool: &str) -> Result<Verdict, Problem> {
+    async fn tool(
+        &self,
+        ctx: &TenantCtx,
+        tool: &str,
+        arguments: Option<&serde_json::Value>,
+    ) -> Result<Verdict, Problem> {
         let enabled = servers::all(&self.team, ctx, true).await?;
-        let starts = |prefix: &str| tool.strip_prefix(prefix).is_some_and(|name| !name.is_empty());
-        // Prefixes are unique in their advertised form, and the longest is the one that is meant.
-        let owner = enabled
-            .iter()
-            .filter(|server| {
-                starts(&server.tool_prefix)
-                    || starts(&advertised(&server.tool_prefix))
-                    || tool
-                        .split_once('/')
-                        .is_some_and(|(id, name)| *id == *server.server_id && !name.is_empty())
-            })
-            .max_by_key(|server| server.tool_prefix.len());
-        let Some(server) = owner else {
+        let routed = self.rules.as_ref().and_then(|rules| rules.route(ctx, tool));
+        let known = routed
+            .and_then(|(id, tool)| Some((enabled.iter().find(|server| server.id == id)?, tool)));
+        let Some((server, tool)) = known.or_else(|| owner(&enabled, tool)) else {
             return Ok(denied("no enabled server has a tool of this name"));
         };
-        let allowed = Verdict {
-            decision: Decision::Allow,
-            reason: "an enabled server has the tool's prefix".into(),
-            rule: Some(format!("server {}", server.server_id)),
-        };
-        self.unless_locked(ctx, (None, Some(&server.server_id)), allowed).await
+        let verdict = tools::judged(server, &tool, arguments);
+        if verdict.decision == Decision::Deny {
+            return Ok(verdict);
+        }
+        self.unless_locked(ctx, (None, Some(&server.server_id)), verdict).await
     }
 
     async fn request(
@@ -192,6 +192,20 @@ impl Judge for Registered {
     ) -> BoxFuture<'a, Result<Verdict, Problem>> {
         Box::pin(self.decide(ctx, question))
     }
+}
+
+/// The server whose prefix `tool` has, and the rest of it.
+fn owner<'a>(enabled: &'a [McpServer], tool: &str) -> Option<(&'a McpServer, String)> {
+    let rest = |server: &'a McpServer| {
+        let by_id = || tool.split_once('/').filter(|(id, _)| *id == server.server_id);
+        let name = tool
+            .strip_prefix(&*server.tool_prefix)
+            .or_else(|| tool.strip_prefix(&*advertised(&server.tool_prefix)))
+            .or_else(|| by_id().map(|(_, name)| name));
+        name.filter(|name| !name.is_empty()).map(|name| (server, name.to_owned()))
+    };
+    // Prefixes are unique in their advertised form, and the longest is the one that is meant.
+    enabled.iter().filter_map(rest).max_by_key(|(server, _)| server.tool_prefix.len())
 }
 
 fn denied(reason: impl Into<Cow<'static, str>>) -> Verdict {

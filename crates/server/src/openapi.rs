@@ -216,7 +216,7 @@ fn shape(shape: &Shape) -> Value {
         "additionalProperties": false,
         "properties": properties,
     });
-    let required = names(|field| field.need != Need::Optional);
+    let required = names(|field| field.need.is_due());
     if !required.is_empty() {
         schema["required"] = json!(required);
     }
@@ -240,7 +240,7 @@ fn alternative(way: &Alternative) -> Value {
 
 fn field(field: &Field) -> Value {
     let mut schema = kind(&field.kind);
-    if field.need == Need::Nullable {
+    if field.need.may_be_null() {
         schema = json!({ "anyOf": [schema, { "type": "null" }] });
     }
     if !field.about.is_empty() {

@@ -24,15 +24,13 @@ pub struct Problem {
     pub retry_after_s: Option<u64>,
 }
 
-/// The stable reasons: those of every call, and two that only the registry has.
+/// The stable reasons: those of every call, and one that only the registry has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
     /// A reason that calls have too.
     Code(Code),
     /// Something else has the name, or the same `Idempotency-Key` came with another body.
     Conflict,
-    /// The operator does not allow the command.
-    CommandNotAllowed,
 }
 
 impl Reason {
@@ -41,20 +39,18 @@ impl Reason {
         match self {
             Self::Code(code) => code.as_str(),
             Self::Conflict => "conflict",
-            Self::CommandNotAllowed => "command_not_allowed",
         }
     }
 
     /// Every reason, in the order of the documentation.
     pub(crate) fn all() -> impl Iterator<Item = Self> {
         let codes = Code::ALL.into_iter().map(Self::Code);
-        codes.chain([Self::Conflict, Self::CommandNotAllowed])
+        codes.chain([Self::Conflict])
     }
 
     fn status(self) -> u16 {
         match self {
             Self::Conflict => 409,
-            Self::CommandNotAllowed => 403,
             Self::Code(code) => match code {
                 Code::InvalidRequest => 400,
                 Code::Unauthenticated => 401,
@@ -62,7 +58,8 @@ impl Reason {
                 | Code::DestinationDenied
                 | Code::RedirectDenied
                 | Code::ApprovalDenied
-                | Code::ToolNotApproved => 403,
+                | Code::ToolNotApproved
+                | Code::CommandNotAllowed => 403,
                 Code::NotFound => 404,
                 Code::RateLimited => 429,
                 Code::IntegrityError => 500,
@@ -186,6 +183,6 @@ mod tests {
         assert!(Reason::all().all(|reason| (400..600).contains(&reason.status())));
         names.sort_unstable();
         names.dedup();
-        assert_eq!(names.len(), Code::ALL.len() + 2);
+        assert_eq!(names.len(), Code::ALL.len() + 1);
     }
 }

@@ -37,6 +37,20 @@ pub(crate) enum Need {
     Optional,
     /// Required, and may be `null`. Answers only.
     Nullable,
+    /// May be absent, and may be `null`. Answers only.
+    Perhaps,
+}
+
+impl Need {
+    /// Whether it has to be there.
+    pub(crate) fn is_due(self) -> bool {
+        matches!(self, Self::Required | Self::Nullable)
+    }
+
+    /// Whether it may be `null`.
+    pub(crate) fn may_be_null(self) -> bool {
+        matches!(self, Self::Nullable | Self::Perhaps)
+    }
 }
 
 /// Fields that are there together.
@@ -147,6 +161,11 @@ impl Field {
     /// The same, and it may be absent.
     pub(crate) const fn optionally(self) -> Self {
         Self { need: Need::Optional, ..self }
+    }
+
+    /// The same, and it may be absent or `null`.
+    pub(crate) const fn perhaps(self) -> Self {
+        Self { need: Need::Perhaps, ..self }
     }
 
     /// The same, and it has to be there.
@@ -332,14 +351,14 @@ impl Shape {
                 let message = format!("there is no field `{name}` here");
                 return Err(Problem::field(name, message));
             };
-            if field.need == Need::Nullable && *json == Json::Null {
+            if field.need.may_be_null() && *json == Json::Null {
                 continue;
             }
             field.kind.check(&path(name), json)?;
         }
         let has = |name: &str| members.iter().any(|(member, _)| *member == name);
         for field in self.fields {
-            if field.need != Need::Optional && !has(field.name) {
+            if field.need.is_due() && !has(field.name) {
                 let name = path(field.name);
                 let message = format!("`{name}` is missing");
                 return Err(Problem::field(name, message));

@@ -4,10 +4,16 @@
 //! under a KEK in a file beside it. Both are made together, where neither is there, and only then: a
 //! database never comes under a second KEK by accident (CR-07).
 
+mod binding;
+pub mod confine;
+mod fleet;
 mod names;
 mod reload;
+mod slots;
+mod start;
 mod tenant;
 mod tenants;
+mod watch;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -31,7 +37,9 @@ use crate::paths::Home;
 use crate::providers;
 
 pub use reload::follow;
+pub use start::Ground;
 pub use tenants::Tenants;
+pub use watch::watch;
 
 /// Says which database, and wins over the configuration.
 const DATABASE_URL: &str = "DATABASE_URL";

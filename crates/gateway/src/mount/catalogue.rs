@@ -65,6 +65,11 @@ impl Catalogue {
         Some((route, self.offers.get(route.server)?.definitions.get(route.item)?))
     }
 
+    /// What the definitions of the server at this place are called in it.
+    pub fn shown(&self, server: usize) -> impl Iterator<Item = &str> {
+        self.names.shown(server).iter().flatten().map(AsRef::as_ref)
+    }
+
     /// The elements of the list for a caller who may see what `sees` says; with our own where it `begins`.
     pub fn list(
         &self,

@@ -231,14 +231,22 @@ impl Upstream {
         }
     }
 
-    /// Ends it for good once nobody waits for an answer of it; says whether it is at its end.
+    /// Ends it once nobody waits for an answer of it or for its start; says whether it is at its end.
     pub fn retire(&self, why: &str) -> bool {
         let mut inner = self.lock();
-        let busy = inner.ready.as_ref().is_some_and(|ready| ready.running.peer.waiting() > 0);
+        let busy = match &inner.ready {
+            Some(ready) => ready.running.peer.waiting() > 0,
+            None => matches!(inner.supervision.state(), State::Starting { .. }),
+        };
         if !busy {
             inner.put_away(why);
         }
         !busy
+    }
+
+    /// When it was last called, or started.
+    pub fn used(&self) -> Instant {
+        self.lock().used
     }
 
     /// Ends it. What waits for it fails with `why`; the next call starts it again, whatever happened.
@@ -313,8 +321,12 @@ impl Upstream {
 
     fn fail(&self, inner: &mut Inner, attempt: u64, refusal: Refusal) {
         inner.last_error = Some(refusal.message.clone().into_owned());
+        if is_failure(refusal.code) {
+            inner.supervision.ended(self.began.elapsed(), chance());
+        } else {
+            inner.supervision.refused();
+        }
         inner.failed = Some((attempt, refusal));
-        inner.supervision.ended(self.began.elapsed(), chance());
     }
 
     async fn start(self: &Arc<Self>, attempt: u64) -> Result<Arc<Ready>, Refusal> {
@@ -387,6 +399,12 @@ impl Drop for Upstream {
 
 fn failed(why: &str) -> Refusal {
     Refusal::new(Code::UpstreamError, why.to_owned())
+}
+
+/// Whether the server has failed. What was refused before anything was started (a secret that is not
+/// there, a lock, a cap) is no failure of its own, and is looked at again by the next call.
+fn is_failure(code: Code) -> bool {
+    matches!(code, Code::UpstreamError | Code::UpstreamTimeout | Code::IntegrityError)
 }
 
 /// Spreads restarts; no secret depends on it.

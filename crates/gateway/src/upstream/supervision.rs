@@ -164,6 +164,11 @@ impl Supervision {
         self.failures = 0;
     }
 
+    /// It was not started, for a reason that is not its own.
+    pub fn refused(&mut self) {
+        self.state = State::Idle;
+    }
+
     /// None after the first failure; then between three and five quarters of a time that doubles.
     fn pause(&self, chance: u8) -> Duration {
         let Some(doublings) = self.failures.checked_sub(2) else { return Duration::ZERO };

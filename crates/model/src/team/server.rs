@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 
 use super::ServerId;
+use crate::tool;
 
 /// A registered server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +30,10 @@ pub struct McpServer {
     /// The environment variable or header that gets a field of a credential. Where there are none,
     /// the credential of the service that is named like the prefix is bound.
     pub secrets: BTreeMap<String, SecretField>,
+    /// Whether it was registered with no secrets at all, in so many words: nothing is bound.
+    pub bare: bool,
+    /// Which of its tools may be called: lines of [`tool::Rule::read`].
+    pub tools: Vec<String>,
     /// What its tools' names start with; ends with `.`, unique in the tenant.
     pub tool_prefix: String,
     /// Whether it is mounted.
@@ -39,6 +44,47 @@ pub struct McpServer {
     pub updated_at: SystemTime,
     /// Grows with every change.
     pub config_rev: u64,
+}
+
+impl McpServer {
+    /// The server that `spec` describes, in the row `id`, as it is registered `now`.
+    pub fn new(spec: &ServerSpec, id: ServerId, now: SystemTime) -> Self {
+        let ServerSpec {
+            server_id,
+            name,
+            command,
+            args,
+            url,
+            headers,
+            secrets,
+            bare,
+            tools,
+            tool_prefix,
+            enabled,
+        } = spec.clone();
+        Self {
+            id,
+            server_id,
+            name,
+            command,
+            args,
+            url,
+            headers,
+            secrets,
+            bare,
+            tools,
+            tool_prefix,
+            enabled,
+            created_at: now,
+            updated_at: now,
+            config_rev: 1,
+        }
+    }
+
+    /// Which of its tools may be called. What cannot be read allows nothing.
+    pub fn policy(&self) -> tool::Policy {
+        tool::Policy::read(&self.tools).unwrap_or_default()
+    }
 }
 
 /// One field of a stored credential.
@@ -52,6 +98,11 @@ pub struct SecretField {
     pub credential_type: String,
     /// The field in it.
     pub field: String,
+}
+
+/// What a server's tools are called by where its registration says nothing (decision 31).
+fn every_tool() -> Vec<String> {
+    vec!["allow *".to_owned()]
 }
 
 fn default_type() -> String {
@@ -77,6 +128,8 @@ pub struct RawServer {
     pub headers: Option<BTreeMap<String, String>>,
     /// Which field of which credential goes where.
     pub secrets: Option<BTreeMap<String, SecretField>>,
+    /// Which tools may be called.
+    pub tools: Option<Vec<String>>,
     /// Ends with `.`.
     pub tool_prefix: Option<String>,
     /// Whether it is mounted.
@@ -100,6 +153,10 @@ pub struct ServerSpec {
     pub headers: BTreeMap<String, String>,
     /// Which field of which credential goes where.
     pub secrets: BTreeMap<String, SecretField>,
+    /// Whether it has no secrets, in so many words.
+    pub bare: bool,
+    /// Which tools may be called.
+    pub tools: Vec<String>,
     /// Ends with `.`.
     pub tool_prefix: String,
     /// Whether it is mounted.
@@ -142,7 +199,9 @@ impl NewServer {
             args: raw.args.unwrap_or_default(),
             url: raw.url,
             headers: raw.headers.unwrap_or_default(),
+            bare: raw.secrets.as_ref().is_some_and(BTreeMap::is_empty),
             secrets: raw.secrets.unwrap_or_default(),
+            tools: raw.tools.unwrap_or_else(every_tool),
             tool_prefix: raw.tool_prefix.ok_or(missing("tool_prefix"))?,
             enabled: raw.enabled.unwrap_or(true),
         })
@@ -186,7 +245,9 @@ impl ServerChange {
             args: change.args.unwrap_or(kept_args),
             url: change.url.or_else(|| old.url.clone().filter(|_| !to_command)),
             headers: change.headers.unwrap_or(kept_headers),
+            bare: change.secrets.as_ref().map_or(old.bare, BTreeMap::is_empty),
             secrets: change.secrets.unwrap_or_else(|| old.secrets.clone()),
+            tools: change.tools.unwrap_or_else(|| old.tools.clone()),
             tool_prefix: change.tool_prefix.unwrap_or_else(|| old.tool_prefix.clone()),
             enabled: change.enabled.unwrap_or(old.enabled),
         })
@@ -210,6 +271,7 @@ pub fn is_label(text: &str) -> bool {
 
 const MOST_ARGS: usize = 64;
 const MOST_ENTRIES: usize = 32;
+const MOST_RULES: usize = 100;
 const LONGEST_TEXT: usize = 4096;
 const LONGEST_PATH: usize = 1024;
 const LONGEST_URL: usize = 2048;
@@ -235,6 +297,7 @@ fn check(spec: ServerSpec) -> Result<NewServer, FieldError> {
         _ => return Err(either()),
     }
     check_secrets(&spec)?;
+    check_tools(&spec.tools)?;
     Ok(NewServer(spec))
 }
 
@@ -290,6 +353,19 @@ fn check_secrets(spec: &ServerSpec) -> Result<(), FieldError> {
     Ok(())
 }
 
+fn check_tools(tools: &[String]) -> Result<(), FieldError> {
+    let wrong = |problem| Err(FieldError::new("tools", problem));
+    if tools.len() > MOST_RULES || tools.iter().any(|line| line.len() > LONGEST_PATH) {
+        return wrong("has at most 100 rules of at most 1024 bytes");
+    }
+    if tool::Policy::read(tools).is_err() {
+        return wrong(
+            "has rules such as `allow get_*`, `ask pay where amount > 100`, `deny delete_*`",
+        );
+    }
+    Ok(())
+}
+
 const LABEL: &str =
     "has 1 to 64 letters, digits, `.`, `_` and `-` and starts with a letter or digit";
 
@@ -331,7 +407,7 @@ mod tests {
     #[test]
     fn a_field_that_may_not_stand_is_named_and_never_repeated() {
         type Spoil = fn(&mut RawServer);
-        let table: [(&str, Spoil); 20] = [
+        let table: [(&str, Spoil); 22] = [
             ("server_id", |raw| raw.server_id = None),
             ("server_id", |raw| raw.server_id = Some("canary canary".into())),
             ("server_id", |raw| raw.server_id = Some("c".repeat(65))),
@@ -352,6 +428,8 @@ mod tests {
             ("secrets", |raw| raw.secrets = Some([("CANARY".into(), field("a b"))].into())),
             ("secrets", |raw| raw.secrets = Some([("CAN=ARY".into(), field("amazon"))].into())),
             ("secrets", |raw| raw.secrets = Some([("X-Canary".into(), field("amazon"))].into())),
+            ("tools", |raw| raw.tools = Some(vec!["permit canary".into()])),
+            ("tools", |raw| raw.tools = Some(vec!["allow x".into(); 101])),
         ];
         for (name, spoil) in table {
             let mut raw = stdio();
@@ -395,6 +473,35 @@ mod tests {
     }
 
     #[test]
+    fn no_secrets_and_nothing_said_of_secrets_are_two_things() {
+        let with = |secrets| NewServer::new(RawServer { secrets, ..stdio() }).unwrap();
+        assert!(!with(None).spec().bare);
+        let old = stored(with(Some(BTreeMap::new())));
+        assert!(old.bare && old.secrets.is_empty());
+        let change = |secrets| {
+            let raw = RawServer { secrets, ..RawServer::default() };
+            ServerChange::new(raw).unwrap().apply(&old).unwrap().spec().bare
+        };
+        assert!(change(None), "what a change does not name stays");
+        assert!(!change(Some([("A".to_owned(), field("amazon"))].into())));
+    }
+
+    #[test]
+    fn every_tool_may_be_called_unless_the_registration_says_which() {
+        let old = stored(NewServer::new(stdio()).unwrap());
+        assert_eq!(old.tools, ["allow *"]);
+        assert!(old.policy().may_allow("anything"));
+        let tools = Some(vec!["allow get_*".to_owned(), "deny get_secret".to_owned()]);
+        let raw = RawServer { tools, ..RawServer::default() };
+        let new = ServerChange::new(raw).unwrap().apply(&old).unwrap();
+        let policy = stored(new).policy();
+        let may = ["get_order", "get_secret", "order"].map(|tool| policy.may_allow(tool));
+        assert_eq!(may, [true, false, false]);
+        let broken = McpServer { tools: vec!["?".to_owned()], ..old };
+        assert!(!broken.policy().may_allow("anything"));
+    }
+
+    #[test]
     fn an_unknown_field_is_refused_by_name() {
         let text = r#"{"server_id": "a", "tenant_id": "b"}"#;
         let error = serde_json::from_str::<RawServer>(text).unwrap_err().to_string();
@@ -432,23 +539,6 @@ mod tests {
     }
 
     fn stored(server: NewServer) -> McpServer {
-        let ServerSpec {
-            server_id, name, command, args, url, headers, secrets, tool_prefix, ..
-        } = server.0;
-        McpServer {
-            id: ServerId::from_random([7; 16]),
-            server_id,
-            name,
-            command,
-            args,
-            url,
-            headers,
-            secrets,
-            tool_prefix,
-            enabled: true,
-            created_at: UNIX_EPOCH,
-            updated_at: UNIX_EPOCH,
-            config_rev: 1,
-        }
+        McpServer::new(server.spec(), ServerId::from_random([7; 16]), UNIX_EPOCH)
     }
 }

@@ -50,9 +50,9 @@ pub(crate) const ROUTES: &[Route] = &[
         aliases: &["/mcp/servers/health"],
         access: Access::Tenant(Scope::Use, None, true),
         act: "server.health",
-        about: "Says how the running server does.",
-        fields: Shape::of(&[SERVER_ID]),
-        answer: Shape::of(HEALTH),
+        about: "Says how a server does, or how all of them do.",
+        fields: Shape::of(&[SERVER_ID.optionally()]),
+        answer: Shape { fields: HEALTH, one_of: ONE_OR_ALL },
         recorded: false,
         handle: Handle(|app, call| Box::pin(health(app, call))),
         ..POST
@@ -129,6 +129,12 @@ const SECRET: Shape = Shape::of(&[
     Field::optional("credential_type", Kind::LABEL, "The credential's type; `api_key` by default."),
     Field::required("field", Kind::LABEL, "The field of the credential."),
 ]);
+const TOOLS: Field = Field::optional(
+    "tools",
+    Kind::List { item: &Kind::text(1, 1024, Form::Line), least: 0, most: 100 },
+    "Which of its tools may be called: `allow get_*`, `ask pay where amount > 100`, `deny delete_*`. The \
+     strictest rule counts, and what none allows is denied; every tool is allowed by default.",
+);
 const TOOL_PREFIX: Field = Field::required(
     "tool_prefix",
     Kind::text(2, 65, Form::Prefix),
@@ -139,10 +145,32 @@ const ID: Field = Field::required("id", Kind::UUID, "Its row.");
 const CREATED: Field = Field::required("created_at", Kind::TIME, "");
 const UPDATED_AT: Field = Field::required("updated_at", Kind::TIME, "");
 
-const REGISTER: &[Field] =
-    &[SERVER_ID, NAME, COMMAND, ARGS, URL, HEADERS, SECRETS, TOOL_PREFIX, ENABLED.optionally()];
-const REGISTERED: &[Field] =
-    &[ID, SERVER_ID, NAME, COMMAND, ARGS, URL, HEADERS, SECRETS, TOOL_PREFIX, ENABLED, CREATED];
+const REGISTER: &[Field] = &[
+    SERVER_ID,
+    NAME,
+    COMMAND,
+    ARGS,
+    URL,
+    HEADERS,
+    SECRETS,
+    TOOLS,
+    TOOL_PREFIX,
+    ENABLED.optionally(),
+];
+const REGISTERED: &[Field] = &[
+    ID,
+    SERVER_ID,
+    NAME,
+    COMMAND,
+    ARGS,
+    URL,
+    HEADERS,
+    SECRETS,
+    TOOLS,
+    TOOL_PREFIX,
+    ENABLED,
+    CREATED,
+];
 const EITHER: &[Alternative] = &[
     Alternative { with: &["command", "args"], without: &["url", "headers"] },
     Alternative { with: &["url"], without: &["command", "args"] },
@@ -160,6 +188,7 @@ const UPDATE: &[Field] = &[
     URL,
     HEADERS,
     SECRETS,
+    TOOLS,
     TOOL_PREFIX.optionally(),
     ENABLED.optionally(),
 ];
@@ -172,6 +201,7 @@ const UPDATED: &[Field] = &[
     URL,
     HEADERS,
     SECRETS,
+    TOOLS,
     TOOL_PREFIX.optionally(),
     ENABLED.optionally(),
     UPDATED_AT,
@@ -203,26 +233,45 @@ const SERVER: &[Field] = &[
     URL,
     HEADERS,
     SECRETS,
+    TOOLS,
     TOOL_PREFIX,
     ENABLED,
     CREATED,
     UPDATED_AT,
 ];
+const STATE: Field = Field::required(
+    "state",
+    Kind::OneOf(&["stopped", "starting", "running", "failed"]),
+    "`stopped`: it is started when a tool of it is called.",
+);
+const UPTIME: Field =
+    Field::nullable("uptime_s", Kind::Number { least: 0, most: u32::MAX as u64 }, "");
+const RESTARTS: Field =
+    Field::required("restarts", Kind::Number { least: 0, most: u32::MAX as u64 }, "");
+const LAST_ERROR: Field = Field::nullable("last_error", Kind::SENTENCE, "Our own words.");
+const TOOL_NAMES: Field = Field::required(
+    "tools",
+    Kind::List { item: &Kind::text(1, 256, Form::Line), least: 0, most: 10_000 },
+    "The names under which its tools are shown.",
+);
+const HEALTH_OF_ONE: &[Field] = &[SERVER_ID, STATE, UPTIME, RESTARTS, LAST_ERROR, TOOL_NAMES];
 const HEALTH: &[Field] = &[
-    SERVER_ID,
-    Field::required(
-        "state",
-        Kind::OneOf(&["stopped", "starting", "running", "failed"]),
-        "`stopped`: it is started when a tool of it is called.",
+    SERVER_ID.optionally(),
+    STATE.optionally(),
+    UPTIME.perhaps(),
+    RESTARTS.optionally(),
+    LAST_ERROR.perhaps(),
+    TOOL_NAMES.optionally(),
+    Field::optional(
+        "servers",
+        Kind::List { item: &Kind::Object(&Shape::of(HEALTH_OF_ONE)), least: 0, most: 1_000_000 },
+        "All of them, where none was named.",
     ),
-    Field::nullable("uptime_s", Kind::Number { least: 0, most: u32::MAX as u64 }, ""),
-    Field::required("restarts", Kind::Number { least: 0, most: u32::MAX as u64 }, ""),
-    Field::nullable("last_error", Kind::SENTENCE, "Our own words."),
-    Field::required(
-        "tools",
-        Kind::List { item: &Kind::text(1, 256, Form::Line), least: 0, most: 10_000 },
-        "The names under which its tools are shown.",
-    ),
+    super::COUNT.optionally(),
+];
+const ONE_OR_ALL: &[Alternative] = &[
+    Alternative { with: &["server_id", "state"], without: &["servers", "count"] },
+    Alternative { with: &["servers", "count"], without: &["server_id"] },
 ];
 
 /// A server as it is answered. Fields are written in this order.
@@ -244,6 +293,8 @@ struct View<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     secrets: Option<&'a BTreeMap<String, SecretField>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    tools: Option<&'a [String]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     tool_prefix: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     enabled: Option<bool>,
@@ -264,7 +315,8 @@ impl<'a> View<'a> {
             args: server.command.is_some().then_some(&*server.args),
             url: server.url.as_deref(),
             headers: (!server.headers.is_empty()).then_some(&server.headers),
-            secrets: (!server.secrets.is_empty()).then_some(&server.secrets),
+            secrets: (server.bare || !server.secrets.is_empty()).then_some(&server.secrets),
+            tools: None,
             tool_prefix: Some(&server.tool_prefix),
             enabled: Some(server.enabled),
             created_at: Some(when::write(server.created_at)),
@@ -272,13 +324,15 @@ impl<'a> View<'a> {
         }
     }
 
-    fn with_update(self, server: &McpServer) -> Self {
-        Self { updated_at: Some(when::write(server.updated_at)), ..self }
+    /// All of it, as it is listed.
+    fn listed(server: &'a McpServer) -> Self {
+        let updated_at = Some(when::write(server.updated_at));
+        Self { tools: Some(&server.tools), updated_at, ..Self::of(server) }
     }
 
     /// What a change named, and what follows from it.
     fn changed(server: &'a McpServer, change: &RawServer) -> Self {
-        let all = Self::of(server).with_update(server);
+        let all = Self::listed(server);
         Self {
             name: all.name.filter(|_| change.name.is_some()),
             command: all.command.filter(|_| change.command.is_some()),
@@ -286,6 +340,7 @@ impl<'a> View<'a> {
             url: all.url.filter(|_| change.url.is_some()),
             headers: change.headers.is_some().then_some(&server.headers),
             secrets: change.secrets.is_some().then_some(&server.secrets),
+            tools: change.tools.is_some().then_some(&*server.tools),
             tool_prefix: all.tool_prefix.filter(|_| change.tool_prefix.is_some()),
             enabled: all.enabled.filter(|_| change.enabled.is_some()),
             created_at: None,
@@ -297,10 +352,13 @@ impl<'a> View<'a> {
 async fn register(app: &App, call: Call<'_>) -> Result<Data, Problem> {
     let raw = raw(&call.input);
     permitted(app, raw.command.as_deref(), raw.args.as_deref(), raw.url.as_deref())?;
+    startable(app, raw.command.is_some(), &raw, raw.url.is_none())?;
+    let says_tools = raw.tools.is_some();
     let new = NewServer::new(raw)?;
     let server = app.backend.team.tenant(&call.caller.ctx).register_server(new).await;
     let server = server.map_err(problem)?;
-    Data::of(&View::of(&server))
+    let tools = says_tools.then_some(&*server.tools);
+    Data::of(&View { tools, ..View::of(&server) })
 }
 
 #[derive(Serialize)]
@@ -319,7 +377,7 @@ async fn list(app: &App, call: Call<'_>) -> Result<Data, Problem> {
     };
     let found = app.backend.team.tenant(&call.caller.ctx).servers(&page).await;
     let Servers { servers, total: count, next_cursor } = found.map_err(problem)?;
-    let servers = servers.iter().map(|server| View::of(server).with_update(server)).collect();
+    let servers = servers.iter().map(View::listed).collect();
     Data::of(&Listed { servers, count, next_cursor })
 }
 
@@ -329,6 +387,7 @@ async fn update(app: &App, call: Call<'_>) -> Result<Data, Problem> {
     let store = app.backend.team.tenant(&call.caller.ctx);
     let old = store.server(id).await.map_err(problem)?.ok_or_else(Problem::not_found)?;
     let mut whole = raw.clone();
+    let program = raw.url.is_none() && (raw.command.is_some() || old.command.is_some());
     if whole.command.is_some() || whole.args.is_some() {
         // The two are written together as they are judged together: otherwise two changes at the same
         // time could join a command that is allowed with arguments that another one is allowed with.
@@ -336,6 +395,7 @@ async fn update(app: &App, call: Call<'_>) -> Result<Data, Problem> {
         whole.args = whole.args.or(Some(old.args));
     }
     permitted(app, whole.command.as_deref(), whole.args.as_deref(), whole.url.as_deref())?;
+    startable(app, whole.command.is_some(), &whole, program)?;
     let changed = store.update_server(id, ServerChange::new(whole)?).await;
     let server = changed.map_err(|error| match error {
         // By itself it was good: what is stored does not go with it.
@@ -367,16 +427,42 @@ struct Answer<'a> {
     health: Health,
 }
 
+/// Whether what is registered could be started: `command` is new here, and its secrets are variables where
+/// it is a `program`.
+fn startable(app: &App, command: bool, raw: &RawServer, program: bool) -> Result<(), Problem> {
+    let Some(fleet) = &app.backend.fleet else { return Ok(()) };
+    let places = raw.secrets.iter().flatten().map(|(place, _)| &**place);
+    let variables: Vec<&str> = places.filter(|_| program).collect();
+    fleet.check(command, &variables)
+}
+
+#[derive(Serialize)]
+struct All<'a> {
+    servers: Vec<Answer<'a>>,
+    count: usize,
+}
+
 async fn health(app: &App, call: Call<'_>) -> Result<Data, Problem> {
-    let server_id = call.input.text("server_id").unwrap_or_default();
     let ctx = &call.caller.ctx;
-    let server = app.backend.team.tenant(ctx).server(server_id).await.map_err(problem)?;
-    let server = server.ok_or_else(Problem::not_found)?;
+    if let Some(server_id) = call.input.text("server_id") {
+        let server = app.backend.team.tenant(ctx).server(server_id).await.map_err(problem)?;
+        let server = server.ok_or_else(Problem::not_found)?;
+        return Data::of(&health_of(app, ctx, &server).await);
+    }
+    let registered = all(&app.backend.team, ctx, false).await?;
+    let mut servers = Vec::with_capacity(registered.len());
+    for server in &registered {
+        servers.push(health_of(app, ctx, server).await);
+    }
+    Data::of(&All { count: servers.len(), servers })
+}
+
+async fn health_of<'a>(app: &App, ctx: &TenantCtx, server: &'a McpServer) -> Answer<'a> {
     let health = match &app.backend.fleet {
-        Some(fleet) => fleet.health(ctx, &server).await,
+        Some(fleet) => fleet.health(ctx, server).await,
         None => Health::default(),
     };
-    Data::of(&Answer { server_id, health })
+    Answer { server_id: &server.server_id, health }
 }
 
 /// Every server of a tenant.

@@ -195,7 +195,7 @@ async fn what_was_done_and_what_was_refused_is_in_the_tenants_audit_once_and_in_
             "server.register allow - -",
             "server.register deny invalid_request conflict",
             "server.register allow - -",
-            "server.register deny policy_denied command_not_allowed",
+            "server.register deny command_not_allowed -",
             "server.register deny invalid_request -",
             "credential.retrieve deny policy_denied -",
             "server.delete allow - -",

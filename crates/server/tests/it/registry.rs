@@ -23,7 +23,7 @@ async fn a_registration_is_answered_as_documented_listed_changed_and_deleted() {
     let list = site.get(LIST, &key).await;
     assert_eq!(
         without_id(&list.body, &id),
-        r#"{"ok":true,"data":{"servers":[{"id":"uuid","server_id":"my-amazon-server","name":"My Amazon MCP Server","command":"node","args":["@mycompany/amazon-mcp-server"],"tool_prefix":"amazon.","enabled":true,"created_at":"2026-03-15T10:23:45.000Z","updated_at":"2026-03-15T10:23:45.000Z"}],"count":1}}"#
+        r#"{"ok":true,"data":{"servers":[{"id":"uuid","server_id":"my-amazon-server","name":"My Amazon MCP Server","command":"node","args":["@mycompany/amazon-mcp-server"],"tools":["allow *"],"tool_prefix":"amazon.","enabled":true,"created_at":"2026-03-15T10:23:45.000Z","updated_at":"2026-03-15T10:23:45.000Z"}],"count":1}}"#
     );
     site.clock.advance(std::time::Duration::from_secs(15));
     let change = r#"{"server_id": "my-amazon-server", "name": "Updated Name", "enabled": false}"#;
@@ -256,6 +256,43 @@ async fn the_health_of_a_server_is_told_to_its_tenant() {
     );
     let theirs = site.key(&site.b, "use").await;
     assert_eq!(site.get(path, &theirs).await.problem(), (404, "not_found".into()));
+    let all = path.split('?').next().unwrap();
+    assert_eq!(
+        site.get(all, &key).await.body,
+        r#"{"ok":true,"data":{"servers":[{"server_id":"my-amazon-server","state":"stopped","uptime_s":null,"restarts":0,"last_error":null,"tools":[]}],"count":1}}"#
+    );
+    assert_eq!(site.get(all, &theirs).await.data()["count"], 0);
+}
+
+#[tokio::test]
+async fn which_tools_may_be_called_is_registered_changed_and_listed() {
+    let site = Site::new().await;
+    let key = site.key(&site.a, "use,register").await;
+    assert!(site.post(REGISTER, &key, AMAZON).await.data()["tools"].is_null());
+    let listed = async || site.get(LIST, &key).await.data()["servers"][0]["tools"].clone();
+    assert_eq!(listed().await, json!(["allow *"]));
+    let rules = json!(["allow get_*", "ask pay where amount > 100", "deny *secret*"]);
+    let change = json!({ "server_id": "my-amazon-server", "tools": rules }).to_string();
+    assert_eq!(site.post(UPDATE, &key, &change).await.data()["tools"], rules);
+    assert_eq!(listed().await, rules);
+    let bad = json!({ "server_id": "my-amazon-server", "tools": ["permit canary"] }).to_string();
+    let refused = site.post(UPDATE, &key, &bad).await;
+    assert_eq!(refused.json()["error"]["details"]["field"], "tools");
+    assert!(!refused.body.contains("canary"));
+    for (tool, arguments, decision) in [
+        ("get_order", json!({}), "allow"),
+        ("get_secret", json!({}), "deny"),
+        ("GET_SECRET", json!({}), "deny"),
+        ("pay", json!({ "amount": 500 }), "ask"),
+        ("pay", json!({ "amount": 5 }), "deny"),
+        ("other", json!({}), "deny"),
+        ("get_order", json!([1]), "deny"),
+    ] {
+        let resource = format!("amazon.{tool}");
+        let body = json!({ "action": "tools/call", "resource": resource, "arguments": arguments });
+        let answer = site.post("/functions/v1/authorize", &key, &body.to_string()).await.data();
+        assert_eq!(answer["decision"], decision, "{body} {answer}");
+    }
 }
 
 #[tokio::test]

@@ -27,6 +27,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/team/postgres/0003_audit.sql"),
     include_str!("../../migrations/team/postgres/0004_approvals.sql"),
     include_str!("../../migrations/team/postgres/0005_tool_pins.sql"),
+    include_str!("../../migrations/team/postgres/0006_tools.sql"),
 ];
 
 const ROLES: &str = include_str!("../../migrations/team/postgres/roles.sql");

@@ -1,10 +1,10 @@
 //! The servers that a tenant registered.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use strongroom_model::team::{
-    McpServer, NewServer, ServerChange, ServerId, ServerSpec, TenantId, advertised,
+    McpServer, NewServer, SecretField, ServerChange, ServerId, TenantId, advertised,
 };
 
 use super::caps::Counted;
@@ -35,28 +35,28 @@ pub struct Servers {
 
 /// The columns, in the order in which [`server`] reads them.
 const ALL: &str = "SELECT id, server_id, name, command, args, url, headers, secrets, tool_prefix, enabled, \
-     created_at, updated_at, config_rev FROM tenant_mcp_servers WHERE tenant_id = $1 \
+     created_at, updated_at, config_rev, tools FROM tenant_mcp_servers WHERE tenant_id = $1 \
      ORDER BY created_at, id";
 const ONE: &str = "SELECT id, server_id, name, command, args, url, headers, secrets, tool_prefix, enabled, \
-     created_at, updated_at, config_rev FROM tenant_mcp_servers \
+     created_at, updated_at, config_rev, tools FROM tenant_mcp_servers \
      WHERE tenant_id = $1 AND server_id = $2";
 const ONE_LOCKED: &str = "SELECT id, server_id, name, command, args, url, headers, secrets, tool_prefix, enabled, \
-     created_at, updated_at, config_rev FROM tenant_mcp_servers \
+     created_at, updated_at, config_rev, tools FROM tenant_mcp_servers \
      WHERE tenant_id = $1 AND server_id = $2 FOR UPDATE";
 
 impl TenantStore<'_> {
     /// Registers a server. Its name and, in the form in which clients see it, its prefix are unique
     /// in the tenant.
     pub async fn register_server(&self, new: NewServer) -> Result<McpServer, TeamError> {
-        let server = of_spec(new.spec(), new_id(ServerId::from_random)?, self.team.now());
+        let server = McpServer::new(new.spec(), new_id(ServerId::from_random)?, self.team.now());
         let (row, tenant) = (server.clone(), self.tenant());
         self.add(Counted::Servers, move |tx| {
             Box::pin(async move {
                 tx.execute(
                     "INSERT INTO tenant_mcp_servers (tenant_id, id, server_id, name, command, \
                      args, url, headers, secrets, tool_prefix, advertised_prefix, enabled, \
-                     created_at, updated_at, config_rev) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, \
-                     $9, $10, $11, $12, $13, $14, $15)",
+                     created_at, updated_at, config_rev, tools) VALUES ($1, $2, $3, $4, $5, $6, \
+                     $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
                     values(tenant, &row),
                 )
                 .await
@@ -100,13 +100,13 @@ impl TenantStore<'_> {
                 let server = McpServer {
                     created_at: old.created_at,
                     config_rev: old.config_rev + 1,
-                    ..of_spec(change.apply(&old)?.spec(), old.id, now.max(old.updated_at))
+                    ..McpServer::new(change.apply(&old)?.spec(), old.id, now.max(old.updated_at))
                 };
                 tx.execute(
                     "UPDATE tenant_mcp_servers SET server_id = $3, name = $4, command = $5, \
                      args = $6, url = $7, headers = $8, secrets = $9, tool_prefix = $10, \
                      advertised_prefix = $11, enabled = $12, created_at = $13, updated_at = $14, \
-                     config_rev = $15 WHERE tenant_id = $1 AND id = $2",
+                     config_rev = $15, tools = $16 WHERE tenant_id = $1 AND id = $2",
                     values(tenant, &server),
                 )
                 .await?;
@@ -128,7 +128,8 @@ impl TenantStore<'_> {
         .await
     }
 
-    async fn all_servers(&self) -> Result<Arc<Vec<McpServer>>, TeamError> {
+    /// All of them, the oldest first. While nothing changes it is the same allocation.
+    pub async fn all_servers(&self) -> Result<Arc<Vec<McpServer>>, TeamError> {
         let tenant = self.tenant();
         let load = self.read(move |tx| {
             Box::pin(async move {
@@ -168,32 +169,18 @@ fn position(server: &McpServer) -> (i64, [u8; 16]) {
 
 /// About how many bytes of memory a server takes.
 pub(super) fn weight(server: &McpServer) -> usize {
-    let McpServer { server_id, name, command, args, url, headers, secrets, tool_prefix, .. } =
-        server;
+    let McpServer {
+        server_id, name, command, args, url, headers, secrets, tools, tool_prefix, ..
+    } = server;
     let maps = 250 * (headers.len() + secrets.len());
     let headers: usize = headers.iter().map(|(name, value)| name.len() + value.len()).sum();
-    let text = [server_id, name, tool_prefix].into_iter().chain(args).chain(command).chain(url);
+    let text = [server_id, name, tool_prefix]
+        .into_iter()
+        .chain(args)
+        .chain(tools)
+        .chain(command)
+        .chain(url);
     400 + maps + headers + text.map(|text| text.len() + 40).sum::<usize>()
-}
-
-fn of_spec(spec: &ServerSpec, id: ServerId, now: SystemTime) -> McpServer {
-    let ServerSpec { server_id, name, command, args, url, headers, secrets, tool_prefix, enabled } =
-        spec.clone();
-    McpServer {
-        id,
-        server_id,
-        name,
-        command,
-        args,
-        url,
-        headers,
-        secrets,
-        tool_prefix,
-        enabled,
-        created_at: now,
-        updated_at: now,
-        config_rev: 1,
-    }
 }
 
 fn values(tenant: TenantId, server: &McpServer) -> Vec<Value> {
@@ -207,18 +194,22 @@ fn values(tenant: TenantId, server: &McpServer) -> Vec<Value> {
         server.args.clone().into(),
         server.url.clone().into(),
         json(serde_json::to_string(&server.headers)).into(),
-        json(serde_json::to_string(&server.secrets)).into(),
+        // No secrets in so many words, and nothing said of them.
+        json(serde_json::to_string(&(!server.bare).then_some(&server.secrets))).into(),
         server.tool_prefix.clone().into(),
         advertised(&server.tool_prefix).into(),
         server.enabled.into(),
         server.created_at.into(),
         server.updated_at.into(),
         i64::try_from(server.config_rev).unwrap_or(i64::MAX).into(),
+        json(serde_json::to_string(&server.tools)).into(),
     ]
 }
 
 fn server(row: &Row) -> Result<McpServer, TeamError> {
-    let damaged = |_| TeamError::damaged("a server's headers or secrets");
+    let damaged = |_| TeamError::damaged("a server's headers, secrets or rules");
+    let secrets: Option<BTreeMap<String, SecretField>> =
+        serde_json::from_str(&row.get::<String>(7)?).map_err(damaged)?;
     Ok(McpServer {
         id: row.get(0)?,
         server_id: row.get(1)?,
@@ -227,7 +218,9 @@ fn server(row: &Row) -> Result<McpServer, TeamError> {
         args: row.get(4)?,
         url: row.get(5)?,
         headers: serde_json::from_str(&row.get::<String>(6)?).map_err(damaged)?,
-        secrets: serde_json::from_str(&row.get::<String>(7)?).map_err(damaged)?,
+        bare: secrets.is_none(),
+        secrets: secrets.unwrap_or_default(),
+        tools: serde_json::from_str(&row.get::<String>(13)?).map_err(damaged)?,
         tool_prefix: row.get(8)?,
         enabled: row.get(9)?,
         created_at: row.get(10)?,

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use strongroom_process::Sandbox;
 use strongroom_store::audit::Trust;
 use strongroom_store::team::TeamError;
 
@@ -26,6 +27,7 @@ pub(super) fn examine(host: &Host, home: &Home) -> Vec<Finding> {
     }
     let mut findings = Vec::new();
     findings.extend(reach(&configured));
+    findings.extend(programs(host, &configured));
     let operator = match Operator::open(host) {
         Ok(operator) => operator,
         Err(failure) => {
@@ -68,6 +70,25 @@ fn clock(ours: SystemTime, theirs: SystemTime) -> Finding {
         if ours > theirs { "ahead of" } else { "behind" }
     );
     Finding::problem(ABOUT, found, Some("set the clock, and keep it by NTP".to_owned()))
+}
+
+/// Whether what tenants may start is confined.
+fn programs(host: &Host, configured: &Configured) -> Option<Finding> {
+    if configured.allowed_commands.is_empty() {
+        return None;
+    }
+    if !configured.isolate {
+        let found = "the programs of tenants run as whoever serves: `isolate` is off";
+        let fix = "take `isolate = false` out of `[team]`, unless every tenant is trusted";
+        return Some(Finding::warning(ABOUT, found, fix));
+    }
+    Some(match Sandbox::find(&host.program) {
+        Ok(_) => Finding::fine(ABOUT, "the programs of tenants run in rooms of their own"),
+        Err(missing) => {
+            let found = format!("no program of a tenant is started here: {missing}");
+            Finding::warning(ABOUT, found, "install bubblewrap, or name no `allowed_commands`")
+        }
+    })
 }
 
 /// Whether keys would cross a network in the clear.

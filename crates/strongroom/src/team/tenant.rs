@@ -1,42 +1,55 @@
 //! One tenant that is served: its broker, and the state of the store that the broker stands on.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use strongroom_gateway::{Behind, Servers};
 use strongroom_model::code::{Code, Refusal};
 use strongroom_model::lock::Locks;
 use strongroom_model::ports::{
-    BoxFuture, Calls, KillSwitch, Provider, Purpose, Registry, ResolveError, Stamp,
+    BoxFuture, Calls, KillSwitch, Provider, Purpose, Registry, ResolveError, Stamp, Tools,
 };
 use strongroom_model::principal::Name;
 use strongroom_model::reference::SecretRef;
 use strongroom_model::secret::Secret;
 use strongroom_model::service::Catalog;
 use strongroom_model::team::TenantCtx;
+use strongroom_model::tool::Served;
 use strongroom_proxy::{Broker, Ground, Parts};
 use strongroom_secrets::{Loaded, Resolver};
 use strongroom_server::Problem;
 use strongroom_store::team::{Team, TeamError, TenantService, TenantStore, Which};
 use tracing::error;
 
+use super::fleet::{Fleet, Reaches};
 use super::tenants::Tenants;
 use crate::config::tenant::{self, CredentialField, TenantRules};
 
 /// The scheme of a tenant's credentials.
 const SCHEME: &str = "local";
 
-/// A tenant and its broker.
+/// A tenant, its broker and its servers.
 pub(super) struct Tenant {
     broker: Arc<Broker>,
+    pub(super) fleet: Arc<Fleet>,
     now: Arc<Now>,
+}
+
+/// What a catalogue was made of.
+#[derive(Default)]
+struct MadeOf {
+    /// The services, with their revisions.
+    services: Vec<(String, u64)>,
+    /// The servers that are mounted.
+    servers: Arc<BTreeMap<Name, Arc<Served>>>,
 }
 
 /// What the store said last.
 #[derive(Default)]
 struct Now {
     catalog: RwLock<Arc<Catalog>>,
-    /// The services that the catalogue was made of, with their revisions.
-    made_of: Mutex<Vec<(String, u64)>>,
+    made_of: Mutex<MadeOf>,
     locks: RwLock<Locks>,
     /// Changes with every credential of the tenant.
     credentials: RwLock<Stamp>,
@@ -60,11 +73,17 @@ impl Tenant {
             // A tenant has no programs (decision 11).
             ground: Ground::bare(PathBuf::new()),
         });
-        Self { broker: Arc::new(broker), now }
+        let broker = Arc::new(broker);
+        let tools = Arc::clone(&broker) as Arc<dyn Tools>;
+        let reaches = Reaches { dns: Arc::clone(&tenants.dns), clock: Arc::clone(&tenants.clock) };
+        let fleet = Fleet::new(&tenants.ground, &tenants.team, *ctx, tools, reaches);
+        Self { broker, fleet, now }
     }
 
-    pub(super) fn calls(&self) -> Arc<dyn Calls> {
-        Arc::clone(&self.broker) as Arc<dyn Calls>
+    /// What stands behind its endpoint.
+    pub(super) fn behind(&self) -> Behind {
+        let calls = Arc::clone(&self.broker) as Arc<dyn Calls>;
+        Behind { calls, servers: Some(Arc::clone(&self.fleet) as Arc<dyn Servers>) }
     }
 
     /// Takes up what has changed in the store.
@@ -76,6 +95,7 @@ impl Tenant {
         let stamp = store.credentials_generation().await?.unsigned_abs();
         let locks = store.locked().await?;
         self.catalog(store, rules).await?;
+        self.fleet.heed(&locks);
         *self.now.locks.write().unwrap_or_else(PoisonError::into_inner) = locks;
         *self.now.credentials.write().unwrap_or_else(PoisonError::into_inner) = Some(stamp);
         Ok(())
@@ -83,23 +103,30 @@ impl Tenant {
 }
 
 impl Tenant {
-    /// Its services, as they are now.
+    /// Its services and servers, as they are now.
     pub(super) async fn catalog(
         &self,
         store: &TenantStore<'_>,
         rules: &TenantRules,
     ) -> Result<Arc<Catalog>, Problem> {
-        self.now.take(&store.services().await?, rules);
+        let servers = self.fleet.refresh(store).await?;
+        self.now.take(&store.services().await?, servers, rules);
         Ok(self.now.current())
     }
 }
 
 impl Now {
     /// A service that this version cannot read is not there, and nothing of it is allowed.
-    fn take(&self, services: &[TenantService], rules: &TenantRules) {
+    fn take(
+        &self,
+        services: &[TenantService],
+        servers: Arc<BTreeMap<Name, Arc<Served>>>,
+        rules: &TenantRules,
+    ) {
         let mut made_of = self.made_of.lock().unwrap_or_else(PoisonError::into_inner);
-        let same = made_of.len() == services.len()
-            && made_of.iter().zip(services).all(|((name, revision), service)| {
+        let same = Arc::ptr_eq(&made_of.servers, &servers)
+            && made_of.services.len() == services.len()
+            && made_of.services.iter().zip(services).all(|((name, revision), service)| {
                 *name == service.name && *revision == service.revision
             });
         let mut catalog = self.catalog.write().unwrap_or_else(PoisonError::into_inner);
@@ -114,7 +141,9 @@ impl Now {
                 Err(error) => error!(service = %name, "is not served: {}", error.problem),
             }
         }
-        *made_of = services.iter().map(|one| (one.name.clone(), one.revision)).collect();
+        next.servers = BTreeMap::clone(&servers);
+        let services = services.iter().map(|one| (one.name.clone(), one.revision)).collect();
+        *made_of = MadeOf { services, servers };
         *catalog = Arc::new(next);
     }
 }
@@ -127,8 +156,15 @@ impl Registry for Now {
 
 impl KillSwitch for Now {
     fn check(&self, principal: &Name, service: &Name) -> Result<(), Refusal> {
+        // A server stands here by its name, as a service does. Where one name is that of both, a lock of
+        // either stops both.
         let locks = self.locks.read().unwrap_or_else(PoisonError::into_inner);
-        match locks.stops_call(principal, service) {
+        let of_server = || {
+            let catalog = self.catalog.read().unwrap_or_else(PoisonError::into_inner);
+            let is_one = catalog.servers.contains_key(service);
+            locks.stops_start(service).filter(|_| is_one)
+        };
+        match locks.stops_call(principal, service).or_else(of_server) {
             None => Ok(()),
             Some(part) => Err(Refusal::new(Code::Locked, format!("{part} is locked"))),
         }

@@ -28,6 +28,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 
 const TEAM: &str = r#"
 [team]
+isolate = false
 allowed_commands = [{ command = "node", args = "**" }]
 limits = { servers = 10000, credentials = 10000, keys = 10000 }
 "#;

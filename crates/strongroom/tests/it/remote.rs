@@ -18,6 +18,7 @@ use crate::sandbox::{Ran, Sandbox};
 /// The operator's file.
 const TEAM: &str = r#"
 [team]
+isolate = false
 allowed_commands = [{ command = "node", args = "test.js" }]
 "#;
 

@@ -1,6 +1,7 @@
 //! A team, as its operator and its agents meet it: the commands, `serve --team`, and curl.
 
 mod agents;
+mod gateway;
 mod line;
 mod openapi;
 mod operator;
@@ -24,6 +25,7 @@ use crate::serve::echo;
 /// The operator's file: what the commands of these tests need, and no more.
 const TEAM: &str = r#"
 [team]
+isolate = false
 allowed_commands = [{ command = "node", args = "test.js" }]
 allow_ips = ["127.0.0.1/32"]
 insecure_transport = true
@@ -166,7 +168,8 @@ fn by_the_book(team: &Team) {
     );
     assert_eq!(listed["data"]["servers"][0]["id"], registered["data"]["id"], "{listed}");
     assert_eq!(fields(&listed["data"]), "count servers");
-    assert_eq!(fields(&listed["data"]["servers"][0]), format!("{server} updated_at"));
+    let listed = fields(&listed["data"]["servers"][0]);
+    assert_eq!(listed, format!("{server} tools updated_at"), "which tools may be called, too");
     let stored = team.shell(
         r#"curl -X POST https://your-key-vault.supabase.co/functions/v1/credentials/store \
   -H "X-API-Key: mcp_xxxxx" \

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use strongroom::config::tenant::TenantRules;
-use strongroom::team::Tenants;
+use strongroom::team::{Ground, Tenants};
 use strongroom_model::approval::PATIENCE;
 use strongroom_process::Child;
 use strongroom_proxy::SystemDns;
@@ -385,7 +385,8 @@ async fn a_question_that_nobody_answers_in_time_is_asked_anew() {
     }
     let rules =
         TenantRules { networks: vec!["127.0.0.1/32".parse().unwrap()], insecure_transport: true };
-    let tenants = Arc::new(Tenants::new(team.clone(), rules, clock.clone(), Arc::new(SystemDns)));
+    let (ground, dns) = (Ground::bare(), Arc::new(SystemDns));
+    let tenants = Arc::new(Tenants::new(team.clone(), rules, ground, clock.clone(), dns));
     let backend = Backend {
         judge: Arc::new(Registered::new(team.clone())),
         team: team.clone(),

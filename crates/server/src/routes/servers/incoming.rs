@@ -26,7 +26,7 @@ pub(super) fn permitted(
     {
         let message =
             "the operator of this server does not allow this command with these arguments";
-        return Err(Problem::new(Reason::CommandNotAllowed, message));
+        return Err(Problem::new(Reason::Code(Code::CommandNotAllowed), message));
     }
     let Some(url) = url else { return Ok(()) };
     let allow = &app.options.allow_ips;
@@ -80,6 +80,7 @@ pub(super) fn raw(input: &Input<'_>) -> RawServer {
             };
             object.iter().filter_map(bound).collect()
         }),
+        tools: input.texts("tools"),
         tool_prefix: text("tool_prefix"),
         enabled: input.flag("enabled"),
     }

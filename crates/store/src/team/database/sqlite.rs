@@ -272,6 +272,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/team/sqlite/0003_audit.sql"),
     include_str!("../../../migrations/team/sqlite/0004_approvals.sql"),
     include_str!("../../../migrations/team/sqlite/0005_tool_pins.sql"),
+    include_str!("../../../migrations/team/sqlite/0006_tools.sql"),
 ];
 
 /// `SRtm`, in the file's header.

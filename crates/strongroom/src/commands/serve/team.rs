@@ -20,7 +20,9 @@ use crate::config::team::{Allowed, Team as Configured, TeamLimits};
 use crate::environment::Host;
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
-use crate::team::{self, Tenants};
+use crate::paths::Home;
+use crate::team::confine::{AsWeAre, Confine, Nowhere, Rooms};
+use crate::team::{self, Ground, Tenants};
 
 /// How often is looked whether a certificate was replaced.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
@@ -44,14 +46,15 @@ pub(super) fn run(
         let team = opened.team.clone();
         let rules = configured.rules.clone();
         let dns = Arc::new(SystemDns);
-        let tenants = Tenants::new(team.clone(), rules, Arc::clone(&clock), dns);
+        let ground = ground(host, &home, (&configured, &options), output);
+        let tenants = Tenants::new(team.clone(), rules, ground, Arc::clone(&clock), dns);
         let tenants = Arc::new(tenants.waiting(configured.approval_wait));
         let backend = Backend {
             judge: Arc::new(Registered::with_services(team.clone(), Arc::clone(&tenants) as _)),
             team: team.clone(),
             mcp: Some(Arc::clone(&tenants) as Arc<dyn Mount>),
-            fleet: None,
-            services: Some(tenants),
+            fleet: Some(Arc::clone(&tenants) as _),
+            services: Some(Arc::clone(&tenants) as _),
             clock,
         };
         let tls = options.tls.is_some();
@@ -60,6 +63,7 @@ pub(super) fn run(
         output.say(&format!("Serving a team on {scheme}://{}", server.address()));
         let (stop, stopped) = watch::channel(());
         let mut beside = JoinSet::new();
+        beside.spawn(team::watch(Arc::clone(&tenants), stopped.clone()));
         beside.spawn(team::follow(host.clone(), home.clone(), team.clone(), stopped.clone()));
         if let Some(Traces { exporter, collector }) = traces {
             beside.spawn(exporter.run(collector, stopped));
@@ -70,6 +74,46 @@ pub(super) fn run(
         team.shutdown().await;
         Ok(())
     })
+}
+
+/// What every program of a tenant gets of our environment: where programs are, languages, the time zone.
+const PASSED: [&str; 7] = ["PATH", "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "TZ", "TZDIR"];
+
+/// What the servers of tenants are started with.
+fn ground(
+    host: &Host,
+    home: &Home,
+    (configured, options): (&Configured, &Options),
+    output: Output,
+) -> Ground {
+    let program = host.program.clone();
+    let confine: Arc<dyn Confine> = if !configured.isolate {
+        Arc::new(AsWeAre { program })
+    } else if configured.allowed_commands.is_empty() {
+        // Nothing is ever started: nobody has to find out where.
+        Arc::new(Nowhere::new("the operator allows no command"))
+    } else {
+        let hide = home.directories().into_iter().map(Into::into).collect();
+        match Rooms::find(program, hide) {
+            Ok(rooms) => Arc::new(rooms),
+            Err(missing) => {
+                output.warn(&format!(
+                    "servers of tenants with a `command` are not started: {missing}"
+                ));
+                Arc::new(Nowhere::new(missing.to_string()))
+            }
+        }
+    };
+    let variable = |name: &str| Some((name.into(), host.environment.get(name)?.to_owned()));
+    Ground {
+        confine,
+        allowed: options.allowed_commands.clone(),
+        environment: PASSED.into_iter().filter_map(variable).collect(),
+        directory: host.directory.clone(),
+        folders: home.tenants_dir(),
+        networks: options.allow_ips.clone(),
+        caps: configured.limits.servers,
+    }
 }
 
 fn options(args: &Args, configured: &Configured) -> Result<Options, Failure> {
@@ -114,10 +158,11 @@ fn rates(limits: TeamLimits, default: Rates) -> Rates {
 }
 
 fn allowed(entry: &Allowed) -> Result<AllowedCommand, Failure> {
-    let mut allowed = AllowedCommand::new(&entry.command, &entry.args).map_err(|error| {
+    let allowed = AllowedCommand::new(&entry.command, &entry.args).map_err(|error| {
         let hint = error.hint;
         Failure::failed(format!("`team.allowed_commands`: {}", error.problem)).maybe_hint(hint)
     })?;
+    let mut allowed = allowed.with_network(entry.network).with_read(entry.read.clone());
     if let Some(version) = &entry.version {
         allowed = allowed.with_version(version);
     }

@@ -17,6 +17,7 @@ const EXAMPLES: &str = "8";
 /// Beyond the rates every request would be answered alike.
 const TEAM: &str = r#"
 [team]
+isolate = false
 allowed_commands = [{ command = "node", args = "test.js" }]
 
 [team.limits]
