@@ -48,8 +48,6 @@ pub(super) const BLOCK_KEYS: &[&str] = &[
     "reason",
 ];
 
-/// No rate is higher.
-const MOST_CALLS: u32 = 10_000_000;
 /// No yes of a person is good for longer.
 const LONGEST: Duration = Duration::from_hours(24);
 
@@ -179,20 +177,13 @@ fn rate(table: &Section<'_>) -> Result<Option<Gcra>, ConfigError> {
             None => Ok(None),
         };
     };
-    let read = |unit: &str, minutes: u32| {
-        let number = text.text().strip_suffix(unit)?;
-        let plain = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
-        let number = plain.then(|| number.parse::<u32>().ok()).flatten()?;
-        let per_minute = number.checked_mul(minutes).filter(|n| (1..=MOST_CALLS).contains(n))?;
-        Some(Gcra { per_minute, burst: number })
-    };
-    let Some(mut rate) = read("/min", 1).or_else(|| read("/s", 60)) else {
+    let Some(mut rate) = Gcra::parse(text.text()) else {
         return Err(text.problem("`rate` is not a rate").hint("write `\"60/min\"` or `\"2/s\"`"));
     };
     if let Some(value) = burst {
         let number = value.number_or_text()?.ok().and_then(|number| u32::try_from(number).ok());
         rate.burst = number
-            .filter(|number| (1..=MOST_CALLS).contains(number))
+            .filter(|number| (1..=Gcra::MOST).contains(number))
             .ok_or_else(|| value.problem("`burst` is not a number of calls"))?;
     }
     Ok(Some(rate))

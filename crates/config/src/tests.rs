@@ -391,6 +391,8 @@ fn the_published_schema_knows_the_same_keys() {
     let block = "/$defs/service/properties/policies/items/properties";
     assert_eq!(keys(block), set(rules::BLOCK_KEYS));
     assert_eq!(keys("/$defs/server/properties"), set(strongroom_gateway::registry::KEYS));
+    let rules = "/$defs/tool_rule/oneOf/1/properties";
+    assert_eq!(keys(rules), set(strongroom_gateway::registry::RULE_KEYS));
     assert_eq!(keys("/properties/catalog/properties"), set(servers::CATALOG_KEYS));
     assert_eq!(keys("/$defs/service/properties/limits/properties"), set(limits::KEYS));
     for (index, shape) in SHAPES.iter().enumerate() {

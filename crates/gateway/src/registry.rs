@@ -27,7 +27,7 @@ pub mod yaml;
 use std::path::Path;
 use std::sync::Arc;
 
-pub use build::{KEYS, duration, is_hijack};
+pub use build::{KEYS, RULE_KEYS, duration, is_hijack};
 pub use catalogue::{Catalogue, Entry, Origin, Source};
 pub use node::{Member, Node, Value};
 

@@ -36,6 +36,17 @@ pub enum Verdict {
     Deny,
 }
 
+impl Verdict {
+    /// The word in the configuration, in answers and for people.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Ask => "ask",
+            Self::Deny => "deny",
+        }
+    }
+}
+
 /// The rules of one service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {

@@ -20,6 +20,21 @@ pub struct State {
 const MINUTE: Duration = Duration::from_mins(1);
 
 impl Gcra {
+    /// No rate is higher.
+    pub const MOST: u32 = 10_000_000;
+
+    /// Reads `60/min` or `2/s`; at once as many as that number.
+    pub fn parse(text: &str) -> Option<Self> {
+        let read = |unit: &str, minutes: u32| {
+            let number = text.strip_suffix(unit)?;
+            let plain = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+            let number = plain.then(|| number.parse::<u32>().ok()).flatten()?;
+            let per_minute = number.checked_mul(minutes)?;
+            (1..=Self::MOST).contains(&per_minute).then_some(Self { per_minute, burst: number })
+        };
+        read("/min", 1).or_else(|| read("/s", 60))
+    }
+
     /// Lets one pass at `now`, time since a fixed point that never goes back.
     ///
     /// # Errors

@@ -11,8 +11,10 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::pin::Pinning;
+use crate::policy::Verdict;
 use crate::principal::Name;
 use crate::reference::{RefError, SecretRef};
+use crate::tool::{Policy, Rule};
 
 /// An MCP server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +31,30 @@ pub struct Server {
     pub ttl: Option<Duration>,
     /// What happens to a tool of it whose definition is not the approved one.
     pub pin: Pinning,
+    /// How it is offered behind the gateway.
+    pub offer: Offer,
+}
+
+/// How a server is offered behind the gateway. Where it is started by itself this means nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// Which of its tools may be called, and how: all of them where nobody says otherwise (decision 31).
+    pub tools: Policy,
+    /// How long it runs without being used.
+    pub idle: Duration,
+    /// How long it runs at the most; then it is started anew, once nobody waits for an answer.
+    pub lifetime: Option<Duration>,
+}
+
+impl Default for Offer {
+    fn default() -> Self {
+        let everything = Rule::parse(Verdict::Allow, "*");
+        Self {
+            tools: Policy::new(everything.into_iter().collect()),
+            idle: Duration::from_mins(30),
+            lifetime: None,
+        }
+    }
 }
 
 /// How a server is reached.
@@ -114,6 +140,15 @@ impl Server {
             }
         }
         found
+    }
+
+    /// Whether what is started is the same: rules and words about it may differ.
+    pub fn starts_as(&self, other: &Self) -> bool {
+        let of = |server: &Self| (server.offer.idle, server.offer.lifetime);
+        self.name == other.name
+            && self.transport == other.transport
+            && self.delivery == other.delivery
+            && of(self) == of(other)
     }
 
     /// Whether a secret would stand where others see it: in an argument (process lists) or in the
@@ -281,6 +316,7 @@ mod tests {
             delivery: Delivery::default(),
             ttl: None,
             pin: Pinning::default(),
+            offer: Offer::default(),
         };
         assert_eq!(server.references().len(), 1);
         assert!(!server.shows_secrets());

@@ -57,6 +57,7 @@ enum Command {
     Disconnect(commands::connect::DisconnectArgs),
     Serve(commands::serve::Args),
     Mcp(commands::mcp::Args),
+    Servers(commands::servers::Args),
     Trust(commands::trust::Args),
     Run(commands::run::Args),
     Tools(commands::tools::Args),
@@ -131,6 +132,7 @@ impl Args {
             Some(Command::Remove(args)) => commands::remove::run(&args, host, output),
             Some(Command::Mcp(args)) => commands::mcp::run(&args, host, output),
             Some(Command::Tools(args)) => commands::tools::run(&args, host, output),
+            Some(Command::Servers(args)) => commands::servers::run(&args, host, output),
             Some(Command::Trust(args)) => commands::trust::run(&args, host, output),
             Some(Command::Serve(args)) => commands::serve::run(&args, host, output),
             Some(Command::Login(args)) => commands::login::run(&args, host, output),
@@ -193,6 +195,7 @@ impl Command {
             | Self::Connect(_)
             | Self::Disconnect(_)
             | Self::Serve(_)
+            | Self::Servers(_)
             | Self::Trust(_)
             | Self::Run(_)
             | Self::Env(_)

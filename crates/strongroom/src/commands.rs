@@ -36,6 +36,7 @@ pub mod scan;
 pub mod schedule;
 pub mod secrets;
 pub mod serve;
+pub mod servers;
 pub mod service;
 pub mod show;
 pub mod templates;

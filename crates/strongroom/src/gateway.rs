@@ -1,10 +1,11 @@
 //! The project's MCP servers next to the broker's own tools.
 //!
 //! [`Configured`] knows what is written down now, and looks again for each request. [`Gateway`] keeps a
-//! server for each one that is on, for as long as its definition is the same; what was started by
-//! another definition ends when its calls have ended. [`WithServers`] tells the broker whose tools there
-//! are.
+//! server for each one that is on, for as long as its definition is the same and so are its secrets; what
+//! was started before ends when its calls have ended. [`WithServers`] tells the broker whose tools there
+//! are. [`board`] is where other commands read how the servers are.
 
+pub mod board;
 mod configured;
 mod launch;
 mod registry;
@@ -21,9 +22,12 @@ use strongroom_model::ports::{Far, Tools};
 use strongroom_model::principal::Name;
 use strongroom_store::PinStore;
 use tokio::sync::{Notify, watch};
+use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
+use tracing::warn;
 
-pub use configured::{Configured, Definition, Now};
+use board::{Board, Row};
+pub use configured::{Configured, Definition, LeftOut, Now};
 use launch::Launcher;
 pub use registry::WithServers;
 
@@ -58,6 +62,7 @@ struct State {
 /// A server, and what it was made from.
 struct Kept {
     definition: Arc<Definition>,
+    launcher: Launcher,
     server: Arc<Server>,
 }
 
@@ -85,22 +90,85 @@ impl Gateway {
         Arc::new(gateway)
     }
 
-    /// Looks at the files while nobody calls, and ends what is to end. Goes on until it is dropped.
-    pub async fn tend(self: Arc<Self>) {
+    /// Sees to the servers while nobody calls: takes over what is configured, ends what is to end, and
+    /// writes down on `board` how they are. Goes on until it is dropped.
+    ///
+    /// `stored` is another number whenever something in the vault is another.
+    pub async fn tend(self: Arc<Self>, mut board: Option<Board>, stored: impl Fn() -> u64 + Send) {
+        let version = || (self.configured.kept_secrets(), stored());
+        let mut seen = version();
         loop {
+            // What a person approved meanwhile is told to clients, though nobody calls.
+            self.mount().look().await;
+            let now = version();
+            if now != seen {
+                seen = now;
+                self.check_secrets().await;
+            }
+            self.end_what_is_to_end();
+            if let Some(board) = &mut board
+                && let Some(write) = board.update(self.rows(), &*self.configured.host.clock)
+                && !spawn_blocking(write).await.is_ok_and(|written| written)
+            {
+                warn!("how the servers are cannot be written down");
+            }
             let pause = if self.state().leaving.is_empty() { ROUND } else { SOON };
             if timeout(pause, self.parting.notified()).await.is_ok() {
                 // Whoever has just found the server may use it.
                 sleep(SOON).await;
             }
-            // What a person approved meanwhile is told to clients, though nobody calls.
-            self.mount().look().await;
-            let mut state = self.state();
-            for kept in state.kept.values() {
-                kept.server.upstream.rest();
+        }
+    }
+
+    /// How the servers are.
+    fn rows(&self) -> Vec<Row> {
+        let now = self.configured.now();
+        let state = self.state();
+        let mounted = state.kept.iter().map(|(name, kept)| {
+            let tools = kept.server.known().map(|tools| tools.len());
+            Row::of(name, &kept.server.upstream.status(), tools, kept.launcher.failure())
+        });
+        let left_out = now.left_out.iter().map(|(name, why)| Row::left_out(name, why));
+        let mut rows: Vec<Row> = mounted.chain(left_out).collect();
+        rows.sort_by(|a, b| a.name.cmp(&b.name));
+        rows
+    }
+
+    fn end_what_is_to_end(&self) {
+        let mut state = self.state();
+        for kept in state.kept.values() {
+            let upstream = &kept.server.upstream;
+            upstream.rest();
+            let lifetime = kept.definition.server.offer.lifetime;
+            let uptime = upstream.status().uptime;
+            if lifetime.zip(uptime).is_some_and(|(lifetime, uptime)| uptime >= lifetime) {
+                upstream.retire("the server has run for as long as it may");
             }
-            let why = "the server's configuration has changed";
-            state.leaving.retain(|server| !server.upstream.retire(why));
+        }
+        let why = "the server's configuration or its secrets have changed";
+        state.leaving.retain(|server| !server.upstream.retire(why));
+    }
+
+    /// Has each server that was started with a secret that is another one by now started anew.
+    async fn check_secrets(&self) {
+        let running: Vec<(Name, Launcher)> = {
+            let state = self.state();
+            let running =
+                state.kept.iter().filter(|(_, it)| it.server.upstream.attempt().is_some());
+            running.map(|(name, kept)| (name.clone(), kept.launcher.clone())).collect()
+        };
+        for (name, launcher) in running {
+            let check = launcher.clone();
+            if !spawn_blocking(move || check.is_outdated()).await.unwrap_or(false) {
+                continue;
+            }
+            let mut state = self.state();
+            let of_it = |kept: &Kept| kept.launcher.is(&launcher);
+            let Some(kept) = state.kept.get(&name).filter(|kept| of_it(kept)) else { continue };
+            let new = self.keep(&kept.definition);
+            let old = state.kept.insert(name, new);
+            state.leaving.extend(old.map(|kept| kept.server));
+            self.put_together(&mut state);
         }
     }
 
@@ -109,12 +177,11 @@ impl Gateway {
         let mut before = std::mem::take(&mut state.kept);
         let mut changed = false;
         for (name, definition) in &now.mounted {
-            let same = |kept: &Kept| kept.definition.starts_as(definition);
             let kept = match before.remove(name) {
-                Some(kept) if same(&kept) => {
+                Some(kept) if kept.definition.starts_as(definition) => {
                     let (old, new) = (&kept.definition.served, &definition.served);
                     changed |= (&old.policy, old.pin) != (&new.policy, new.pin);
-                    Kept { definition: Arc::clone(definition), server: kept.server }
+                    Kept { definition: Arc::clone(definition), ..kept }
                 }
                 other => {
                     changed = true;
@@ -133,28 +200,30 @@ impl Gateway {
             }
         }
         state.revision = now.revision;
-        let servers = state.kept.values().map(|kept| Arc::clone(&kept.server)).collect();
-        state.mount = Arc::new(Mount::new(Arc::clone(&self.tools), servers, Naming::Safe));
+        self.put_together(state);
         if changed {
             self.changes.send_modify(|changes| *changes = changes.of_all());
         }
+    }
+
+    fn put_together(&self, state: &mut State) {
+        let servers = state.kept.values().map(|kept| Arc::clone(&kept.server)).collect();
+        state.mount = Arc::new(Mount::new(Arc::clone(&self.tools), servers, Naming::Safe));
         if !state.leaving.is_empty() {
             self.parting.notify_one();
         }
     }
 
     fn keep(&self, definition: &Arc<Definition>) -> Kept {
-        let name = definition.server.name.clone();
-        let launcher = Launcher::new(
-            Arc::clone(&self.configured),
-            Arc::clone(definition),
-            Arc::clone(&self.far),
-        );
-        let prefix = format!("{name}.");
+        let server = &definition.server;
+        let (configured, far) = (Arc::clone(&self.configured), Arc::clone(&self.far));
+        let launcher = Launcher::new(configured, Arc::clone(definition), far);
+        let options = Options { idle: server.offer.idle, ..Options::default() };
+        let (name, prefix) = (server.name.clone(), format!("{}.", server.name));
         let pins = self.pins.of(&definition.scope, &name);
-        let server = Server::new(name, prefix, Box::new(launcher), Options::default());
-        let server = server.with_pins(pins);
-        Kept { definition: Arc::clone(definition), server: Arc::new(server) }
+        let server = Server::new(name, prefix, Box::new(launcher.clone()), options);
+        let server = Arc::new(server.with_pins(pins));
+        Kept { definition: Arc::clone(definition), launcher, server }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

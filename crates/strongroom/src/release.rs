@@ -309,6 +309,7 @@ mod tests {
             delivery: strongroom_model::server::Delivery::default(),
             ttl: None,
             pin: strongroom_model::pin::Pinning::default(),
+            offer: strongroom_model::server::Offer::default(),
         }
     }
 

@@ -4,7 +4,7 @@
 //! file, and knows of no provider.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -33,6 +33,11 @@ type Shared = Arc<OnceLock<Arc<Resolver>>>;
 /// where the configuration says so.
 pub fn open(host: &Host, home: &Home, config: &Config, project: &Path) -> Supply {
     with_lifetimes(host, home, config, scope(config, project), BTreeMap::new())
+}
+
+/// The file that the cache of [`open`] is kept in.
+pub fn cache_file(home: &Home, config: &Config, project: &Path) -> PathBuf {
+    scope(config, project).directory(&home.cache).join(strongroom_secrets::cache::FILE)
 }
 
 /// The caches of other projects than `project`.

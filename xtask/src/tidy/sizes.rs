@@ -12,7 +12,7 @@ const FILE: usize = 600;
 const CRATE: usize = 12_000;
 /// The command line has one file for each command, and no rules of its own: it may be longer
 /// (docs/decisions/0042-size-of-the-command-line.md).
-const COMMAND_LINE: (&str, usize) = ("crates/strongroom", 24_000);
+const COMMAND_LINE: (&str, usize) = ("crates/strongroom", 26_000);
 
 pub(super) fn check(sources: &[Source]) -> Vec<String> {
     let mut complaints = Vec::new();

@@ -1,5 +1,7 @@
 //! The tree of one server into a checked [`Server`]: the rules, once for every source.
 
+mod offer;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,6 +13,7 @@ use strongroom_model::server::{Delivery, Server, Stdio, Template, Transport};
 
 use super::node::{Member, Node, Value};
 use super::{Problem, Text, near, words};
+pub use offer::RULE_KEYS;
 
 /// The keys of a server; the published schema has the same.
 pub const KEYS: &[&str] = &[
@@ -28,6 +31,9 @@ pub const KEYS: &[&str] = &[
     "pin",
     "pass_env",
     "allow_visible_secrets",
+    "tools",
+    "idle",
+    "lifetime",
 ];
 
 /// The keys that only a program has.
@@ -110,6 +116,7 @@ pub(super) fn build(text: &Text, name: &Name, node: &Node) -> Result<Built, Prob
         delivery: reader.delivery()?,
         ttl: reader.ttl()?,
         pin: reader.pin()?,
+        offer: reader.offer()?,
     };
     let allowed = match node.get("allow_visible_secrets") {
         None => false,
@@ -358,13 +365,18 @@ impl Reader<'_> {
     }
 
     fn ttl(&self) -> Result<Option<Duration>, Problem> {
-        let Some(node) = self.node.get("ttl") else { return Ok(None) };
-        let ttl = duration(self.plain("ttl", node)?).ok_or_else(|| {
+        self.time("ttl")
+    }
+
+    /// A duration at `key`.
+    fn time(&self, key: &str) -> Result<Option<Duration>, Problem> {
+        let Some(node) = self.node.get(key) else { return Ok(None) };
+        let time = duration(self.plain(key, node)?).ok_or_else(|| {
             self.text
-                .problem(node.at, "`ttl` is not a duration of at most 30 days")
+                .problem(node.at, format!("`{key}` is not a duration of at most 30 days"))
                 .hint("write a number and a unit: `30s`, `15m`, `4h`, `7d`")
         })?;
-        Ok(Some(ttl))
+        Ok(Some(time))
     }
 
     fn pin(&self) -> Result<Pinning, Problem> {

@@ -1,7 +1,6 @@
 //! `explain_access`: what the policy says to a request that is not made.
 
 use strongroom_model::call::{Execute, Explained};
-use strongroom_model::policy::Verdict;
 use strongroom_model::ports::Calls;
 use strongroom_model::principal::Caller;
 
@@ -110,17 +109,19 @@ pub(super) fn call(
 fn output(explained: &Explained) -> Output {
     let explanation = &explained.explanation;
     Output::structured(|result| {
-        result.string("decision", word(explanation.verdict)).string("request", &explained.request);
+        result
+            .string("decision", explanation.verdict.as_str())
+            .string("request", &explained.request);
         result.optional("rule", explanation.rule.as_deref());
         write::list(result.name("matched"), &explanation.matched, |out, (verdict, rule)| {
             let mut matched = Object::open(out);
-            matched.string("decision", word(*verdict)).string("rule", rule);
+            matched.string("decision", verdict.as_str()).string("rule", rule);
             matched.close();
         });
         if !explanation.unmet.is_empty() {
             write::list(result.name("unmet"), &explanation.unmet, |out, rule| {
                 let mut unmet = Object::open(out);
-                unmet.string("decision", word(rule.verdict)).string("rule", &rule.rule);
+                unmet.string("decision", rule.verdict.as_str()).string("rule", &rule.rule);
                 unmet.string("condition", &rule.condition);
                 unmet.close();
             });
@@ -128,12 +129,4 @@ fn output(explained: &Explained) -> Output {
         let reason = explanation.terms.reason.then_some("the rule wants a `reason`");
         result.optional("note", explanation.flaw.or(reason));
     })
-}
-
-fn word(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Allow => "allow",
-        Verdict::Ask => "ask",
-        Verdict::Deny => "deny",
-    }
 }

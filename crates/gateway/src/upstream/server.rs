@@ -231,7 +231,8 @@ impl Upstream {
         }
     }
 
-    /// Ends it once nobody waits for an answer of it or for its start; says whether it is at its end.
+    /// Ends it where nobody waits for an answer of it or for its start; says whether that is so. The next
+    /// call starts it again.
     pub fn retire(&self, why: &str) -> bool {
         let mut inner = self.lock();
         let busy = match &inner.ready {

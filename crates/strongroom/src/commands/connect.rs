@@ -32,15 +32,16 @@ const LOCK: &str = "clients.lock";
 
 /// Let an MCP client use Strongroom
 ///
-/// Writes entries into the client's configuration and keeps everything else in the file, comments
-/// included: one for Strongroom itself, and one for each server that is enabled, which the client
-/// starts by `strongroom run`. An entry of ours whose server is not enabled any more is removed. The
+/// Writes one entry into the client's configuration and keeps everything else in the file, comments
+/// included. Behind it are the broker's tools and those of every server that is enabled, now or later. An
+/// entry of ours that starts a server by `strongroom run` is removed: its tools are there already. The
 /// file as it was stays beside it as a backup. Without CLIENT: shows the clients.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   strongroom connect
   strongroom connect claude-code --dry-run
-  strongroom connect cursor --project")]
+  strongroom connect cursor --project
+  strongroom connect cursor --each")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct Args {
     /// The client
@@ -58,11 +59,15 @@ pub struct Args {
     /// The address of `serve --http`
     #[arg(long, requires = "http", default_value_t = format!("http://{LISTEN}/mcp"))]
     url: String,
-    /// Write the entry of Strongroom itself, and none for the servers that are enabled
+    /// Write an entry for each enabled server too, which the client starts by `strongroom run`; that of
+    /// Strongroom has the broker's tools alone
     #[arg(long, requires = "client")]
+    each: bool,
+    /// Offer the broker's tools alone, and leave entries of servers as they are
+    #[arg(long, requires = "client", conflicts_with = "each")]
     broker_only: bool,
-    /// Replace entries that have the name of an enabled server
-    #[arg(long, requires = "client", conflicts_with = "broker_only")]
+    /// With `--each`: replace entries that have the name of an enabled server
+    #[arg(long, requires = "each")]
     replace: bool,
     /// Write the file also where the client does not seem to be installed
     #[arg(long, requires = "client")]
@@ -80,14 +85,25 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
     }
     let program = text(&host.program)?;
     let own_home = host.environment.get("STRONGROOM_HOME").map(Path::new).map(text).transpose()?;
+    let mut words = vec!["serve", "--as", &client.name];
+    if args.each || args.broker_only {
+        words.push("--broker-only");
+    }
     let plain = if args.http {
         Link::Http { url: &args.url, token: None }
     } else {
-        Link::Stdio { command: program, args: &["serve", "--as", &client.name], home: own_home }
+        Link::Stdio { command: program, args: &words, home: own_home }
     };
     // First of all: a client that takes no such entry must not get a token.
     let entry = client.entry(ENTRY, &plain)?;
-    let servers = if args.broker_only { None } else { Some(enabled(args, host)?) };
+    let servers = if args.each {
+        Some(enabled(args, host)?)
+    } else if args.broker_only || (args.http && args.project) {
+        // A `serve --http` that runs elsewhere knows nothing of this project's servers.
+        None
+    } else {
+        Some(Vec::new())
+    };
     let write = |entry: &Entry, dry_run| {
         let wanted = Wanted {
             broker: entry,

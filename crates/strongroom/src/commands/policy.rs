@@ -4,7 +4,6 @@ mod request;
 mod simulate;
 
 use clap::Subcommand;
-use strongroom_model::policy::Verdict;
 
 use crate::environment::Host;
 use crate::failure::Failure;
@@ -46,13 +45,5 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
         Command::Test(request) => request::run(request, true, host, *output),
         Command::Explain(request) => request::run(request, false, host, *output),
         Command::Simulate(args) => simulate::run(args, host, *output),
-    }
-}
-
-fn word(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Allow => "allow",
-        Verdict::Ask => "ask",
-        Verdict::Deny => "deny",
     }
 }

@@ -27,6 +27,7 @@ use tracing_subscriber::{EnvFilter, Layer as _, fmt};
 use crate::app::{self, App};
 use crate::environment::Host;
 use crate::failure::{Exit, Failure};
+use crate::gateway::board::Board;
 use crate::home::DEFAULT_PRINCIPAL;
 use crate::near;
 use crate::output::Output;
@@ -36,13 +37,16 @@ pub const LISTEN: &str = "127.0.0.1:8787";
 
 /// Serve agents, over MCP
 ///
-/// A client starts this; `strongroom connect` writes the line that does. Changes of the
-/// configuration and of keys are used from the next call on. Nothing but MCP goes to stdout.
+/// Behind it are the broker's tools, and those of every MCP server that is enabled here as `SERVER_TOOL`;
+/// `strongroom servers status` says how they are. A client starts this; `strongroom connect` writes the
+/// line that does. Changes of the configuration and of keys are used from the next call on. Nothing but
+/// MCP goes to stdout.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   strongroom serve --as claude-code
   strongroom serve --http
   strongroom serve --team")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct Args {
     /// Serve the client at the other end of stdio as this principal
     #[arg(long = "as", value_name = "NAME", conflicts_with = "http")]
@@ -53,6 +57,9 @@ pub struct Args {
     /// Serve a team over HTTP: tenants, their servers and credentials, by keys of their own
     #[arg(long, conflicts_with_all = ["http", "principal"])]
     team: bool,
+    /// Serve the broker's own tools alone, and none of the MCP servers that are enabled
+    #[arg(long, conflicts_with = "team")]
+    broker_only: bool,
     /// Where to listen; beyond loopback with `--team` only [default: 127.0.0.1:8787, with `--team` 127.0.0.1:8443]
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
@@ -78,7 +85,11 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
     }
     let app = app::build(host, &host.home()?, *output)?;
     sweep(&app, host)?;
-    if args.http { over_http(args, app, *output) } else { over_stdio(args, &app, host, *output) }
+    if args.http {
+        over_http(args, app, host, *output)
+    } else {
+        over_stdio(args, &app, host, *output)
+    }
 }
 
 fn over_stdio(args: &Args, app: &App, host: &Host, output: Output) -> Result<(), Failure> {
@@ -94,7 +105,7 @@ fn over_stdio(args: &Args, app: &App, host: &Host, output: Output) -> Result<(),
     let runtime = runtime(&mut Builder::new_current_thread())?;
     let stdout = stdout()?;
     let served = runtime.block_on(async {
-        let behind = mounted(app);
+        let behind = behind(args, app, host, format!("stdio as {}", principal.name), output);
         stdio::serve(behind, principal, client::Stdin, stdout, Limits::default()).await
     });
     let served = served.or_else(client::gone_is_fine);
@@ -103,7 +114,7 @@ fn over_stdio(args: &Args, app: &App, host: &Host, output: Output) -> Result<(),
     served.map_err(Failure::failed)
 }
 
-fn over_http(args: &Args, app: App, output: Output) -> Result<(), Failure> {
+fn over_http(args: &Args, app: App, host: &Host, output: Output) -> Result<(), Failure> {
     let listen = match args.listen {
         Some(listen) => listen,
         None => LISTEN.parse().map_err(Failure::failed)?,
@@ -120,7 +131,7 @@ fn over_http(args: &Args, app: App, output: Output) -> Result<(), Failure> {
         })?;
         let address = listener.local_addr().map_err(Failure::failed)?;
         output.say(&format!("Speaking MCP on http://{address}/mcp"));
-        let behind = mounted(&app);
+        let behind = behind(args, &app, host, format!("http://{address}/mcp"), output);
         http::serve(listener, behind, app.authenticator, Options::default(), told_to_end())
             .await
             .map_err(Failure::failed)
@@ -130,10 +141,19 @@ fn over_http(args: &Args, app: App, output: Output) -> Result<(), Failure> {
 }
 
 /// The broker with the servers of the project, which are looked after from now on.
-fn mounted(app: &App) -> Behind {
-    tokio::spawn(Arc::clone(&app.gateway).tend());
-    let servers: Arc<dyn Servers> = Arc::clone(&app.gateway) as _;
-    Behind { calls: Arc::clone(&app.calls), servers: Some(servers) }
+fn behind(args: &Args, app: &App, host: &Host, serves: String, output: Output) -> Behind {
+    if args.broker_only {
+        return Arc::clone(&app.calls).into();
+    }
+    let board = host.home().and_then(|home| Ok(Board::open(host, &home, serves)?));
+    if board.is_err() {
+        output.warn("`strongroom servers status` will not know of this process");
+    }
+    let vault = Arc::clone(&app.vault);
+    let stored = move || vault.data_version().unwrap_or_default();
+    tokio::spawn(Arc::clone(&app.gateway).tend(board.ok(), stored));
+    let mounted: Arc<dyn Servers> = Arc::clone(&app.gateway) as _;
+    Behind { calls: Arc::clone(&app.calls), servers: Some(mounted) }
 }
 
 /// Removes what is old from the exchange folders, now and from time to time, for as long as the

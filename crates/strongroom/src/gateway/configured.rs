@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use strongroom_gateway::registry::{Entry, Origin};
 use strongroom_model::lock::Locks;
-use strongroom_model::policy::Verdict;
 use strongroom_model::principal::Name;
 use strongroom_model::server::Server;
-use strongroom_model::tool::{Policy, Rule, Served};
+use strongroom_model::tool::Served;
+use strongroom_secrets::Supply;
 use strongroom_store::LockFile;
 use tracing::{error, info};
 
@@ -27,6 +27,7 @@ use crate::output::Output;
 use crate::paths::Home;
 use crate::servers::start::Ground;
 use crate::servers::{self, Places, Servers};
+use crate::supply;
 
 /// Within this time of the last look nothing is looked at. Nobody types a command and makes a call in it.
 const LOOK: Duration = Duration::from_millis(1);
@@ -58,8 +59,8 @@ pub struct Now {
     pub revision: u64,
     /// The servers that are on and may be started.
     pub mounted: BTreeMap<Name, Arc<Definition>>,
-    /// The other ones that are on, and why they are not mounted.
-    pub left_out: BTreeMap<Name, String>,
+    /// The other ones, but for those of a catalogue that nobody has switched on.
+    pub left_out: BTreeMap<Name, LeftOut>,
     read: Arc<Read>,
     locks: Arc<Locks>,
 }
@@ -68,6 +69,15 @@ pub struct Now {
 struct Read {
     config: Config,
     servers: Servers,
+}
+
+/// A server that is not mounted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftOut {
+    /// In a word: `off`, `locked`, `untrusted`, `broken`.
+    pub state: &'static str,
+    /// Why, and what to do.
+    pub why: String,
 }
 
 /// A server that may be started.
@@ -123,6 +133,18 @@ impl Configured {
         Arc::clone(&state.now)
     }
 
+    /// Where the secrets of the servers of `now` come from.
+    pub fn supply(&self, now: &Now) -> Supply {
+        supply::open(&self.host, &self.home, &now.read.config, &now.read.servers.project)
+    }
+
+    /// Changes with what is kept of other stores.
+    pub fn kept_secrets(&self) -> Stamp {
+        let now = self.now();
+        let Read { config, servers } = &*now.read;
+        Stamp::of(&supply::cache_file(&self.home, config, &servers.project))
+    }
+
     /// Reads everything anew. `None`: it is broken, and is not read again before the next edit.
     fn read_again(&self, stamps: &mut Vec<(PathBuf, Stamp)>) -> Option<Arc<Read>> {
         let files = stamps.iter().map(|(path, _)| path.clone()).collect();
@@ -160,7 +182,11 @@ impl Configured {
 impl Now {
     fn new(revision: u64, read: Arc<Read>, locks: Arc<Locks>, host: &Host) -> Self {
         let (mut mounted, mut left_out) = (BTreeMap::new(), BTreeMap::new());
-        for entry in read.servers.catalogue.entries.values().filter(|entry| entry.on) {
+        for entry in read.servers.catalogue.entries.values() {
+            let is_listed = matches!(entry.source.origin, Origin::Named | Origin::Catalog);
+            if !entry.on && is_listed {
+                continue;
+            }
             match Definition::of(entry, &read.servers, &locks, host) {
                 Ok(definition) => {
                     mounted.insert(entry.name.clone(), Arc::new(definition));
@@ -186,19 +212,25 @@ impl Now {
 
 impl Definition {
     /// What `entry` defines, or why it is not mounted.
-    fn of(entry: &Entry, servers: &Servers, locks: &Locks, host: &Host) -> Result<Self, String> {
-        let why = |failure: Failure| {
-            let what = failure.error.map(|error| error.to_string()).unwrap_or_default();
-            failure.hint.map_or(what.clone(), |hint| format!("{what}: {hint}"))
-        };
-        let server = servers.server(host, entry, false).map_err(why)?.clone();
-        if let Some(part) = locks.stops_start(&entry.name) {
-            return Err(format!("{part} is locked: run `strongroom unlock`"));
+    fn of(entry: &Entry, servers: &Servers, locks: &Locks, host: &Host) -> Result<Self, LeftOut> {
+        let left_out = |state, why: String| LeftOut { state, why };
+        if !entry.on {
+            let why = format!("it is off here: run `strongroom mcp enable {}`", entry.name);
+            return Err(left_out("off", why));
         }
-        let mut tools = Served::new(server.name.clone(), everything());
+        let server = servers.server(host, entry, false).map_err(|failure| {
+            let what = failure.error.map(|error| error.to_string()).unwrap_or_default();
+            let state = if entry.source.trusted { "broken" } else { "untrusted" };
+            left_out(state, failure.hint.map_or(what.clone(), |hint| format!("{what}: {hint}")))
+        })?;
+        if let Some(part) = locks.stops_start(&entry.name) {
+            return Err(left_out("locked", format!("{part} is locked: run `strongroom unlock`")));
+        }
+        let server = server.clone();
+        let mut tools = Served::new(server.name.clone(), server.offer.tools.clone());
         tools.pin = server.pin;
         let mut hasher = DefaultHasher::new();
-        format!("{server:?}{:?}", tools.policy).hash(&mut hasher);
+        format!("{server:?}").hash(&mut hasher);
         tools.revision = hasher.finish();
         let (origin, scope) = (entry.source.origin, servers::scope(&entry.source));
         Ok(Self { server, origin, scope, served: Arc::new(tools) })
@@ -206,14 +238,9 @@ impl Definition {
 
     /// Whether what runs by this definition is what `other` would start.
     pub fn starts_as(&self, other: &Self) -> bool {
-        let started = Server { pin: other.server.pin, ..self.server.clone() };
-        started == other.server && self.origin == other.origin && self.scope == other.scope
+        let same = self.origin == other.origin && self.scope == other.scope;
+        same && self.server.starts_as(&other.server)
     }
-}
-
-/// What may be called where nobody says otherwise (decision 31).
-fn everything() -> Policy {
-    Policy::new(Rule::parse(Verdict::Allow, "*").into_iter().collect())
 }
 
 /// Reads everything, and the stamps that its files had before. `files` are those that are known to

@@ -1,14 +1,16 @@
 //! Starts a server as `strongroom run` does, under a guard; one at an address is reached.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use strongroom_gateway::upstream::server::{Launch, Launched};
 use strongroom_model::code::{Code, Refusal};
-use strongroom_model::ports::{BoxFuture, Far};
-use strongroom_model::principal::Name;
+use strongroom_model::ports::{BoxFuture, Far, Purpose};
 use strongroom_model::redact::{Labelled, Redactor};
-use strongroom_model::server::Transport;
+use strongroom_model::reference::SecretRef;
+use strongroom_model::secret::Secret;
+use strongroom_model::server::{Delivery, Transport};
 use strongroom_process::{Guard, Guarded};
+use strongroom_secrets::supply::Ask;
 use tokio::task::spawn_blocking;
 use tracing::warn;
 
@@ -24,6 +26,14 @@ pub(super) struct Launcher {
     configured: Arc<Configured>,
     definition: Arc<Definition>,
     far: Arc<dyn Far>,
+    last: Arc<Mutex<Last>>,
+}
+
+/// What came of the last start.
+#[derive(Default)]
+struct Last {
+    failure: Option<String>,
+    secrets: Vec<(SecretRef, Arc<Secret>)>,
 }
 
 impl Launcher {
@@ -32,7 +42,45 @@ impl Launcher {
         definition: Arc<Definition>,
         far: Arc<dyn Far>,
     ) -> Self {
-        Self { configured, definition, far }
+        Self { configured, definition, far, last: Arc::default() }
+    }
+
+    /// Why it could not be started the last time, for its owner.
+    pub(super) fn failure(&self) -> Option<String> {
+        self.last().failure.clone()
+    }
+
+    /// Whether both are of the same server.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.last, &other.last)
+    }
+
+    /// Whether a secret that it was started with is another one by now. Blocks.
+    pub(super) fn is_outdated(&self) -> bool {
+        let server = &self.definition.server;
+        if server.delivery != Delivery::Cached {
+            return false;
+        }
+        let secrets = self.last().secrets.clone();
+        let wanted: Vec<SecretRef> =
+            secrets.iter().map(|(reference, _)| reference.clone()).collect();
+        if wanted.is_empty() {
+            return false;
+        }
+        let now = self.configured.now();
+        let taken = self.configured.supply(&now).take(&Ask {
+            wanted: &wanted,
+            purpose: Purpose::Launch(&server.name),
+            delivery: server.delivery,
+            ttl: server.ttl,
+            also: &Vec::new,
+        });
+        let mut answers = taken.answers.iter();
+        answers.any(|answer| {
+            let had = secrets.iter().find(|(reference, _)| *reference == answer.reference);
+            let pair = answer.secret.as_ref().ok().zip(had);
+            pair.is_some_and(|(now, (_, had))| !now.ct_eq(had))
+        })
     }
 
     /// Looks up the secrets and starts the program. Blocks.
@@ -47,16 +95,46 @@ impl Launcher {
         let ground = self.configured.ground(&now);
         if let Transport::Http { .. } = self.definition.server.transport {
             let reached = ground.reach(entry, &Wishes::default());
-            let Reachable { site, released } = reached.map_err(|failure| refused(&failure))?;
-            let far = Arc::clone(&self.far);
-            return Ok(Launched::far(site, far, redactor(name, released)));
+            let Reachable { site, released } = reached.map_err(|failure| self.refused(&failure))?;
+            return Ok(Launched::far(site, Arc::clone(&self.far), self.started(released)));
         }
-        let Prepared { start, released } =
-            ground.prepare(entry, &Wishes::default()).map_err(|failure| refused(&failure))?;
+        let prepared = ground.prepare(entry, &Wishes::default());
+        let Prepared { start, released } = prepared.map_err(|failure| self.refused(&failure))?;
         let guard = Guard { program: self.configured.host.program.clone(), scratch: None };
         let child = Guarded::start(&start, &guard)
-            .map_err(|error| refused(&Failure::new(Exit::Failed, error)))?;
-        Ok(Launched::child(Box::new(child), redactor(name, released)))
+            .map_err(|error| self.refused(&Failure::new(Exit::Failed, error)))?;
+        Ok(Launched::child(Box::new(child), self.started(released)))
+    }
+
+    /// Remembers what it was started with; knows all that.
+    fn started(&self, released: Released) -> Arc<Redactor> {
+        let secrets = released.into_secrets();
+        let labelled = |(_, secret): &(SecretRef, Arc<Secret>)| Labelled {
+            label: self.definition.server.name.to_string(),
+            secret: Arc::clone(secret),
+        };
+        let labelled: Vec<Labelled> = secrets.iter().map(labelled).collect();
+        *self.last() = Last { failure: None, secrets };
+        Arc::new(Redactor::new(&labelled))
+    }
+
+    /// What an agent learns of a start that failed: the first line, which is ours. What a provider said is
+    /// the owner's to read.
+    fn refused(&self, failure: &Failure) -> Refusal {
+        let text = failure.error.as_ref().map(ToString::to_string).unwrap_or_default();
+        warn!("{text}");
+        let code = match failure.exit {
+            Exit::Denied => Code::PolicyDenied,
+            Exit::Unavailable => Code::SecretUnavailable,
+            _ => Code::UpstreamError,
+        };
+        let first = text.lines().next().unwrap_or_default().trim_end_matches(':').to_owned();
+        *self.last() = Last { failure: Some(text), secrets: Vec::new() };
+        Refusal::new(code, first)
+    }
+
+    fn last(&self) -> MutexGuard<'_, Last> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -70,25 +148,4 @@ impl Launch for Launcher {
             })
         })
     }
-}
-
-/// Knows what was released to `name`.
-fn redactor(name: &Name, released: Released) -> Arc<Redactor> {
-    let labelled = released.into_secrets().into_iter();
-    let labelled = labelled.map(|(_, secret)| Labelled { label: name.to_string(), secret });
-    Arc::new(Redactor::new(&labelled.collect::<Vec<_>>()))
-}
-
-/// What an agent learns of a start that failed: the first line, which is ours. What a provider said is
-/// the owner's to read, on stderr.
-fn refused(failure: &Failure) -> Refusal {
-    let text = failure.error.as_ref().map(ToString::to_string).unwrap_or_default();
-    warn!("{text}");
-    let code = match failure.exit {
-        Exit::Denied => Code::PolicyDenied,
-        Exit::Unavailable => Code::SecretUnavailable,
-        _ => Code::UpstreamError,
-    };
-    let first = text.lines().next().unwrap_or_default().trim_end_matches(':').to_owned();
-    Refusal::new(code, first)
 }

@@ -23,6 +23,7 @@ fn server(line: &str) -> Server {
         delivery: strongroom_model::server::Delivery::default(),
         ttl: None,
         pin: Pinning::default(),
+        offer: strongroom_model::server::Offer::default(),
     }
 }
 

@@ -7,6 +7,7 @@ use strongroom_gateway::launcher::unpinned;
 use strongroom_gateway::registry::{Entry, Origin};
 use strongroom_model::display::DisplaySafe;
 use strongroom_model::server::{Server, Transport};
+use strongroom_model::tool::Rule;
 
 use crate::commands::shown;
 use crate::environment::Host;
@@ -42,6 +43,8 @@ pub struct ServerView {
     pub settings: Vec<String>,
     /// How its secrets reach it.
     pub delivery: &'static str,
+    /// The rules about its tools behind `strongroom serve`.
+    pub tools: Vec<String>,
     /// Why it cannot be used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
@@ -71,6 +74,7 @@ impl ServerView {
             secrets: BTreeMap::new(),
             settings: Vec::new(),
             delivery: "cached",
+            tools: Vec::new(),
             problem: entry.server().err().map(ToString::to_string),
             warning: None,
         };
@@ -83,6 +87,8 @@ impl ServerView {
     fn fill(&mut self, server: &Server) {
         self.description.clone_from(&server.description);
         self.delivery = server.delivery.as_str();
+        let rule = |rule: &Rule| format!("{} {}", rule.verdict().as_str(), rule.in_words());
+        self.tools = server.offer.tools.rules().iter().map(rule).collect();
         let named = match &server.transport {
             Transport::Stdio(stdio) => {
                 self.command.push(stdio.program.clone());
@@ -103,6 +109,15 @@ impl ServerView {
             } else {
                 self.settings.push(name.clone());
             }
+        }
+    }
+
+    /// Its rules, as far as they fit a row.
+    fn tools_in_short(&self) -> String {
+        match self.tools.as_slice() {
+            [] => "none".to_owned(),
+            [one] if one.len() <= 20 => one.clone(),
+            rules => format!("{} rules", rules.len()),
         }
     }
 
@@ -127,6 +142,7 @@ impl ServerView {
             if self.on { style.green("on") } else { style.dim("off") },
             safe(how.unwrap_or("-")),
             self.secrets.len().to_string(),
+            safe(&self.tools_in_short()),
             safe(&self.file),
             note,
         ]
@@ -156,6 +172,12 @@ impl Report for ServerView {
             row("settings", safe(&self.settings.join(", ")));
         }
         row("delivery", self.delivery.to_owned());
+        for rule in &self.tools {
+            row("tools", safe(rule));
+        }
+        if self.tools.is_empty() && self.problem.is_none() {
+            row("tools", "none may be called".to_owned());
+        }
         row("from", format!("{}:{}", safe(&self.file), self.line));
         let mut text = format!("{}\n{}", style.bold(&self.name), table(&rows));
         if !self.trusted {

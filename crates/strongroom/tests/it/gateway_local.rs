@@ -46,7 +46,11 @@ pub(crate) struct Serving {
 
 impl Serving {
     pub(crate) fn start(sandbox: &Sandbox) -> Self {
-        let mut child = sandbox.child(&["serve"]);
+        Self::start_with(sandbox, &["serve"])
+    }
+
+    fn start_with(sandbox: &Sandbox, words: &[&str]) -> Self {
+        let mut child = sandbox.child(words);
         let reader = BufReader::new(child.stdout().unwrap());
         let writer = child.stdin().unwrap();
         let mut serving = Self { child, reader, writer, next: 0, told: Vec::new() };
@@ -283,10 +287,124 @@ fn nothing_of_a_server_is_left_when_serve_ends_however_that_comes() {
         if how == "hang up" {
             serving.finish();
         } else {
-            let id = serving.child.id().to_string();
-            let kill = std::process::Command::new("kill").args([&format!("-{how}"), &id]).status();
-            assert!(kill.unwrap().success());
+            let kill = format!("kill -{how} {}", serving.child.id());
+            sandbox.start(std::path::Path::new("/bin/sh"), &["-c", &kill]).ok();
         }
         eventually(how, || !lives(&pid));
     }
+}
+
+/// What `servers status` says of a server, and how it ends.
+fn status(sandbox: &Sandbox, server: &str) -> (Value, i32) {
+    let ran = sandbox.run("servers status --json");
+    let answer = ran.json();
+    let servers = answer["serving"][0]["servers"].as_array().cloned().unwrap_or_default();
+    let row = servers.into_iter().find(|row| row["name"] == server).unwrap_or_default();
+    (row, ran.code)
+}
+
+#[test]
+fn the_status_says_what_each_server_is_doing_and_why_one_is_not_there() {
+    let key = canary::of("a key in the status");
+    let sandbox = shop(&key);
+    assert_eq!(sandbox.run("servers status --json").ok().json(), json!({ "serving": [] }));
+    add(&sandbox, "off", &["--off"]);
+    let mut serving = Serving::start(&sandbox);
+    let state = |server: &str| status(&sandbox, server).0["state"].clone();
+    eventually("it is idle", || state("shop") == "idle");
+    assert_eq!(state("off"), "off");
+    assert_eq!(serving.tools().len(), 4);
+    eventually("it is ready", || status(&sandbox, "shop").0["tools"] == 4);
+    let (row, code) = status(&sandbox, "shop");
+    assert_eq!((&row["state"], &row["restarts"], code), (&json!("ready"), &json!(0), 0), "{row}");
+    let pid = row["pid"].as_u64().unwrap();
+    assert!(lives(&pid.to_string()) && row["uptime_s"].is_u64(), "{row}");
+    assert_eq!(row["stderr"], json!(["started with [REDACTED:shop]"]));
+
+    // The child is killed; the next call starts it again.
+    let first = serving.call("shop_pid");
+    sandbox.start(std::path::Path::new("/bin/sh"), &["-c", &format!("kill -KILL {first}")]).ok();
+    eventually("its end is seen", || state("shop") != "ready");
+    let why = status(&sandbox, "shop").0["last_error"].clone();
+    assert_eq!(why, "the server has ended (signal: 9 (SIGKILL))");
+    assert_ne!(serving.call("shop_pid"), first);
+    eventually("it runs again", || status(&sandbox, "shop").0["restarts"] == 1);
+
+    sandbox.run("lock --server shop").ok();
+    eventually("it is locked", || state("shop") == "locked");
+    assert_eq!(status(&sandbox, "shop").1, 4);
+    let text = sandbox.run("servers status");
+    assert!(
+        text.stdout.contains("the server `shop` is locked: run `strongroom unlock`"),
+        "{text:?}"
+    );
+    let unknown = sandbox.run("servers status shp");
+    assert!(unknown.code == 1 && unknown.stderr.contains("did you mean `shop`?"), "{unknown:?}");
+    Oracle::new(&[("the key", key.as_bytes())]).assert_clean("the status", &text.stdout);
+    serving.finish();
+    assert_eq!(sandbox.run("servers status --json").ok().json(), json!({ "serving": [] }));
+}
+
+#[test]
+fn rules_say_which_tools_are_listed_and_called_and_with_which_arguments() {
+    let sandbox = shop("a-key-0123456789");
+    let file = ".config/strongroom/strongroom.toml";
+    let config = sandbox.read(file);
+    assert_eq!(sandbox.run("mcp show shop --json").ok().json()["tools"], json!(["allow *"]));
+    let mut serving = Serving::start(&sandbox);
+    let pid = serving.call("shop_pid");
+    let rules = "tools = [\"allow pid\", \"deny KEY\", { rule = \"allow order\", arguments = [\"amount <= 5\"] }]";
+    sandbox.write(file, &config.replace("[servers.shop]\n", &format!("[servers.shop]\n{rules}\n")));
+    assert_eq!(serving.tools(), ["shop_order", "shop_pid"]);
+    let mut order = |amount: u32| {
+        let call = json!({ "name": "shop_order", "arguments": { "amount": amount } });
+        let id = serving.post("tools/call", &call);
+        text(&serving.answer(id))
+    };
+    assert_eq!([order(5), order(6)], ["ordered by shop", "policy_denied"]);
+    assert_eq!([serving.call("shop_key"), serving.call("shop_wait")], ["policy_denied"; 2]);
+    assert_eq!(serving.call("shop_pid"), pid, "a rule starts nothing anew");
+    let shown = sandbox.run("mcp show shop").ok().stdout;
+    assert!(shown.contains("allow order where amount <= 5"), "{shown}");
+    serving.finish();
+}
+
+#[test]
+fn a_secret_that_is_another_one_is_what_the_server_has_soon() {
+    let sandbox = shop("a-key-0123456789");
+    add(&sandbox, "other", &[]);
+    let mut serving = Serving::start(&sandbox);
+    let pids = [serving.call("shop_pid"), serving.call("other_pid")];
+    let words = ["secrets", "set", "shop/key", "--for", "launch:shop", "--key-stdin"];
+    sandbox.feed(&words, "another-key-9876543210").ok();
+    eventually("it is started anew", || serving.call("shop_pid") != pids[0]);
+    assert_eq!(serving.call("shop_key"), "<[REDACTED:shop]>", "it has the new one");
+    assert_eq!(serving.call("other_pid"), pids[1]);
+    eventually("the old one ends", || !lives(&pids[0]));
+    serving.finish();
+}
+
+#[test]
+fn one_that_nobody_uses_ends_and_is_started_by_the_next_call() {
+    let sandbox = shop("a-key-0123456789");
+    let file = ".config/strongroom/strongroom.toml";
+    let config = sandbox.read(file);
+    for key in ["idle", "lifetime"] {
+        let with = format!("[servers.shop]\n{key} = \"1s\"\n");
+        sandbox.write(file, &config.replace("[servers.shop]\n", &with));
+        let mut serving = Serving::start(&sandbox);
+        let pid = serving.call("shop_pid");
+        eventually(key, || !lives(&pid));
+        assert_ne!(serving.call("shop_pid"), pid);
+        serving.finish();
+    }
+}
+
+#[test]
+fn without_its_servers_there_are_the_brokers_tools_alone() {
+    let sandbox = shop("a-key-0123456789");
+    let mut serving = Serving::start_with(&sandbox, &["serve", "--broker-only"]);
+    assert!(serving.tools().is_empty());
+    assert_eq!(serving.call("shop_order"), "-32602");
+    serving.finish();
 }

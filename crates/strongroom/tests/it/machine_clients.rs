@@ -305,18 +305,19 @@ fn each_enabled_server_is_started_through_us_until_it_is_off() {
     sandbox.write(CURSOR, &json!({"mcpServers": {"mail": theirs}}).to_string());
 
     with("[\"time\", \"mail\", \"far\"]");
-    let connected = sandbox.run("connect cursor --json").ok();
+    let connected = sandbox.run("connect cursor --each --json").ok();
     assert!(connected.stderr.contains("--replace"), "{connected:?}");
     assert_eq!(connected.json()["servers"], json!(["time"]));
     let servers = value(&sandbox, CURSOR)["mcpServers"].clone();
     assert_eq!(servers["time"], json!({"command": PROGRAM, "args": ["run", "time"]}));
     assert_eq!((&servers["mail"], servers.get("far")), (&theirs, None));
-    sandbox.run("connect cursor --replace").ok();
+    assert_eq!(servers["strongroom"]["args"], json!(["serve", "--as", "cursor", "--broker-only"]));
+    sandbox.run("connect cursor --each --replace").ok();
     let servers = value(&sandbox, CURSOR)["mcpServers"].clone();
     assert_eq!(servers["mail"]["args"], json!(["run", "mail"]));
 
     with("[\"mail\"]");
-    let connected = sandbox.run("connect cursor --json").ok().json();
+    let connected = sandbox.run("connect cursor --each --json").ok().json();
     assert_eq!(connected["removed"], json!(["time"]));
     sandbox.run("connect kimi --broker-only --force").ok();
     assert!(!sandbox.read(".kimi/mcp.json").contains("\"run\""));
@@ -328,8 +329,39 @@ fn each_enabled_server_is_started_through_us_until_it_is_off() {
     assert_eq!(value(&sandbox, CURSOR)["mcpServers"].get("mail"), None);
 
     with("[\"mail\"]");
-    sandbox.run("connect vscode --project").ok();
+    sandbox.run("connect vscode --project --each").ok();
     assert!(sandbox.read(".vscode/mcp.json").contains("\"mail\""));
     sandbox.run("disconnect vscode").ok();
     assert_eq!(value(&sandbox, ".vscode/mcp.json"), json!({"servers": {}}));
+}
+
+#[test]
+fn one_entry_stands_for_every_server_and_takes_the_place_of_theirs() {
+    const CONFIG: &str = ".config/strongroom/strongroom.toml";
+    let sandbox = Sandbox::initialised();
+    let config = sandbox.read(CONFIG);
+    let server = "[servers.time]\ncommand = \"uvx x\"\n";
+    sandbox.write(CONFIG, &format!("enable = [\"time\"]\n{config}\n{server}"));
+    sandbox.chmod(CONFIG, 0o600);
+    let theirs = json!({"command": "z"});
+    sandbox.write(CURSOR, &json!({"mcpServers": {"mail": theirs}}).to_string());
+    let entries = || value(&sandbox, CURSOR)["mcpServers"].clone();
+
+    sandbox.run("connect cursor --each").ok();
+    assert_eq!(entries().as_object().unwrap().len(), 3);
+    let connected = sandbox.run("connect cursor --json").ok().json();
+    assert_eq!(connected["removed"], json!(["time"]));
+    let all = entries();
+    assert_eq!(all["strongroom"]["args"], json!(["serve", "--as", "cursor"]));
+    assert_eq!((&all["mail"], all.get("time")), (&theirs, None));
+    assert_eq!(sandbox.run("connect cursor --json").ok().json()["changed"], false);
+    sandbox.run("disconnect cursor").ok();
+    assert_eq!(entries(), json!({"mail": theirs}));
+
+    // One that leaves entries of servers alone says so.
+    sandbox.run("connect cursor --each").ok();
+    sandbox.run("connect cursor --broker-only").ok();
+    let all = entries();
+    assert_eq!(all["strongroom"]["args"], json!(["serve", "--as", "cursor", "--broker-only"]));
+    assert_eq!(all["time"]["args"], json!(["run", "time"]));
 }

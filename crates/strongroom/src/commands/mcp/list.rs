@@ -77,7 +77,7 @@ impl Report for List {
                 "No MCP server is on here.\n\nNext: strongroom mcp list\n".to_owned()
             };
         }
-        let head = ["NAME", "HERE", "STARTS", "SECRETS", "FROM", ""];
+        let head = ["NAME", "HERE", "STARTS", "SECRETS", "TOOLS", "FROM", ""];
         let head = head.map(|word| style.dim(word)).to_vec();
         let rows = self.servers.iter().map(|server| server.row(style));
         table(&std::iter::once(head).chain(rows).collect::<Vec<_>>())

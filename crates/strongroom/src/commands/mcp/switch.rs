@@ -84,9 +84,9 @@ pub(super) fn enable(args: &EnableArgs, host: &Host, output: Output) -> Result<(
             output.hint(&hint);
         }
     } else {
-        output.hint(&format!(
-            "run `strongroom connect CLIENT` to let a client start it, or `strongroom run {name}`"
-        ));
+        output.hint(
+            "clients that are connected have its tools from now on; `strongroom connect CLIENT` connects one",
+        );
     }
     Ok(())
 }

@@ -11,7 +11,6 @@ use strongroom_model::command::{Command, Invocation};
 use strongroom_model::policy::{Explanation, Verdict};
 use strongroom_model::service::Service;
 
-use super::word;
 use crate::config::Config;
 use crate::environment::Host;
 use crate::failure::{Exit, Failure};
@@ -80,13 +79,15 @@ pub(super) fn run(args: &Request, short: bool, host: &Host, output: Output) -> R
     let matched = matched.into_iter();
     let unmet = unmet.into_iter();
     output.report(&Explained {
-        verdict: word(verdict),
+        verdict: verdict.as_str(),
         request,
         rule,
-        matched: matched.map(|(verdict, rule)| Matched { verdict: word(verdict), rule }).collect(),
+        matched: matched
+            .map(|(verdict, rule)| Matched { verdict: verdict.as_str(), rule })
+            .collect(),
         unmet: unmet
             .map(|unmet| Unmet {
-                verdict: word(unmet.verdict),
+                verdict: unmet.verdict.as_str(),
                 rule: unmet.rule,
                 condition: unmet.condition,
             })

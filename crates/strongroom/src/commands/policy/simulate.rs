@@ -14,7 +14,6 @@ use strongroom_store::audit::{self, Filter, Record};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::word;
 use crate::commands::logs::search::{Moment, moment};
 use crate::config::Config;
 use crate::environment::Host;
@@ -155,7 +154,7 @@ impl Tally {
             Would::Depend => *self.dependent.entry(of).or_default() += 1,
             Would::Be(verdict, _) if verdict == call.was => self.same += 1,
             Would::Be(verdict, rule) => {
-                let key = (of.0, of.1, word(call.was), word(verdict), rule);
+                let key = (of.0, of.1, call.was.as_str(), verdict.as_str(), rule);
                 *self.differences.entry(key).or_default() += 1;
             }
         }
