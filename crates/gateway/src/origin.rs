@@ -8,6 +8,7 @@ use strongroom_model::ports::BoxFuture;
 use strongroom_model::principal::Caller;
 
 use crate::prompt::Outbox;
+use crate::protocol::tasks::TASKS;
 use crate::protocol::{Era, Params};
 use crate::wire::RpcError;
 use crate::wire::write::Object;
@@ -88,6 +89,8 @@ pub(crate) struct Abilities {
     pub(crate) forms: bool,
     pub(crate) urls: bool,
     pub(crate) roots: bool,
+    /// Waits for tasks (SEP-2663).
+    pub(crate) tasks: bool,
 }
 
 impl Abilities {
@@ -97,6 +100,7 @@ impl Abilities {
         let has = |name: &str| all.get(name).is_some_and(|raw| raw.starts_with('{'));
         let sampling = all.get("sampling").and_then(Members::read);
         let modes = all.get("elicitation").and_then(Members::read);
+        let extensions = all.get("extensions").and_then(Members::read);
         let mode = |name: &str| modes.as_ref().is_some_and(|modes| modes.get(name).is_some());
         Self {
             sampling: has("sampling"),
@@ -105,6 +109,7 @@ impl Abilities {
             forms: modes.is_some() && (mode("form") || !mode("url")),
             urls: mode("url"),
             roots: has("roots"),
+            tasks: extensions.is_some_and(|all| all.get(TASKS).is_some()),
         }
     }
 
@@ -116,6 +121,7 @@ impl Abilities {
             forms: self.forms && other.forms,
             urls: self.urls && other.urls,
             roots: self.roots && other.roots,
+            tasks: self.tasks && other.tasks,
         }
     }
 
@@ -140,6 +146,11 @@ impl Abilities {
         }
         if self.roots {
             Object::open(all.name("roots")).close();
+        }
+        if self.tasks {
+            let mut extensions = Object::open(all.name("extensions"));
+            Object::open(extensions.name(TASKS)).close();
+            extensions.close();
         }
         all.close();
     }

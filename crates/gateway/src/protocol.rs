@@ -9,6 +9,7 @@ pub(crate) mod listen;
 mod params;
 mod parked;
 mod state;
+pub(crate) mod tasks;
 mod work;
 
 use std::sync::Arc;
@@ -114,7 +115,37 @@ pub(crate) fn modern(visit: Visit<'_>, request: &Request<'_>, params: &Params<'_
     if request.method == "subscriptions/listen" && visit.behind.servers.is_some() {
         return listens(visit.behind, origin, request.id, params);
     }
+    let task = tasks::METHODS.into_iter().find(|method| *method == request.method);
+    if let Some(method) = task.filter(|_| has_tasks(visit.behind, &origin)) {
+        return of_task(visit.behind, origin, request.id, method, params);
+    }
     handle(visit.behind, origin, request, params)
+}
+
+fn has_tasks(behind: &Behind, origin: &Origin) -> bool {
+    hello::offers(behind, &origin.caller.principal).is_some_and(|offers| offers.tasks)
+}
+
+/// A request about a task.
+fn of_task(
+    behind: &Behind,
+    origin: Origin,
+    id: Id<'_>,
+    method: &'static str,
+    params: &Params<'_>,
+) -> Handled {
+    if !origin.can.tasks {
+        let lacks = format!("{{\"extensions\":{{\"{}\":{{}}}}}}", tasks::TASKS);
+        return Handled::Refused(RpcError::missing_capability(&lacks));
+    }
+    let task = params.string("taskId");
+    let opened = task.and_then(|task| tasks::open(&origin.caller.principal.name, &task));
+    let Some((server, own)) = opened else {
+        let error = RpcError::invalid_params("there is no such task");
+        return Handled::Reply(write::error(Some(id), &error));
+    };
+    let what = What::Task { method, server, id: own, params: params.raw().into() };
+    mounted(behind, origin, id, what, false, Rounds::default())
 }
 
 /// A request that lasts for as long as the client wants to be told of changes.

@@ -278,13 +278,11 @@ fn identity() -> Value {
 
 fn capabilities(modern: bool) -> Value {
     let mut capabilities = json!({
-        "tools": { "listChanged": true }, "prompts": { "listChanged": true }, "resources": {},
-        "completions": {}, "logging": {},
+        "tools": { "listChanged": true }, "prompts": { "listChanged": true },
+        "resources": { "subscribe": true }, "completions": {}, "logging": {},
     });
     if modern {
         capabilities["extensions"] = json!({ tasks::TASKS: {} });
-    } else {
-        capabilities["resources"]["subscribe"] = json!(true);
     }
     capabilities
 }

@@ -58,6 +58,8 @@ impl Allows {
             forms: self.elicitation,
             urls: self.elicitation,
             roots: self.roots,
+            // What takes long asks nobody anything.
+            tasks: false,
         }
     }
 }

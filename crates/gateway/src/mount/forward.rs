@@ -13,8 +13,8 @@ use strongroom_model::tool::ToolCall;
 use super::asks::{self, Framed, Wanted};
 use super::heard::notification;
 use super::served::{self, Server, modern_meta};
-use crate::origin::{Brings, Level, Origin};
-use crate::protocol::Era;
+use crate::origin::{Abilities, Brings, Level, Origin};
+use crate::protocol::{Era, tasks};
 use crate::upstream::peer::{Answer, Progress};
 use crate::upstream::server::Ready;
 use crate::wire::write::{self, Object};
@@ -127,11 +127,14 @@ async fn forward(
         if is_error && served::code(text) == Some(URL_FIRST) && !may_be_sent_away(server, origin) {
             return Err(served::strange("the server wants an address to be opened first"));
         }
+        if asks && is_task(sent.method, text) {
+            return retold(server, origin, &ready.redactor, text);
+        }
         let Some(required) = asks.then(|| Required::read(text)).flatten() else {
             return Ok(clean(&ready.redactor, text, is_error));
         };
         if origin.era == Era::Modern {
-            return required.passed_on(server, origin, &ready.redactor, text);
+            return retold(server, origin, &ready.redactor, text);
         }
         let (name, allows) = (&server.name, server.allows);
         let put = asks::put_all(name, allows, origin, &ready.redactor, &required.wanted).await;
@@ -164,7 +167,9 @@ async fn once(
         if modern || origin.progress.is_some() || origin.has_meta() {
             let mut meta = Object::open(params.name("_meta"));
             if modern {
-                modern_meta(&mut meta, server.allows.abilities().and(origin.can));
+                let tasks = origin.can.tasks && origin.era == Era::Modern;
+                let can = server.allows.abilities().and(origin.can);
+                modern_meta(&mut meta, Abilities { tasks, ..can });
                 if let Some(level) = origin.level {
                     meta.string("io.modelcontextprotocol/logLevel", level.name());
                 }
@@ -242,44 +247,69 @@ impl Required {
         let wanted = Wanted::all(requests).unwrap_or_default();
         (state.is_some() || !wanted.is_empty()).then_some(Self { wanted, state })
     }
+}
 
-    /// For a client that brings the answers itself: the questions in our frame, and the rest as it was.
-    fn passed_on(
-        &self,
-        server: &Server,
-        origin: &Origin,
-        redactor: &Redactor,
-        text: &str,
-    ) -> Result<ToolAnswer, Refusal> {
-        let mut requests = Vec::new();
-        let mut all = Object::open(&mut requests);
-        for wanted in &self.wanted {
-            let framed = wanted.framed(&server.name, server.allows, origin, redactor);
-            match framed.map_err(served::strange)? {
-                Framed::Ask(asking) => {
-                    let mut request = Object::open(all.name(wanted.key()));
-                    request.string("method", asking.method);
-                    request.name("params").extend_from_slice(asking.params.as_bytes());
-                    request.close();
-                }
-                Framed::Answer(_) => {
-                    return Err(served::strange("the server asks for what it is not to be told"));
-                }
+/// Whether a result is of a task, which has an id of its server's.
+fn is_task(method: &str, text: &str) -> bool {
+    text.contains("\"taskId\"")
+        && (method.starts_with("tasks/")
+            || Members::read(text).is_some_and(|all| all.get("resultType") == Some("\"task\"")))
+}
+
+/// A result for a client that brings answers itself: the questions in our frame, a task's id as the client
+/// may have it, and the rest as it was.
+fn retold(
+    server: &Server,
+    origin: &Origin,
+    redactor: &Redactor,
+    text: &str,
+) -> Result<ToolAnswer, Refusal> {
+    let mut out = Vec::with_capacity(text.len() + 256);
+    let mut result = Object::open(&mut out);
+    for (name, raw) in Members::read(text).unwrap_or_default().iter() {
+        match name {
+            "inputRequests" => {
+                let wanted = Wanted::all(raw).unwrap_or_default();
+                questions(result.name(name), &wanted, server, origin, redactor)?;
             }
-        }
-        all.close();
-        let mut out = Vec::with_capacity(text.len() + 256);
-        let mut result = Object::open(&mut out);
-        for (name, raw) in Members::read(text).unwrap_or_default().iter() {
-            if name == "inputRequests" {
-                result.name(name).extend_from_slice(&requests);
-            } else {
-                write::on_one_line(result.name(name), raw);
+            "taskId" => {
+                let own = json::string(raw).unwrap_or_default();
+                let id = tasks::seal(&origin.caller.principal.name, &server.name, &own);
+                let none = || served::strange("the server's task has no id that can be kept");
+                result.string(name, &id.ok_or_else(none)?);
             }
+            _ => write::on_one_line(result.name(name), raw),
         }
-        result.close();
-        // The frame has our words in it, which are no secret.
-        let (text, redactions) = redactor.clean_json(out);
-        Ok(ToolAnswer { text, is_error: false, redactions })
     }
+    result.close();
+    // The frame has our words in it, which are no secret.
+    let (text, redactions) = redactor.clean(out);
+    Ok(ToolAnswer { text, is_error: false, redactions })
+}
+
+/// Writes what a client is asked, in our frame.
+fn questions(
+    out: &mut Vec<u8>,
+    wanted: &[Wanted],
+    server: &Server,
+    origin: &Origin,
+    redactor: &Redactor,
+) -> Result<(), Refusal> {
+    let mut all = Object::open(out);
+    for wanted in wanted {
+        let framed = wanted.framed(&server.name, server.allows, origin, redactor);
+        match framed.map_err(served::strange)? {
+            Framed::Ask(asking) => {
+                let mut request = Object::open(all.name(wanted.key()));
+                request.string("method", asking.method);
+                request.name("params").extend_from_slice(asking.params.as_bytes());
+                request.close();
+            }
+            Framed::Answer(_) => {
+                return Err(served::strange("the server asks for what it is not to be told"));
+            }
+        }
+    }
+    all.close();
+    Ok(())
 }

@@ -7,7 +7,7 @@ use strongroom_model::call::{ToolAnswer, ToolCalled};
 use strongroom_model::code::{Code, Refusal};
 use strongroom_model::json::{self, Members};
 use strongroom_model::ports::{BoxFuture, ReadAct, ReadRequest};
-use strongroom_model::principal::Caller;
+use strongroom_model::principal::{Caller, Name};
 use strongroom_model::redact::Redactor;
 use strongroom_model::tool::Served;
 
@@ -18,6 +18,7 @@ use super::served::{flag, has};
 use super::uris::{self, Has};
 use super::{Listed, Mount, Page, Server, Watching, policy};
 use crate::origin::Origin;
+use crate::protocol::tasks::TASKS;
 use crate::wire::write::{self, Object};
 
 /// What servers offer beside tools.
@@ -29,6 +30,8 @@ pub(crate) struct Offers {
     pub(crate) watched: bool,
     pub(crate) completions: bool,
     pub(crate) logging: bool,
+    /// Whether what takes long may be a task.
+    pub(crate) tasks: bool,
 }
 
 impl Mount {
@@ -112,6 +115,31 @@ impl Mount {
         self.reads(&server, origin, read, (&own, params.len()), cancel).await
     }
 
+    /// Asks the server `name` about its task `id`: `params` are the client's, as written. `None`: the caller
+    /// may not know of that server.
+    pub(crate) async fn task(
+        &self,
+        origin: &Arc<Origin>,
+        (name, id): (&Name, &str),
+        method: &'static str,
+        params: &str,
+        cancel: BoxFuture<'_, ()>,
+    ) -> Option<ToolCalled> {
+        let server = Arc::clone(self.servers.iter().find(|server| server.name == *name)?);
+        let members = Members::read(params)?;
+        let write = |out: &mut Object<'_>| {
+            for (name, raw) in members.iter().filter(|(name, _)| *name != "_meta") {
+                if name == "taskId" {
+                    out.string(name, id);
+                } else {
+                    write::on_one_line(out.name(name), raw);
+                }
+            }
+        };
+        let read = Read { method, params: &write };
+        self.reads(&server, origin, read, (id, params.len()), cancel).await
+    }
+
     /// Watches the resource `uri` until what is returned is dropped; what it says is said by the bell.
     /// `None`: no server that the caller may know of has it.
     pub(crate) async fn watch(
@@ -143,6 +171,8 @@ impl Mount {
             offers.watched |= known.as_ref().is_none_or(watched);
             offers.completions |= any("completions");
             offers.logging |= any("logging");
+            // An extension is not claimed for a server that has not said that it has it.
+            offers.tasks |= known.as_ref().is_some_and(|known| has_tasks(known));
         }
         offers
     }
@@ -234,6 +264,13 @@ impl Mount {
         }
         listed.next = page.next();
     }
+}
+
+/// Whether a server with these capabilities has tasks.
+fn has_tasks(capabilities: &str) -> bool {
+    let all = Members::read(capabilities).unwrap_or_default();
+    let extensions = all.get("extensions").and_then(Members::read);
+    extensions.is_some_and(|extensions| extensions.get(TASKS).is_some())
 }
 
 /// Begins to watch a resource: its server has to be there for that.

@@ -2,8 +2,9 @@
 
 use strongroom_model::principal::Principal;
 
+use super::tasks::TASKS;
 use super::{
-    MODERN, NEWEST_LEGACY, Params, TTL_MS, VERSIONS, cacheable, client_name, meta, server_info,
+    Era, NEWEST_LEGACY, Params, TTL_MS, VERSIONS, cacheable, client_name, meta, server_info,
 };
 use crate::behind::Behind;
 use crate::mount::Offers;
@@ -70,7 +71,7 @@ impl Hello {
             out.extend_from_slice(b"\"protocolVersion\":\"");
             out.extend_from_slice(self.version.as_bytes());
             out.extend_from_slice(b"\",\"capabilities\":");
-            capabilities(out, behind, principal);
+            capabilities(out, behind, principal, Era::Legacy);
             out.extend_from_slice(b",\"serverInfo\":");
             server_info(out);
             out.extend_from_slice(b",\"instructions\":");
@@ -85,7 +86,7 @@ pub(super) fn discover(id: Id<'_>, behind: &Behind, principal: &Principal) -> Ve
         out.extend_from_slice(b"\"resultType\":\"complete\",\"supportedVersions\":");
         write::list(out, VERSIONS, write::string);
         out.extend_from_slice(b",\"capabilities\":");
-        capabilities(out, behind, principal);
+        capabilities(out, behind, principal, Era::Modern);
         out.extend_from_slice(b",\"instructions\":");
         write::string(out, INSTRUCTIONS);
         // What servers offer is known better with every one that has been started.
@@ -95,7 +96,7 @@ pub(super) fn discover(id: Id<'_>, behind: &Behind, principal: &Principal) -> Ve
 }
 
 /// What is offered to this principal: our own tools, and what its servers offer.
-fn capabilities(out: &mut Vec<u8>, behind: &Behind, principal: &Principal) {
+fn capabilities(out: &mut Vec<u8>, behind: &Behind, principal: &Principal, era: Era) {
     let Some(offers) = offers(behind, principal) else {
         out.extend_from_slice(b"{\"tools\":{}}");
         return;
@@ -122,6 +123,11 @@ fn capabilities(out: &mut Vec<u8>, behind: &Behind, principal: &Principal) {
             Object::open(all.name(name)).close();
         }
     }
+    if offers.tasks && era == Era::Modern {
+        let mut extensions = Object::open(all.name("extensions"));
+        Object::open(extensions.name(TASKS)).close();
+        extensions.close();
+    }
     all.close();
 }
 
@@ -130,5 +136,3 @@ pub(super) fn offers(behind: &Behind, principal: &Principal) -> Option<Offers> {
     let mount = behind.servers.as_ref()?.mount();
     Some(mount.offers(&super::caller(principal, None)))
 }
-
-const _: () = assert!(MODERN.len() == NEWEST_LEGACY.len(), "revisions are dates");

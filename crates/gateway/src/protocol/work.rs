@@ -5,6 +5,7 @@ use std::sync::Arc;
 use strongroom_model::call::{ToolAnswer, ToolCalled};
 use strongroom_model::code::{Code, Refusal};
 use strongroom_model::ports::{BoxFuture, Calls};
+use strongroom_model::principal::Name;
 
 use super::listen::{Ears, Filter};
 use crate::behind::Behind;
@@ -35,6 +36,8 @@ pub(super) enum What {
     Resource { uri: Box<str> },
     /// A completion; the parameters as written.
     Completion { params: Box<str> },
+    /// How a task is getting on, or what becomes of it; the parameters as written.
+    Task { method: &'static str, server: Name, id: String, params: Box<str> },
     /// To be told of changes, for as long as the request lasts.
     Listen { id: Box<str>, behind: Behind, filter: Filter },
     /// To be told within a session when a resource changes.
@@ -104,6 +107,10 @@ impl What {
             Self::Completion { params } => {
                 let called = mount.complete(origin, &params, cancel).await;
                 read(called, || RpcError::invalid_params("there is nothing of this reference"))
+            }
+            Self::Task { method, server, id, params } => {
+                let called = mount.task(origin, (&server, &id), method, &params, cancel).await;
+                read(called, || RpcError::invalid_params("there is no such task"))
             }
             Self::Listen { id, behind, filter } => tokio::select! {
                 () = listen(mount, origin, &id, &behind, &filter) => Came::Done,

@@ -84,6 +84,14 @@ impl RpcError {
         }
     }
 
+    /// The client has not said that it can do `what`, an object of capabilities.
+    pub(crate) fn missing_capability(what: &str) -> Self {
+        Self {
+            data: Some(format!("{{\"requiredCapabilities\":{what}}}")),
+            ..Self::new(Self::MISSING_CAPABILITY, "the client lacks a capability")
+        }
+    }
+
     /// A header and the body say two things.
     pub(crate) fn header_mismatch(why: &'static str) -> Self {
         Self::new(Self::HEADER_MISMATCH, why)

@@ -1,36 +1,27 @@
 //! What is done with a request that was let in: sessions, both eras, and the answer.
 
-use std::sync::{Arc, Weak};
-use std::time::Duration;
+mod headers;
+mod reply;
+mod work;
 
-use bytes::Bytes;
-use http::header::{
-    ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
-};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
-use strongroom_model::ports::Calls;
+use std::sync::Arc;
+
+use http::{HeaderMap, Method, Response};
 use strongroom_model::principal::Principal;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::sleep;
 
 use super::Options;
 use super::guard::{self, Refused, single};
-use super::sent::{self, Messages, Running, Sent, WAITING};
+use super::sent::{self, Sent};
 use crate::behind::Behind;
-use crate::mount::mirrored::plain;
-use crate::prompt::Outbox;
-use crate::protocol::listen::Ears;
-use crate::protocol::{self, Call, Handled, Hello, MODERN, NEWEST_LEGACY, Params, VERSIONS, Visit};
-use crate::session::tape::{Reader, Tape};
+use crate::protocol::{self, Handled, Hello, MODERN, Params, VERSIONS, Visit};
 use crate::session::{Session, Sessions};
-use crate::wire::{self, Id, Limits, Message, Notification, RpcError, write};
-
-const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
-const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
-const UNBUFFERED: HeaderName = HeaderName::from_static("x-accel-buffering");
-const MCP_METHOD: HeaderName = HeaderName::from_static("mcp-method");
-const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
-const MCP_NAME: HeaderName = HeaderName::from_static("mcp-name");
+use crate::wire::{self, Id, Limits, Message, Notification, RpcError};
+use headers::{LAST_EVENT_ID, PROTOCOL_VERSION, SESSION_ID, custom, mirrored, takes_events};
+use reply::Content;
+pub(super) use reply::Reply;
+pub(super) use work::Waiter;
+use work::{Work, finish, resumes, standing, stream};
 
 /// Answers MCP messages of callers whom somebody else has let in, and keeps their sessions.
 pub struct Desk {
@@ -49,28 +40,7 @@ pub struct Visitor {
     pub principal: Principal,
 }
 
-/// A message to send back, the status that goes with it, and the session that it opens.
-pub(super) struct Reply {
-    status: u16,
-    body: Content,
-    session: Option<String>,
-}
-
-enum Content {
-    Message(Vec<u8>),
-    Events(mpsc::Receiver<Bytes>),
-}
-
 type Answered = Result<Reply, Refused>;
-
-/// An answer that comes sooner is no stream.
-const SOON: Duration = Duration::from_millis(500);
-
-/// How long a call goes on whose client is gone and may come back.
-const VANISHED: Duration = Duration::from_millis(1_500);
-
-/// How long what belongs to no request is kept for a client that is gone.
-const STANDING: Duration = Duration::from_mins(1);
 
 impl Desk {
     /// A desk without sessions.
@@ -323,149 +293,6 @@ fn once(
     }
 }
 
-/// Where what is said before the answer goes, and comes from; nowhere, where the client reads no events.
-fn stream(headers: &HeaderMap) -> (Option<Arc<dyn Outbox>>, Option<mpsc::Receiver<Vec<u8>>>) {
-    if !takes_events(headers) {
-        return (None, None);
-    }
-    let (out, messages) = mpsc::channel(WAITING);
-    (Some(Arc::new(Messages(out))), Some(messages))
-}
-
-/// `Mcp-Param-*`, each of which stands once.
-fn custom(headers: &HeaderMap) -> Result<Vec<(Box<str>, Box<str>)>, RpcError> {
-    let mut found = Vec::new();
-    for name in headers.keys() {
-        let Some(param) = name.as_str().strip_prefix("mcp-param-") else { continue };
-        let value = single(headers, name).ok().flatten();
-        let value = value.ok_or_else(|| {
-            RpcError::header_mismatch("an Mcp-Param header stands twice, or is none")
-        })?;
-        found.push((param.into(), value.into()));
-    }
-    Ok(found)
-}
-
-/// Whether events of a session are kept: older clients do not take an event that says nothing.
-fn resumes(session: &Session) -> bool {
-    session.version == NEWEST_LEGACY
-}
-
-/// The stream of a session that belongs to no request.
-fn standing(behind: &Behind, session: &Arc<Session>) -> Reader {
-    let (tape, new) = session.tapes.standing();
-    let reader = tape.read(None);
-    if new {
-        if resumes(session) {
-            tape.begin();
-        }
-        let ears = Ears::new(behind, session.caller.clone());
-        tokio::spawn(tell_of_changes(ears, Arc::downgrade(session), tape));
-    }
-    reader
-}
-
-/// Tells a session of changes until nobody has listened for a while, or it is over.
-async fn tell_of_changes(ears: Option<Ears>, session: Weak<Session>, tape: Arc<Tape>) {
-    let telling = async {
-        let Some(mut ears) = ears else { return std::future::pending().await };
-        loop {
-            let news = ears.next().await;
-            let Some(session) = session.upgrade() else { return };
-            for news in news {
-                if session.wants(&news) {
-                    tape.message(&news.message(None));
-                }
-            }
-        }
-    };
-    tokio::select! {
-        () = telling => {}
-        () = tape.deserted(STANDING) => {}
-    }
-    tape.end();
-}
-
-/// Runs what is left to do.
-async fn finish(work: Work, calls: &Arc<dyn Calls>, alive: mpsc::Sender<()>) -> Reply {
-    let (call, cancelled, place, messages, tape) = match work {
-        Work::Done(reply) => return reply,
-        Work::Call { call, cancelled, place, messages, tape } => {
-            (call, cancelled, place, messages, tape)
-        }
-    };
-    let mut run = Box::pin(call.run(Arc::clone(calls), cancelled, alive));
-    let said = match messages {
-        None => run.await,
-        Some(mut messages) => {
-            let first = tokio::select! {
-                biased;
-                Some(first) = messages.recv() => Err(Some(first)),
-                said = &mut run => Ok(said),
-                () = sleep(SOON) => Err(None),
-            };
-            match first {
-                Ok(said) => said,
-                Err(first) => {
-                    let running = Running { messages, run, place };
-                    let events = match tape {
-                        Some(session) => sent::taped(first, running, session.tapes.add(), VANISHED),
-                        None => sent::events(first, running),
-                    };
-                    let body = Content::Events(events);
-                    return Reply { status: 200, body, session: None };
-                }
-            }
-        }
-    };
-    if place.leave() {
-        Reply { status: said.status, ..Reply::ok(said.message) }
-    } else {
-        // The client took the call back and wants no answer, but HTTP must have one.
-        Reply::accepted()
-    }
-}
-
-/// What is left to do for a request.
-enum Work {
-    Done(Reply),
-    Call {
-        call: Box<Call>,
-        cancelled: oneshot::Receiver<()>,
-        place: Waiter,
-        /// What is said before the answer.
-        messages: Option<mpsc::Receiver<Vec<u8>>>,
-        /// Whose events are kept.
-        tape: Option<Arc<Session>>,
-    },
-}
-
-/// Who waits for a call. Dropped before the call is over, it ends the call.
-pub(super) enum Waiter {
-    /// This request alone.
-    Alone(#[expect(dead_code, reason = "dropping it is the signal")] oneshot::Sender<()>),
-    /// This request, among those of a session that can take it back.
-    Among(crate::session::Place),
-}
-
-impl Waiter {
-    /// Whether the answer is still wanted.
-    pub(super) fn leave(self) -> bool {
-        match self {
-            Self::Alone(_) => true,
-            Self::Among(place) => place.leave(),
-        }
-    }
-}
-
-/// Whether the client reads events, as every client of this transport should.
-fn takes_events(headers: &HeaderMap) -> bool {
-    let accepted = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    accepted.flat_map(|value| value.split(',')).any(|kind| {
-        kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("text/event-stream")
-    })
-}
-
 /// An error that was found before a method's own code ran.
 struct Wrong {
     status: u16,
@@ -483,110 +310,4 @@ impl From<RpcError> for Wrong {
     fn from(error: RpcError) -> Self {
         Self { status: error.modern_status(), error }
     }
-}
-
-/// Checks that the headers of a modern request say what its body says (streamable-http, "Server
-/// Validation"): what stands before us may have decided by them.
-fn mirrored(
-    headers: &HeaderMap,
-    version: Option<&str>,
-    request: &wire::Request<'_>,
-    params: &Params<'_>,
-    claimed: &str,
-) -> Result<(), RpcError> {
-    let mismatch = |why| Err(RpcError::header_mismatch(why));
-    if version != Some(claimed) {
-        return mismatch("MCP-Protocol-Version is not what the body says");
-    }
-    params.modern(claimed)?;
-    if single(headers, &MCP_METHOD) != Ok(Some(&*request.method)) {
-        return mismatch("Mcp-Method is not what the body says");
-    }
-    let source = match &*request.method {
-        "tools/call" | "prompts/get" => "name",
-        "resources/read" => "uri",
-        _ => return Ok(()),
-    };
-    let header = single(headers, &MCP_NAME).ok().flatten().and_then(plain);
-    match params.string(source) {
-        Some(name) if header.as_deref() != Some(name.as_bytes()) => {
-            mismatch("Mcp-Name is not what the body says")
-        }
-        _ => Ok(()),
-    }
-}
-
-impl Reply {
-    /// Nothing to say.
-    fn accepted() -> Self {
-        Self { status: 202, body: Content::Message(Vec::new()), session: None }
-    }
-
-    fn ok(body: Vec<u8>) -> Self {
-        Self { status: 200, body: Content::Message(body), session: None }
-    }
-
-    fn error(status: u16, id: Option<Id<'_>>, error: &RpcError) -> Self {
-        Self { status, body: Content::Message(write::error(id, error)), session: None }
-    }
-
-    pub(super) fn into_response(self) -> Response<Sent> {
-        let mut response = match self.body {
-            Content::Message(body) => json(self.status, body),
-            Content::Events(events) => response(self.status, Sent::Events(events), EVENTS),
-        };
-        if let Some(id) = self.session
-            && let Ok(id) = HeaderValue::try_from(id)
-        {
-            response.headers_mut().insert(SESSION_ID, id);
-        }
-        response
-    }
-}
-
-impl Refused {
-    pub(super) fn into_response(self) -> Response<Sent> {
-        let mut body = Vec::with_capacity(128);
-        body.extend_from_slice(b"{\"error\":");
-        let mut error = write::Object::open(&mut body);
-        error.string("code", self.code).string("message", self.message);
-        error.close();
-        body.push(b'}');
-        let mut response = json(self.status, body);
-        let headers = response.headers_mut();
-        match self.status {
-            401 => drop(headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
-            405 => drop(headers.insert(ALLOW, HeaderValue::from_static("GET, POST, DELETE"))),
-            _ => {}
-        }
-        response
-    }
-}
-
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
-const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream");
-
-fn json(status: u16, body: Vec<u8>) -> Response<Sent> {
-    let empty = body.is_empty();
-    let mut response = response(status, Sent::Whole(Some(Bytes::from(body))), JSON);
-    if empty {
-        response.headers_mut().remove(CONTENT_TYPE);
-    }
-    response
-}
-
-fn response(status: u16, body: Sent, kind: HeaderValue) -> Response<Sent> {
-    let mut response = Response::new(body);
-    *response.status_mut() =
-        StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let kind_is_events = kind == EVENTS;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, kind);
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if kind_is_events {
-        // What stands between must not collect them (streamable-http, "Receiving Messages").
-        headers.insert(UNBUFFERED, HeaderValue::from_static("no"));
-    }
-    response
 }
