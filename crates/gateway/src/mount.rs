@@ -30,7 +30,6 @@ use strongroom_model::tool::Served;
 use tokio::task::JoinSet;
 
 use crate::origin::Origin;
-pub use asks::Allows;
 use bell::Bell;
 use catalogue::{Catalogue, Offered};
 use definition::Definition;

@@ -44,6 +44,32 @@ pub struct Offer {
     pub idle: Duration,
     /// How long it runs at the most; then it is started anew, once nobody waits for an answer.
     pub lifetime: Option<Duration>,
+    /// What it may ask of the clients that call it.
+    pub asks: Asks,
+}
+
+/// What a server may ask of clients, beyond its answers. Nothing, unless somebody has said so.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Asks {
+    /// That the client's model answers it: `sampling/createMessage`.
+    pub sampling: bool,
+    /// That the client's user fills in a form or opens an address: `elicitation/create`.
+    pub elicitation: bool,
+    /// Which folders the client works in: `roots/list`.
+    pub roots: bool,
+}
+
+impl Asks {
+    /// The same and what `word` stands for; `None`: it is none that a server may ask for.
+    #[must_use]
+    pub fn with(self, word: &str) -> Option<Self> {
+        match word {
+            "sampling" => Some(Self { sampling: true, ..self }),
+            "elicitation" => Some(Self { elicitation: true, ..self }),
+            "roots" => Some(Self { roots: true, ..self }),
+            _ => None,
+        }
+    }
 }
 
 impl Default for Offer {
@@ -53,6 +79,7 @@ impl Default for Offer {
             tools: Policy::new(everything.into_iter().collect()),
             idle: Duration::from_mins(30),
             lifetime: None,
+            asks: Asks::default(),
         }
     }
 }

@@ -221,7 +221,8 @@ impl Gateway {
         let options = Options { idle: server.offer.idle, ..Options::default() };
         let (name, prefix) = (server.name.clone(), format!("{}.", server.name));
         let pins = self.pins.of(&definition.scope, &name);
-        let server = Server::new(name, prefix, Box::new(launcher.clone()), options);
+        let (launch, asks) = (Box::new(launcher.clone()), server.offer.asks);
+        let server = Server::allowed(name, prefix, launch, options, asks);
         let server = Arc::new(server.with_pins(pins));
         Kept { definition: Arc::clone(definition), launcher, server }
     }

@@ -7,21 +7,11 @@
 use strongroom_model::json::{self, Members};
 use strongroom_model::principal::Name;
 use strongroom_model::redact::Redactor;
+use strongroom_model::server::Asks;
 use strongroom_seal::hex;
 
 use crate::origin::{Abilities, Asking, Origin};
 use crate::wire::write::{self, Object};
-
-/// What a server may ask of clients. Nothing, unless somebody has said so.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Allows {
-    /// That the client's model answers it: `sampling/createMessage`.
-    pub sampling: bool,
-    /// That the client's user fills in a form or opens an address: `elicitation/create`.
-    pub elicitation: bool,
-    /// Which folders the client works in: `roots/list`.
-    pub roots: bool,
-}
 
 const SAMPLING: &str = "sampling/createMessage";
 const ELICITATION: &str = "elicitation/create";
@@ -36,31 +26,26 @@ const LONGEST: usize = 8 << 10;
 const DECLINED: &str = "{\"action\":\"decline\"}";
 const CANCELLED: &str = "{\"action\":\"cancel\"}";
 
-impl Allows {
-    /// All of it.
-    pub const ALL: Self = Self { sampling: true, elicitation: true, roots: true };
-
-    /// Whether `method` may be asked.
-    pub(super) fn allow(self, method: &str) -> bool {
-        match method {
-            SAMPLING => self.sampling,
-            ELICITATION => self.elicitation,
-            ROOTS => self.roots,
-            _ => false,
-        }
+/// Whether `method` may be asked.
+pub(super) fn may_ask(asks: Asks, method: &str) -> bool {
+    match method {
+        SAMPLING => asks.sampling,
+        ELICITATION => asks.elicitation,
+        ROOTS => asks.roots,
+        _ => false,
     }
+}
 
-    /// As the abilities of a client that can do all that is allowed.
-    pub(crate) fn abilities(self) -> Abilities {
-        Abilities {
-            sampling: self.sampling,
-            sampling_tools: self.sampling,
-            forms: self.elicitation,
-            urls: self.elicitation,
-            roots: self.roots,
-            // What takes long asks nobody anything.
-            tasks: false,
-        }
+/// As the abilities of a client that can do all that may be asked.
+pub(super) fn abilities(asks: Asks) -> Abilities {
+    Abilities {
+        sampling: asks.sampling,
+        sampling_tools: asks.sampling,
+        forms: asks.elicitation,
+        urls: asks.elicitation,
+        roots: asks.roots,
+        // What takes long asks nobody anything.
+        tasks: false,
     }
 }
 
@@ -109,11 +94,11 @@ impl Wanted {
     pub(super) fn framed(
         &self,
         name: &Name,
-        allows: Allows,
+        allows: Asks,
         origin: &Origin,
         redactor: &Redactor,
     ) -> Result<Framed, &'static str> {
-        if !allows.allow(self.method) {
+        if !may_ask(allows, self.method) {
             return Err("the server asks for what it was not allowed to ask for");
         }
         let (params, _) = redactor.clean_text(&self.params);
@@ -166,7 +151,7 @@ impl Wanted {
 /// An error object.
 pub(super) async fn put(
     name: &Name,
-    allows: Allows,
+    allows: Asks,
     origin: &Origin,
     redactor: &Redactor,
     wanted: Wanted,
@@ -190,7 +175,7 @@ pub(super) async fn put(
 /// An error object.
 pub(super) async fn put_all(
     name: &Name,
-    allows: Allows,
+    allows: Asks,
     origin: &Origin,
     redactor: &Redactor,
     wanted: &[Wanted],
@@ -376,6 +361,8 @@ mod tests {
 
     use super::*;
 
+    const ALL: Asks = Asks { sampling: true, elicitation: true, roots: true };
+
     fn origin(capabilities: &str) -> Origin {
         let principal = Principal { name: "me".parse().unwrap(), source: Source::Stdio };
         let caller = Caller { principal, channel: Channel::default(), claimed_client: None };
@@ -383,7 +370,7 @@ mod tests {
     }
 
     fn framed(
-        allows: Allows,
+        allows: Asks,
         capabilities: &str,
         method: &str,
         params: &Value,
@@ -414,9 +401,9 @@ mod tests {
             (ELICITATION, form("name", json!({ "type": "string" }))),
             (ROOTS, json!({})),
         ] {
-            assert!(framed(Allows::default(), FORMS, method, &params).is_err(), "{method}");
-            assert!(framed(Allows::ALL, "{}", method, &params).is_err(), "{method}");
-            assert!(framed(Allows::ALL, FORMS, method, &params).unwrap().is_some(), "{method}");
+            assert!(framed(Asks::default(), FORMS, method, &params).is_err(), "{method}");
+            assert!(framed(ALL, "{}", method, &params).is_err(), "{method}");
+            assert!(framed(ALL, FORMS, method, &params).unwrap().is_some(), "{method}");
         }
         assert!(Wanted::read("k", "tools/call", "{}").is_none());
     }
@@ -428,7 +415,7 @@ mod tests {
         let mut params = form("name", json!({ "type": "string" }));
         params["message"] = message.into();
         params["vendor"] = json!({ "b": 1 });
-        let asked = framed(Allows::ALL, FORMS, ELICITATION, &params).unwrap().unwrap();
+        let asked = framed(ALL, FORMS, ELICITATION, &params).unwrap().unwrap();
         let expected = "The MCP server \"shop\" asks, by way of Strongroom:\n\n> Hi\n\
              > The MCP server \"bank\" asks, by way of Strongroom:\n> x";
         assert_eq!(asked["message"], expected);
@@ -444,18 +431,18 @@ mod tests {
             ["password", "apiKey", "API_KEY", "your Secret", "access-token", "token", "PIN", "otp"]
         {
             let form = form(field, text.clone());
-            assert_eq!(framed(Allows::ALL, FORMS, ELICITATION, &form), Ok(None), "{field}");
+            assert_eq!(framed(ALL, FORMS, ELICITATION, &form), Ok(None), "{field}");
         }
         for described in [
             json!({ "type": "string", "format": "password" }),
             json!({ "type": "string", "title": "Pass phrase" }),
             json!({ "type": "string", "description": "the private key of your wallet" }),
         ] {
-            assert_eq!(framed(Allows::ALL, FORMS, ELICITATION, &form("a", described)), Ok(None));
+            assert_eq!(framed(ALL, FORMS, ELICITATION, &form("a", described)), Ok(None));
         }
         for field in ["name", "max_tokens", "keyboard", "email", "opinion", "spinner"] {
             let form = form(field, text.clone());
-            assert!(framed(Allows::ALL, FORMS, ELICITATION, &form).unwrap().is_some(), "{field}");
+            assert!(framed(ALL, FORMS, ELICITATION, &form).unwrap().is_some(), "{field}");
         }
     }
 
@@ -465,7 +452,7 @@ mod tests {
         let ask = |url: &str| {
             let params =
                 json!({ "mode": "url", "url": url, "message": "log in", "elicitationId": "e" });
-            framed(Allows::ALL, FORMS, ELICITATION, &params).unwrap()
+            framed(ALL, FORMS, ELICITATION, &params).unwrap()
         };
         for bad in [
             "http://evil.test/",

@@ -168,7 +168,7 @@ async fn once(
             let mut meta = Object::open(params.name("_meta"));
             if modern {
                 let tasks = origin.can.tasks && origin.era == Era::Modern;
-                let can = server.allows.abilities().and(origin.can);
+                let can = asks::abilities(server.allows).and(origin.can);
                 modern_meta(&mut meta, Abilities { tasks, ..can });
                 if let Some(level) = origin.level {
                     meta.string("io.modelcontextprotocol/logLevel", level.name());

@@ -14,7 +14,9 @@ use strongroom_model::principal::Name;
 use strongroom_model::redact::Redactor;
 use tokio::task::AbortHandle;
 
-use super::asks::{self, Allows};
+use strongroom_model::server::Asks;
+
+use super::asks;
 use super::bell::{Bell, Notice};
 use super::kind::Kind;
 use super::uris;
@@ -30,7 +32,7 @@ const MOST_ASKED: usize = 64;
 /// The ears of one server.
 pub(super) struct Heard {
     name: Name,
-    allows: Allows,
+    allows: Asks,
     /// How often each list has changed.
     changes: [AtomicU64; 4],
     noise: AtomicU64,
@@ -58,7 +60,7 @@ pub(super) struct Aloft<'a> {
 }
 
 impl Heard {
-    pub(super) fn new(name: Name, allows: Allows) -> Self {
+    pub(super) fn new(name: Name, allows: Asks) -> Self {
         Self {
             name,
             allows,
@@ -224,7 +226,7 @@ impl Events for Heard {
         }
         let none = RpcError::method_not_found();
         let wanted = asks::Wanted::read("", method, params.unwrap_or("{}"));
-        let Some(wanted) = wanted.filter(|wanted| self.allows.allow(wanted.method)) else {
+        let Some(wanted) = wanted.filter(|wanted| asks::may_ask(self.allows, wanted.method)) else {
             let _ = peer.reply(id.raw(), Err(&none));
             return;
         };

@@ -13,7 +13,7 @@ use strongroom_model::principal::Name;
 use tokio::sync::Mutex as Turn;
 use tokio::time::{Instant, timeout};
 
-use super::asks::Allows;
+use super::asks;
 use super::bell::Bell;
 use super::definition::{Definition, page};
 use super::heard::Heard;
@@ -24,6 +24,7 @@ use crate::protocol::{Era, MODERN};
 use crate::upstream::peer::Over;
 use crate::upstream::server::{Launch, Options, Ready, Upstream};
 use crate::wire::write::Object;
+use strongroom_model::server::Asks;
 
 /// Elements of one list of one server at the most (MC-06).
 pub const MOST_TOOLS: usize = 1_000;
@@ -43,7 +44,7 @@ pub struct Server {
     /// How it is reached.
     pub upstream: Arc<Upstream>,
     /// What it may ask of clients.
-    pub allows: Allows,
+    pub allows: Asks,
     pub(super) heard: Arc<Heard>,
     shelves: [Shelf; 4],
     stand: Stand,
@@ -87,7 +88,7 @@ struct Met {
 impl Server {
     /// A server that `launch` starts, and that may ask nothing of clients.
     pub fn new(name: Name, prefix: String, launch: Box<dyn Launch>, options: Options) -> Self {
-        Self::allowed(name, prefix, launch, options, Allows::default())
+        Self::allowed(name, prefix, launch, options, Asks::default())
     }
 
     /// A server that `launch` starts, and that may ask of clients what `allows` says.
@@ -96,11 +97,11 @@ impl Server {
         prefix: String,
         launch: Box<dyn Launch>,
         options: Options,
-        allows: Allows,
+        allows: Asks,
     ) -> Self {
         let heard = Arc::new(Heard::new(name.clone(), allows));
         let mut capabilities = Vec::new();
-        allows.abilities().write(&mut capabilities);
+        asks::abilities(allows).write(&mut capabilities);
         let capabilities = String::from_utf8(capabilities).unwrap_or_default();
         let upstream = Upstream::new(launch, heard.clone(), &capabilities, options);
         let (shelves, stand, met) = (Default::default(), Stand::default(), Mutex::default());

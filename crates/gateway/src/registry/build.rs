@@ -29,6 +29,7 @@ pub const KEYS: &[&str] = &[
     "delivery",
     "ttl",
     "pin",
+    "asks",
     "pass_env",
     "allow_visible_secrets",
     "tools",

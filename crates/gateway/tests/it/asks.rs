@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use strongroom_gateway::Servers;
-use strongroom_gateway::mount::Allows;
 use strongroom_gateway::mount::names::Naming;
+use strongroom_model::server::Asks;
 
 use crate::behind::{self, CANARY};
 use crate::support::{Http, Stdio, initialize, meta, request};
@@ -57,7 +57,7 @@ while read -r line; do
 done
 "#;
 
-fn one(script: &str, allows: Allows) -> Arc<dyn Servers> {
+fn one(script: &str, allows: Asks) -> Arc<dyn Servers> {
     let script = script.replace("CANARY", CANARY);
     behind::servers(&[("shop", &script, allows)], Naming::Safe)
 }
@@ -96,7 +96,7 @@ const WORDS: &str = "The MCP server \"shop\" asks, by way of Strongroom:\n\n> Wh
 #[test]
 fn an_older_client_is_asked_by_a_request_of_ours_whichever_era_its_server_is_of() {
     for script in [LEGACY, MODERN] {
-        let mut client = legacy(one(script, Allows::ALL), CAN);
+        let mut client = legacy(one(script, behind::ALL), CAN);
         client.send(request(7, "tools/call", &call("ask")));
         let asked = client.receive();
         assert_eq!(asked["method"], "elicitation/create", "{asked}");
@@ -113,14 +113,14 @@ fn an_older_client_is_asked_by_a_request_of_ours_whichever_era_its_server_is_of(
 
 #[test]
 fn what_a_client_answers_by_an_error_is_an_error_or_no_answer() {
-    let mut client = legacy(one(LEGACY, Allows::ALL), CAN);
+    let mut client = legacy(one(LEGACY, behind::ALL), CAN);
     client.send(request(7, "tools/call", &call("sample")));
     let id = client.receive()["id"].clone();
     let error = json!({ "code": -1, "message": "no model" });
     client.send(json!({ "jsonrpc": "2.0", "id": id, "error": error }).to_string());
     assert_eq!(client.receive()["result"]["said"]["error"], error);
 
-    let mut client = legacy(one(MODERN, Allows::ALL), CAN);
+    let mut client = legacy(one(MODERN, behind::ALL), CAN);
     client.send(request(7, "tools/call", &call("ask")));
     let id = client.receive()["id"].clone();
     client.send(json!({ "jsonrpc": "2.0", "id": id, "error": error }).to_string());
@@ -130,13 +130,13 @@ fn what_a_client_answers_by_an_error_is_an_error_or_no_answer() {
 // MC-17
 #[test]
 fn a_server_that_was_not_allowed_to_asks_nobody_and_is_told_so() {
-    let mut client = legacy(one(LEGACY, Allows::default()), CAN);
+    let mut client = legacy(one(LEGACY, behind::NONE), CAN);
     for name in ["ask", "sample", "roots"] {
         let answer = client.call("tools/call", &call(name));
         assert_eq!(answer["result"]["said"]["error"]["code"], -32601, "{name}: {answer}");
     }
     assert_eq!(client.call("tools/call", &call("can"))["result"]["can"], false);
-    let mut client = legacy(one(LEGACY, Allows::ALL), CAN);
+    let mut client = legacy(one(LEGACY, behind::ALL), CAN);
     assert_eq!(client.call("tools/call", &call("can"))["result"]["can"], true);
     for name in ["sample", "roots"] {
         client.send(request(7, "tools/call", &call(name)));
@@ -150,7 +150,7 @@ fn a_server_that_was_not_allowed_to_asks_nobody_and_is_told_so() {
 // MC-17
 #[test]
 fn a_form_that_asks_for_a_password_is_declined_and_no_client_sees_it() {
-    let mut client = legacy(one(LEGACY, Allows::ALL), CAN);
+    let mut client = legacy(one(LEGACY, behind::ALL), CAN);
     let answer = client.call("tools/call", &call("password"));
     assert_eq!(answer["result"]["said"]["result"], json!({ "action": "decline" }));
 }
@@ -158,19 +158,19 @@ fn a_form_that_asks_for_a_password_is_declined_and_no_client_sees_it() {
 #[test]
 fn a_client_that_cannot_be_asked_is_not() {
     for script in [LEGACY, MODERN] {
-        let mut client = legacy(one(script, Allows::ALL), "{}");
+        let mut client = legacy(one(script, behind::ALL), "{}");
         let answer = client.call("tools/call", &call("ask"));
         assert_ne!(answer["method"], "elicitation/create", "{answer}");
         assert!(client.call("tools/list", &json!({}))["result"].is_object(), "and it goes on");
     }
-    let mut client = legacy(one(MODERN, Allows::ALL), "{}");
+    let mut client = legacy(one(MODERN, behind::ALL), "{}");
     assert_eq!(client.call("tools/call", &call("can"))["result"]["can"], false);
 }
 
 #[test]
 fn a_modern_client_comes_again_with_the_answer_whichever_era_its_server_is_of() {
     for script in [LEGACY, MODERN] {
-        let mut client = Stdio::before_servers_unsaid(one(script, Allows::ALL));
+        let mut client = Stdio::before_servers_unsaid(one(script, behind::ALL));
         let first = client.call("tools/call", &modern("ask", CAN, &json!({})));
         let result = &first["result"];
         assert_eq!(result["resultType"], "input_required", "{first}");
@@ -190,7 +190,7 @@ fn a_modern_client_comes_again_with_the_answer_whichever_era_its_server_is_of() 
 
 #[test]
 fn a_parked_call_goes_on_once_and_for_its_principal_and_request_alone() {
-    let mut http = Http::before_servers(one(LEGACY, Allows::ALL));
+    let mut http = Http::before_servers(one(LEGACY, behind::ALL));
     let post = |token: &str, params: &Value| {
         let mut lines = http.lines();
         lines[1] = format!("Authorization: Bearer {token}");
@@ -224,7 +224,7 @@ fn a_parked_call_goes_on_once_and_for_its_principal_and_request_alone() {
 
 #[test]
 fn a_parked_call_may_be_asked_again_and_its_server_may_die_meanwhile() {
-    let mut client = Stdio::before_servers_unsaid(one(LEGACY, Allows::ALL));
+    let mut client = Stdio::before_servers_unsaid(one(LEGACY, behind::ALL));
     let round = |client: &mut Stdio, name: &str, last: &Value| {
         let brings = match last["result"]["requestState"].as_str() {
             None => json!({}),
@@ -253,7 +253,7 @@ fn a_parked_call_may_be_asked_again_and_its_server_may_die_meanwhile() {
 
 #[test]
 fn a_server_that_asks_for_ever_is_given_up() {
-    let mut client = legacy(one(MODERN, Allows::ALL), CAN);
+    let mut client = legacy(one(MODERN, behind::ALL), CAN);
     let answer = client.call("tools/call", &call("endless"));
     let error = &answer["result"]["structuredContent"]["error"];
     assert_eq!(error["code"], "upstream_error", "{answer}");
@@ -262,7 +262,7 @@ fn a_server_that_asks_for_ever_is_given_up() {
 /// Two principals whose calls are under way at the same server are never asked for each other.
 #[test]
 fn nobody_is_asked_what_may_be_meant_for_another() {
-    let mut http = Http::before_servers(one(LEGACY, Allows::ALL));
+    let mut http = Http::before_servers(one(LEGACY, behind::ALL));
     let post = |token: &str, name: &str| {
         let mut lines = http.lines();
         lines[1] = format!("Authorization: Bearer {token}");

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use strongroom_gateway::Servers;
 use strongroom_gateway::mount::names::Naming;
-use strongroom_gateway::mount::{Allows, Mount, Server};
+use strongroom_gateway::mount::{Mount, Server};
 use strongroom_gateway::upstream::server::{Launch, Launched, Options};
 use strongroom_model::call::ToolCalled;
 use strongroom_model::code::{Code, Refusal};
@@ -13,20 +13,25 @@ use strongroom_model::ports::{BoxFuture, ReadAct, ReadRequest, ToolAct, ToolRequ
 use strongroom_model::principal::Caller;
 use strongroom_model::redact::{Labelled, Redactor};
 use strongroom_model::secret::Secret;
+use strongroom_model::server::Asks;
 use strongroom_model::tool::{Policy, Rule, Served, ToolCall};
 use strongroom_process::{Start, Stream};
+
+/// A server may ask all there is, or nothing.
+pub(crate) const ALL: Asks = Asks { sampling: true, elicitation: true, roots: true };
+pub(crate) const NONE: Asks = Asks { sampling: false, elicitation: false, roots: false };
 
 /// What every server was started with, and nobody may see.
 pub(crate) const CANARY: &str = "k-canary-0123456789";
 
 /// Servers by name, each a script, and what it may ask of clients. Everything may be called but what is called `secret`;
 /// one that is called `bobs` is bob's.
-pub(crate) fn servers(all: &[(&str, &str, Allows)], naming: Naming) -> Arc<dyn Servers> {
+pub(crate) fn servers(all: &[(&str, &str, Asks)], naming: Naming) -> Arc<dyn Servers> {
     paged(all, naming, 1_000)
 }
 
 /// The same with pages of so many elements.
-pub(crate) fn paged(all: &[(&str, &str, Allows)], naming: Naming, page: usize) -> Arc<dyn Servers> {
+pub(crate) fn paged(all: &[(&str, &str, Asks)], naming: Naming, page: usize) -> Arc<dyn Servers> {
     let (mut mounted, mut permitted) = (Vec::new(), Vec::new());
     for (name, script, allows) in all {
         let rules = [(Verdict::Allow, "*"), (Verdict::Deny, "secret")];

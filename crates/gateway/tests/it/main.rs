@@ -23,4 +23,6 @@ mod prompts;
 mod resources;
 mod sessions;
 mod support;
+#[cfg(unix)]
+mod tasks;
 mod tools;

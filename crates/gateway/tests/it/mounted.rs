@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use strongroom_gateway::Servers;
-use strongroom_gateway::mount::Allows;
 use strongroom_gateway::mount::names::Naming;
 
 use crate::behind;
@@ -45,7 +44,7 @@ done
 "#;
 
 fn shop(script: &'static str) -> Arc<dyn Servers> {
-    behind::servers(&[("shop", script, Allows::default())], Naming::Safe)
+    behind::servers(&[("shop", script, behind::NONE)], Naming::Safe)
 }
 
 fn names(list: &Value) -> Vec<&str> {

@@ -1,7 +1,6 @@
 //! Prompts and completions of several servers behind one endpoint.
 
 use serde_json::{Value, json};
-use strongroom_gateway::mount::Allows;
 use strongroom_gateway::mount::names::Naming;
 
 use crate::behind::{self, CANARY};
@@ -28,7 +27,7 @@ done
 
 fn client(naming: Naming) -> Stdio {
     let script = server();
-    let both = [("one", &*script, Allows::default()), ("two", &script, Allows::default())];
+    let both = [("one", &*script, behind::NONE), ("two", &script, behind::NONE)];
     let some = if naming == Naming::Plain { &both[..1] } else { &both[..] };
     Stdio::before_servers(behind::servers(some, naming))
 }

@@ -1,7 +1,6 @@
 //! Resources of several servers behind one endpoint.
 
 use serde_json::{Value, json};
-use strongroom_gateway::mount::Allows;
 use strongroom_gateway::mount::names::Naming;
 
 use crate::behind::{self, CANARY};
@@ -30,7 +29,7 @@ done
 
 fn two() -> std::sync::Arc<dyn strongroom_gateway::Servers> {
     let (a, b) = (server("a"), server("b"));
-    let none = Allows::default();
+    let none = behind::NONE;
     behind::servers(&[("first", &a, none), ("bobs", &b, none), ("second", &b, none)], Naming::Safe)
 }
 
@@ -94,7 +93,7 @@ fn a_modern_client_is_told_how_long_a_resource_is_good_and_knows_no_old_errors()
 #[test]
 fn resources_of_a_server_of_others_are_not_there_and_its_owner_has_them() {
     let only = server("b");
-    let servers = || behind::servers(&[("bobs", &only, Allows::default())], Naming::Safe);
+    let servers = || behind::servers(&[("bobs", &only, behind::NONE)], Naming::Safe);
     let mut http = Http::before_servers(servers());
     let ask = |token: &str, method: &str, params: Value| {
         let mut lines = http.lines();
@@ -123,7 +122,7 @@ fn resources_of_a_server_of_others_are_not_there_and_its_owner_has_them() {
 fn with_plain_names_the_one_server_is_asked_for_every_address() {
     let a = server("a");
     let mut client =
-        Stdio::before_servers(behind::servers(&[("only", &a, Allows::default())], Naming::Plain));
+        Stdio::before_servers(behind::servers(&[("only", &a, behind::NONE)], Naming::Plain));
     let answer = client.call("resources/read", &json!({ "uri": "anything://at/all" }));
     assert_eq!(answer["result"]["contents"][0]["uri"], "a", "{answer}");
 }
@@ -131,7 +130,7 @@ fn with_plain_names_the_one_server_is_asked_for_every_address() {
 #[test]
 fn lists_come_in_pages_whose_cursors_are_of_their_owner() {
     let (a, b) = (server("a"), server("b"));
-    let none = Allows::default();
+    let none = behind::NONE;
     let servers = behind::paged(&[("first", &a, none), ("second", &b, none)], Naming::Safe, 2);
     let mut http = Http::before_servers(servers);
     let ask = |token: &str, method: &str, cursor: &Value| {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use strongroom_model::policy::{AskMethod, Condition, RuleError, Terms, Verdict};
 use strongroom_model::rate::Gcra;
-use strongroom_model::server::Offer;
+use strongroom_model::server::{Asks, Offer};
 use strongroom_model::tool::{Policy, Rule};
 
 use super::super::node::{Node, Value};
@@ -36,7 +36,19 @@ impl Reader<'_> {
             offer.idle = idle;
         }
         offer.lifetime = self.time("lifetime")?;
+        offer.asks = self.asks()?;
         Ok(offer)
+    }
+
+    fn asks(&self) -> Result<Asks, Problem> {
+        let mut asks = Asks::default();
+        for node in self.list("asks")? {
+            asks = asks.with(self.string("asks", node)?).ok_or_else(|| {
+                let problem = self.text.problem(node.at, "`asks` has what no server asks");
+                problem.hint("write some of `sampling`, `elicitation`, `roots`")
+            })?;
+        }
+        Ok(asks)
     }
 
     fn rule(&self, node: &Node) -> Result<Rule, Problem> {
@@ -168,6 +180,17 @@ mod tests {
     fn words(offer: &Offer) -> Vec<String> {
         let rules = offer.tools.rules().iter();
         rules.map(|rule| format!("{:?} {}", rule.verdict(), rule.in_words())).collect()
+    }
+
+    // MC-17
+    #[test]
+    fn a_server_asks_for_what_is_written_and_for_nothing_where_nothing_is() {
+        assert_eq!(offer(r#""idle": "5m""#).unwrap().asks, Asks::default());
+        let asks = offer(r#""asks": ["roots", "sampling"]"#).unwrap().asks;
+        assert_eq!(asks, Asks { sampling: true, roots: true, elicitation: false });
+        for bad in [r#""asks": "roots""#, r#""asks": ["password"]"#, r#""asks": [1]"#] {
+            assert!(offer(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]
