@@ -82,6 +82,7 @@ pub(crate) struct Asking {
 
 /// What a client can do for servers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a capability of its own")]
 pub(crate) struct Abilities {
     pub(crate) sampling: bool,
     /// Sampling with tools.
@@ -209,7 +210,7 @@ impl Origin {
             match name {
                 // Progress is told under an integer or a text.
                 "progressToken" => {
-                    origin.progress = crate::wire::Id::read(raw).map(|id| id.raw().into())
+                    origin.progress = crate::wire::Id::read(raw).map(|id| id.raw().into());
                 }
                 LEVEL => origin.level = Some(Level::read(raw)?),
                 _ if name.starts_with("io.modelcontextprotocol/") => {}

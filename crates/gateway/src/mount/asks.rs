@@ -4,6 +4,8 @@
 //! which server asks, in a frame that the server cannot write itself: its own words are quoted line by
 //! line. A form that looks as if it asked for a secret is declined (MC-17).
 
+use std::fmt::Write as _;
+
 use strongroom_model::json::{self, Members};
 use strongroom_model::principal::Name;
 use strongroom_model::redact::Redactor;
@@ -250,7 +252,7 @@ fn words(name: &Name, message: &str, opens: Option<&str>) -> String {
     let mut text = format!("The MCP server \"{name}\" asks, by way of Strongroom:\n");
     if let Some(address) = opens {
         let host = host(address);
-        text.push_str(&format!("It wants you to open a page at {host}.\n"));
+        let _ = writeln!(text, "It wants you to open a page at {host}.");
     }
     for line in clip(message).lines() {
         let line: String = line.chars().filter(|c| !is_hidden(*c)).collect();
@@ -389,7 +391,7 @@ mod tests {
 
     const FORMS: &str = r#"{"elicitation":{"form":{},"url":{}},"sampling":{},"roots":{}}"#;
 
-    fn form(field: &str, schema: Value) -> Value {
+    fn form(field: &str, schema: &Value) -> Value {
         json!({ "message": "?", "requestedSchema": { "type": "object", "properties": { field: schema } } })
     }
 
@@ -398,7 +400,7 @@ mod tests {
     fn a_server_asks_nothing_unless_it_was_allowed_to_and_the_client_can() {
         for (method, params) in [
             (SAMPLING, json!({ "messages": [] })),
-            (ELICITATION, form("name", json!({ "type": "string" }))),
+            (ELICITATION, form("name", &json!({ "type": "string" }))),
             (ROOTS, json!({})),
         ] {
             assert!(framed(Asks::default(), FORMS, method, &params).is_err(), "{method}");
@@ -412,7 +414,7 @@ mod tests {
     #[test]
     fn a_person_reads_which_server_asks_in_a_frame_that_it_cannot_write() {
         let message = "Hi\nThe MCP server \"bank\" asks, by way of Strongroom:\r\n\u{202e}x";
-        let mut params = form("name", json!({ "type": "string" }));
+        let mut params = form("name", &json!({ "type": "string" }));
         params["message"] = message.into();
         params["vendor"] = json!({ "b": 1 });
         let asked = framed(ALL, FORMS, ELICITATION, &params).unwrap().unwrap();
@@ -430,7 +432,7 @@ mod tests {
         for field in
             ["password", "apiKey", "API_KEY", "your Secret", "access-token", "token", "PIN", "otp"]
         {
-            let form = form(field, text.clone());
+            let form = form(field, &text);
             assert_eq!(framed(ALL, FORMS, ELICITATION, &form), Ok(None), "{field}");
         }
         for described in [
@@ -438,10 +440,10 @@ mod tests {
             json!({ "type": "string", "title": "Pass phrase" }),
             json!({ "type": "string", "description": "the private key of your wallet" }),
         ] {
-            assert_eq!(framed(ALL, FORMS, ELICITATION, &form("a", described)), Ok(None));
+            assert_eq!(framed(ALL, FORMS, ELICITATION, &form("a", &described)), Ok(None));
         }
         for field in ["name", "max_tokens", "keyboard", "email", "opinion", "spinner"] {
-            let form = form(field, text.clone());
+            let form = form(field, &text);
             assert!(framed(ALL, FORMS, ELICITATION, &form).unwrap().is_some(), "{field}");
         }
     }

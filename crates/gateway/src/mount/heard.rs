@@ -41,7 +41,7 @@ pub(super) struct Heard {
     flights: Mutex<Vec<Flight>>,
     next: AtomicU64,
     /// What the server has asked, by its own ids.
-    asked: Arc<Mutex<HashMap<Box<str>, (u64, AbortHandle)>>>,
+    asked: Arc<Mutex<HashMap<Box<str>, Question>>>,
     /// Of the last start.
     redactor: Mutex<Arc<Redactor>>,
 }
@@ -51,6 +51,12 @@ struct Flight {
     serial: u64,
     origin: Arc<Origin>,
     ready: Arc<Ready>,
+}
+
+/// What waits for an answer of a client.
+struct Question {
+    serial: u64,
+    task: AbortHandle,
 }
 
 /// The place of one call among those under way.
@@ -175,7 +181,7 @@ impl Heard {
             let Flight { origin, ready, .. } = flight;
             let answer = asks::put(&name, allows, &origin, &ready.redactor, asking).await;
             let mut asked = lock(&asked);
-            if asked.get(&id).is_some_and(|(of, _)| *of == serial) {
+            if asked.get(&id).is_some_and(|question| question.serial == serial) {
                 asked.remove(&id);
             }
             drop(asked);
@@ -185,16 +191,16 @@ impl Heard {
                 Err(error) => ready.running.peer.refuse(&id, error),
             };
         });
-        table.insert(key, (serial, task.abort_handle()));
+        table.insert(key, Question { serial, task: task.abort_handle() });
     }
 
     /// The server does not want an answer any more.
     fn taken_back(&self, params: &str) {
         let id = Members::read(params).and_then(|params| params.get("requestId"));
         if let Some(id) = id.and_then(Id::read)
-            && let Some((_, task)) = lock(&self.asked).remove(id.raw())
+            && let Some(question) = lock(&self.asked).remove(id.raw())
         {
-            task.abort();
+            question.task.abort();
         }
     }
 }
@@ -230,12 +236,11 @@ impl Events for Heard {
             let _ = peer.reply(id.raw(), Err(&none));
             return;
         };
-        match self.about() {
-            Some(flight) => self.ask(flight, id.raw(), wanted),
-            None => {
-                let error = RpcError::invalid_request("there is nobody to ask now");
-                let _ = peer.reply(id.raw(), Err(&error));
-            }
+        if let Some(flight) = self.about() {
+            self.ask(flight, id.raw(), wanted);
+        } else {
+            let error = RpcError::invalid_request("there is nobody to ask now");
+            let _ = peer.reply(id.raw(), Err(&error));
         }
     }
 

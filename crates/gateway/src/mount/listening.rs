@@ -40,37 +40,37 @@ impl Drop for Listening {
 
 /// Begins to listen; `None`: the server has nothing to say.
 pub(super) fn begin(ready: &Arc<Ready>) -> Option<Listening> {
-    let watches = flag(&ready.agreed.capabilities, "resources", "subscribe");
-    let changes =
+    let subscribes = flag(&ready.agreed.capabilities, "resources", "subscribe");
+    let lists =
         [Kind::Tools, Kind::Prompts, Kind::Resources].map(|kind| tells_changes(ready, kind));
-    let (uris, watched) = watch::channel(BTreeSet::new());
+    let (uris, of_uris) = watch::channel(BTreeSet::new());
     // A task that keeps the server from being dropped would never end.
     let weak = Arc::downgrade(ready);
     let task = match ready.agreed.era {
-        Era::Modern if watches || changes.contains(&true) => tokio::spawn(async move {
-            let mut watched = watched;
+        Era::Modern if subscribes || lists.contains(&true) => tokio::spawn(async move {
+            let mut of_uris = of_uris;
             loop {
-                let uris = watched.borrow_and_update().clone();
+                let uris = of_uris.borrow_and_update().clone();
                 let Some(ready) = weak.upgrade() else { return };
                 tokio::select! {
-                    () = listen(&ready, changes, &uris) => {
+                    () = listen(&ready, lists, &uris) => {
                         // It has ended the stream, or knows none: that is asked again when there is
                         // something else to ask for.
-                        if watched.changed().await.is_err() {
+                        if of_uris.changed().await.is_err() {
                             return;
                         }
                     }
-                    changed = watched.changed() => if changed.is_err() {
+                    changed = of_uris.changed() => if changed.is_err() {
                         return;
                     },
                 }
             }
         }),
-        Era::Legacy if watches => tokio::spawn(async move {
-            let mut watched = watched;
+        Era::Legacy if subscribes => tokio::spawn(async move {
+            let mut of_uris = of_uris;
             let mut before = BTreeSet::new();
             loop {
-                let uris = watched.borrow_and_update().clone();
+                let uris = of_uris.borrow_and_update().clone();
                 let Some(ready) = weak.upgrade() else { return };
                 for uri in uris.difference(&before) {
                     ask(&ready, "resources/subscribe", uri).await;
@@ -80,7 +80,7 @@ pub(super) fn begin(ready: &Arc<Ready>) -> Option<Listening> {
                 }
                 drop(ready);
                 before = uris;
-                if watched.changed().await.is_err() {
+                if of_uris.changed().await.is_err() {
                     return;
                 }
             }

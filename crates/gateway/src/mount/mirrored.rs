@@ -19,20 +19,20 @@ pub(super) fn agree(text: &str, arguments: &str, headers: &[(Box<str>, Box<str>)
     }
     let schema =
         Members::read(text).and_then(|tool| tool.get("inputSchema").and_then(Members::read));
-    schema.is_none_or(|schema| properties(&schema, Members::read(arguments), headers, DEPTH))
+    schema
+        .is_none_or(|schema| properties(&schema, Members::read(arguments).as_ref(), headers, DEPTH))
 }
 
 fn properties(
     schema: &Members<'_>,
-    arguments: Option<Members<'_>>,
+    arguments: Option<&Members<'_>>,
     headers: &[(Box<str>, Box<str>)],
     depth: usize,
 ) -> bool {
     let Some(all) = schema.get("properties").and_then(Members::read) else { return true };
     all.iter().all(|(name, property)| {
         let Some(property) = Members::read(property) else { return true };
-        let argument =
-            arguments.as_ref().and_then(|all| all.get(name)).filter(|raw| *raw != "null");
+        let argument = arguments.and_then(|all| all.get(name)).filter(|raw| *raw != "null");
         if let Some(header) = property.get(ANNOTATION).and_then(json::string) {
             let header = header.to_ascii_lowercase();
             let found = headers.iter().find(|(name, _)| **name == *header);
@@ -42,7 +42,8 @@ fn properties(
                 _ => false,
             };
         }
-        depth == 0 || properties(&property, argument.and_then(Members::read), headers, depth - 1)
+        depth == 0
+            || properties(&property, argument.and_then(Members::read).as_ref(), headers, depth - 1)
     })
 }
 

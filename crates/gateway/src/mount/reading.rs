@@ -23,6 +23,7 @@ use crate::wire::write::{self, Object};
 
 /// What servers offer beside tools.
 #[derive(Clone, Copy, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a capability of its own")]
 pub(crate) struct Offers {
     pub(crate) prompts: bool,
     pub(crate) resources: bool,
@@ -167,8 +168,8 @@ impl Mount {
             let any = |name: &str| known.as_ref().is_none_or(|known| has(known, name));
             offers.prompts |= any("prompts");
             offers.resources |= any("resources");
-            let watched = |known: &Box<str>| flag(known, "resources", "subscribe");
-            offers.watched |= known.as_ref().is_none_or(watched);
+            let watched = |known: &str| flag(known, "resources", "subscribe");
+            offers.watched |= known.as_deref().is_none_or(watched);
             offers.completions |= any("completions");
             offers.logging |= any("logging");
             // An extension is not claimed for a server that has not said that it has it.

@@ -170,9 +170,9 @@ impl Server {
         if let Some(known) = self.known_of(kind) {
             return Ok(known);
         }
-        let shelf = &self.shelves[kind.place()];
+        let place = &self.shelves[kind.place()];
         let asked = async {
-            let _turn = shelf.asking.lock().await;
+            let _turn = place.asking.lock().await;
             if let Some(known) = self.known_of(kind) {
                 return Ok(known);
             }
@@ -183,7 +183,7 @@ impl Server {
             let says_so = tells_changes(&ready, kind);
             let until = (!says_so).then(|| Instant::now() + ttl);
             let known = Known { items: Arc::clone(&items), as_of, attempt: ready.attempt, until };
-            *lock(&shelf.known) = Some(known);
+            *lock(&place.known) = Some(known);
             Ok(items)
         };
         let late = || Err(Refusal::new(Code::UpstreamTimeout, "the server is not ready yet"));

@@ -26,7 +26,10 @@ pub(crate) struct Questions {
 }
 
 /// Takes the result, or the error object, as written.
-struct Waiting(oneshot::Sender<Result<Box<str>, Box<str>>>);
+struct Waiting(oneshot::Sender<Said>);
+
+/// What a client says to a request.
+struct Said(Result<Box<str>, Box<str>>);
 
 impl Questions {
     /// Hands a response to whoever waits for it; says whether anybody does.
@@ -36,7 +39,7 @@ impl Questions {
             (Some(result), _) => Ok(result.into()),
             (None, error) => Err(error.unwrap_or("{}").into()),
         };
-        waiting.is_some_and(|waiting| waiting.0.send(result).is_ok())
+        waiting.is_some_and(|waiting| waiting.0.send(Said(result)).is_ok())
     }
 
     /// Sends a request by `out` and waits for its response: the result, or the error object. `None`: it
@@ -67,10 +70,10 @@ impl Questions {
         }
         let result = response.await;
         drop(shown);
-        result.ok()
+        result.ok().map(|said| said.0)
     }
 
-    fn enter(&self) -> (String, oneshot::Receiver<Result<Box<str>, Box<str>>>) {
+    fn enter(&self) -> (String, oneshot::Receiver<Said>) {
         let id = format!("\"strongroom-{}\"", self.next.fetch_add(1, Ordering::Relaxed));
         let (send, receive) = oneshot::channel();
         if let Some(read) = Id::read(&id) {

@@ -80,7 +80,7 @@ pub(crate) struct Ears {
     seen: Changes,
     mount: Arc<Mount>,
     /// Kept, so that its servers ring it.
-    _bell: Arc<Bell>,
+    bell: Arc<Bell>,
     notices: broadcast::Receiver<Notice>,
 }
 
@@ -94,7 +94,7 @@ impl Ears {
         let bell = Arc::clone(mount.bell());
         let notices = bell.listen();
         let changes = Some(changes);
-        Some(Self { servers, caller, changes, seen, mount, _bell: bell, notices })
+        Some(Self { servers, caller, changes, seen, mount, bell, notices })
     }
 
     /// What has happened since the last time, each once.
@@ -133,8 +133,8 @@ impl Ears {
         ];
         news.extend(differs.into_iter().filter(|(_, differs)| *differs).map(|(news, _)| news));
         self.mount = self.servers.mount();
-        self._bell = Arc::clone(self.mount.bell());
-        self.notices = self._bell.listen();
+        self.bell = Arc::clone(self.mount.bell());
+        self.notices = self.bell.listen();
     }
 
     fn heard(

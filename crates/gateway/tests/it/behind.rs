@@ -36,13 +36,13 @@ pub(crate) fn paged(all: &[(&str, &str, Asks)], naming: Naming, page: usize) -> 
     for (name, script, allows) in all {
         let rules = [(Verdict::Allow, "*"), (Verdict::Deny, "secret")];
         let rules = rules.map(|(verdict, names)| Rule::parse(verdict, names).unwrap());
-        let mut served = Served::new(name.parse().unwrap(), Policy::new(rules.into()));
-        served.principals = (*name == "bobs").then(|| vec!["bob".parse().unwrap()]);
+        let mut policed = Served::new(name.parse().unwrap(), Policy::new(rules.into()));
+        policed.principals = (*name == "bobs").then(|| vec!["bob".parse().unwrap()]);
         let (prefix, launch) = (format!("{name}."), Box::new(Script((*script).to_owned())));
         let options = Options::default();
-        let server = Server::allowed(served.name.clone(), prefix, launch, options, *allows);
+        let server = Server::allowed(policed.name.clone(), prefix, launch, options, *allows);
         mounted.push(Arc::new(server));
-        permitted.push(Arc::new(served));
+        permitted.push(Arc::new(policed));
     }
     let mount = Mount::new(Arc::new(Permits(permitted)), mounted, naming).paged(page);
     Arc::new(One(Arc::new(mount)))

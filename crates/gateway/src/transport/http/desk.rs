@@ -21,7 +21,7 @@ use headers::{LAST_EVENT_ID, PROTOCOL_VERSION, SESSION_ID, custom, mirrored, tak
 use reply::Content;
 pub(super) use reply::Reply;
 pub(super) use work::Waiter;
-use work::{Work, finish, resumes, standing, stream};
+use work::{Stream, Work, finish, resumes, standing, stream};
 
 /// Answers MCP messages of callers whom somebody else has let in, and keeps their sessions.
 pub struct Desk {
@@ -170,13 +170,13 @@ impl Desk {
             .map_err(|()| RpcError::header_mismatch("MCP-Protocol-Version stands twice"))?;
         if let Some(version) = params.version()? {
             mirrored(headers, header, request, &params, &version)?;
-            let (out, messages) = stream(headers);
+            let Stream { out, messages } = stream(headers);
             let visit = Visit {
                 behind: &visitor.behind,
                 principal: &visitor.principal,
                 session: None,
                 out,
-                headers: Some(custom(headers)?),
+                headers: Some(custom(headers)?.0),
             };
             return match protocol::modern(visit, request, &params) {
                 Handled::Reply(body) => Ok(Work::Done(Reply::ok(body))),
@@ -228,7 +228,7 @@ impl Desk {
             let error = RpcError::invalid_request("the session speaks another protocol version");
             return Err(error.into());
         }
-        let (out, messages) = stream(headers);
+        let Stream { out, messages } = stream(headers);
         let origin = session.origin(out, params).map_err(Wrong::in_band)?;
         match protocol::legacy(&visitor.behind, &session, origin, request, params) {
             Handled::Reply(body) => Ok(Work::Done(Reply::ok(body))),

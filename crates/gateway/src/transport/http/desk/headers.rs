@@ -22,8 +22,11 @@ pub(super) fn takes_events(headers: &HeaderMap) -> bool {
     })
 }
 
+/// Names in lower case, without `mcp-param-`, and values.
+pub(super) struct Custom(pub(super) Vec<(Box<str>, Box<str>)>);
+
 /// `Mcp-Param-*`, each of which stands once.
-pub(super) fn custom(headers: &HeaderMap) -> Result<Vec<(Box<str>, Box<str>)>, RpcError> {
+pub(super) fn custom(headers: &HeaderMap) -> Result<Custom, RpcError> {
     let mut found = Vec::new();
     for name in headers.keys() {
         let Some(param) = name.as_str().strip_prefix("mcp-param-") else { continue };
@@ -33,7 +36,7 @@ pub(super) fn custom(headers: &HeaderMap) -> Result<Vec<(Box<str>, Box<str>)>, R
         })?;
         found.push((param.into(), value.into()));
     }
-    Ok(found)
+    Ok(Custom(found))
 }
 
 /// Checks that the headers of a modern request say what its body says (streamable-http, "Server

@@ -27,15 +27,19 @@ const VANISHED: Duration = Duration::from_millis(1_500);
 /// How long what belongs to no request is kept for a client that is gone.
 const STANDING: Duration = Duration::from_mins(1);
 
+/// Both ends of what is said before an answer.
+pub(super) struct Stream {
+    pub(super) out: Option<Arc<dyn Outbox>>,
+    pub(super) messages: Option<mpsc::Receiver<Vec<u8>>>,
+}
+
 /// Where what is said before the answer goes, and comes from; nowhere, where the client reads no events.
-pub(super) fn stream(
-    headers: &HeaderMap,
-) -> (Option<Arc<dyn Outbox>>, Option<mpsc::Receiver<Vec<u8>>>) {
+pub(super) fn stream(headers: &HeaderMap) -> Stream {
     if !takes_events(headers) {
-        return (None, None);
+        return Stream { out: None, messages: None };
     }
     let (out, messages) = mpsc::channel(WAITING);
-    (Some(Arc::new(Messages(out))), Some(messages))
+    Stream { out: Some(Arc::new(Messages(out))), messages: Some(messages) }
 }
 
 /// Whether events of a session are kept: older clients do not take an event that says nothing.
