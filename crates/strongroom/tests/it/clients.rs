@@ -18,8 +18,8 @@ use std::{io::ErrorKind, net::TcpListener};
 
 use serde_json::{Value, json};
 
-pub(crate) use self::rig::installed;
 use self::rig::{Rig, Transport};
+pub(crate) use self::rig::{installed, script};
 
 /// What each client asks for, and what it brings along that it should not.
 fn calls() -> Value {

@@ -13,13 +13,13 @@ use strongroom_testkit::fixture;
 use self::suite::Revision;
 
 /// The fixture over HTTP, until this value goes.
-struct Fixture {
+pub(crate) struct Fixture {
     child: Child,
-    url: String,
+    pub(crate) url: String,
 }
 
 impl Fixture {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let mut fixture = Command::new(fixture::program());
         let mut child = fixture.arg("http").stdout(Stdio::piped()).spawn().unwrap();
         let mut url = String::new();

@@ -6,7 +6,7 @@ use std::{
     fs,
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::TcpStream,
-    process::ChildStdin,
+    process::{ChildStderr, ChildStdin, Stdio},
     sync::mpsc::{Receiver, channel},
     thread,
     time::{Duration, Instant},
@@ -15,6 +15,7 @@ use std::{
 use serde_json::{Value, json};
 use strongroom_process::Child;
 
+use crate::binary::Home;
 use crate::sandbox::Sandbox;
 
 /// Nothing here takes as long on a machine that has time.
@@ -173,9 +174,11 @@ pub(crate) fn said(answer: &Value) -> String {
     text.map_or_else(|| answer["error"]["code"].to_string(), str::to_owned)
 }
 
+const HTTP: [&str; 4] = ["serve", "--http", "--listen", "127.0.0.1:0"];
+
 /// A `serve --http`, until this value goes.
 pub(crate) struct Serving {
-    child: Child,
+    pid: u32,
     pub(crate) address: String,
     pub(crate) token: String,
 }
@@ -184,8 +187,24 @@ impl Serving {
     pub(crate) fn start(sandbox: &Sandbox) -> Self {
         let created = sandbox.run("principal create client --json").ok().json();
         let token = created["token"].as_str().unwrap().to_owned();
-        let mut child = sandbox.child(&["serve", "--http", "--listen", "127.0.0.1:0"]);
-        let mut lines = BufReader::new(child.stderr().unwrap()).lines();
+        let mut child = sandbox.child(&HTTP);
+        Self::listening(child.id(), child.stderr().unwrap(), token)
+    }
+
+    /// The same for a home of its own, with these variables and no others.
+    #[expect(clippy::disallowed_methods, reason = "the gateway is started here")]
+    pub(crate) fn of(home: &Home, environment: &[(String, String)]) -> Self {
+        let created = home.ask(&["principal", "create", "client", "--json"], "");
+        let created: Value = serde_json::from_str(&created).unwrap();
+        let token = created["token"].as_str().unwrap().to_owned();
+        let mut serve = home.command(&HTTP);
+        serve.env_clear().envs(environment.iter().cloned()).current_dir(home.folder());
+        let mut child = serve.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        Self::listening(child.id(), child.stderr.take().unwrap(), token)
+    }
+
+    fn listening(pid: u32, stderr: ChildStderr, token: String) -> Self {
+        let mut lines = BufReader::new(stderr).lines();
         let address = lines.find_map(|line| {
             let line = line.unwrap();
             let url = &line[line.find("http://")? + 7..];
@@ -193,11 +212,11 @@ impl Serving {
         });
         // What it says later is read and dropped, so that it never waits for us.
         thread::spawn(move || lines.for_each(drop));
-        Self { child, address: address.unwrap(), token }
+        Self { pid, address: address.unwrap(), token }
     }
 
     pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
+        self.pid
     }
 
     /// A client with a connection of its own.
@@ -250,12 +269,21 @@ impl Http {
         serde_json::from_str(&self.receive()).unwrap()
     }
 
+    /// The list of tools.
+    pub(crate) fn list(&mut self) -> Value {
+        self.post("tools/list", &json!({}));
+        serde_json::from_str(&self.receive()).unwrap()
+    }
+
     /// Sends a call, whose answer nobody may wait for.
     pub(crate) fn begin(&mut self, tool: &str, arguments: &Value) {
+        self.post("tools/call", &json!({ "name": tool, "arguments": arguments }));
+    }
+
+    fn post(&mut self, method: &str, params: &Value) {
         self.next += 1;
-        let params = json!({ "name": tool, "arguments": arguments });
         let request =
-            json!({ "jsonrpc": "2.0", "id": self.next, "method": "tools/call", "params": params });
+            json!({ "jsonrpc": "2.0", "id": self.next, "method": method, "params": params });
         self.send("POST", &request.to_string());
     }
 

@@ -16,6 +16,8 @@ mod every_client;
 #[cfg(target_os = "linux")]
 mod exec;
 #[cfg(target_os = "linux")]
+mod gateway_clients;
+#[cfg(target_os = "linux")]
 mod gateway_conformance;
 mod gateway_local;
 mod gateway_remote;

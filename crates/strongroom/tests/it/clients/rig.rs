@@ -151,7 +151,7 @@ pub(crate) fn installed(path: &str) -> PathBuf {
 }
 
 /// The program of a client.
-pub(super) fn script(path: &str) -> PathBuf {
+pub(crate) fn script(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/clients").join(path)
 }
 
