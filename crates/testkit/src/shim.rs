@@ -1,7 +1,7 @@
 //! Adds a bearer token to every request, for clients that send none.
 //!
-//! Nothing else is changed: headers, `Host` among them, go through as they came, bodies as they
-//! come, and a client that goes away takes its request along.
+//! Nothing else is changed: headers go through as they came, bodies as they come, and a client that goes
+//! away takes its request along. Only where `Host` and `Origin` name the shim do they name who is behind.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -38,7 +38,8 @@ impl Shim {
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a free port");
         let address = listener.local_addr().expect("a listener has an address");
         let bearer = HeaderValue::try_from(format!("Bearer {token}")).expect("a token");
-        runtime.spawn(accept(listener, behind, Arc::new(bearer)));
+        let names = (address.to_string(), behind.to_string());
+        runtime.spawn(accept(listener, behind, Arc::new((bearer, names))));
         Self { address, _runtime: runtime }
     }
 
@@ -48,12 +49,25 @@ impl Shim {
     }
 }
 
-async fn accept(listener: TcpListener, behind: SocketAddr, bearer: Arc<HeaderValue>) {
+async fn accept(
+    listener: TcpListener,
+    behind: SocketAddr,
+    ours: Arc<(HeaderValue, (String, String))>,
+) {
     while let Ok((stream, _)) = listener.accept().await {
-        let bearer = Arc::clone(&bearer);
+        let ours = Arc::clone(&ours);
         tokio::spawn(async move {
             let pass = service_fn(|mut request: Request<Incoming>| {
-                request.headers_mut().insert("authorization", (*bearer).clone());
+                let (bearer, (shim, behind_it)) = &*ours;
+                let headers = request.headers_mut();
+                headers.insert("authorization", bearer.clone());
+                for name in ["host", "origin"] {
+                    let value = headers.get(name).and_then(|value| value.to_str().ok());
+                    let value = value.map(|value| value.replace(shim, behind_it));
+                    if let Some(value) = value.and_then(|value| value.try_into().ok()) {
+                        headers.insert(name, value);
+                    }
+                }
                 async move { Ok::<_, Infallible>(passed(behind, request).await) }
             });
             let http = server::conn::http1::Builder::new();

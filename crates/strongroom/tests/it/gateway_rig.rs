@@ -6,7 +6,7 @@ use std::{
     fs,
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::TcpStream,
-    process::{ChildStderr, ChildStdin, Stdio},
+    process::{self, ChildStderr, ChildStdin},
     sync::mpsc::{Receiver, channel},
     thread,
     time::{Duration, Instant},
@@ -199,7 +199,8 @@ impl Serving {
         let token = created["token"].as_str().unwrap().to_owned();
         let mut serve = home.command(&HTTP);
         serve.env_clear().envs(environment.iter().cloned()).current_dir(home.folder());
-        let mut child = serve.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child =
+            serve.stdin(process::Stdio::null()).stderr(process::Stdio::piped()).spawn().unwrap();
         Self::listening(child.id(), child.stderr.take().unwrap(), token)
     }
 
