@@ -35,6 +35,9 @@ const MOST_BYTES: usize = 16 << 20;
 /// The longest time that a modern server's list is kept without being asked for again.
 const LONGEST_KEPT: Duration = Duration::from_hours(1);
 
+/// How often a list is asked for again that has changed meanwhile.
+const AGAIN: usize = 3;
+
 /// A server among others.
 pub struct Server {
     /// Its name.
@@ -133,11 +136,22 @@ impl Server {
         known.map(|known| Arc::clone(&known.items))
     }
 
+    /// The same, however long it was to be good for: that says when to ask again, and many say at once.
+    fn unchanged(&self, kind: Kind) -> Option<Arc<[Definition]>> {
+        let attempt = self.upstream.attempt();
+        let known = lock(&self.shelves[kind.place()].known);
+        let known = known.as_ref().filter(|known| {
+            known.as_of == self.heard.changes(kind)
+                && attempt.is_none_or(|now| now == known.attempt)
+        });
+        known.map(|known| Arc::clone(&known.items))
+    }
+
     /// What is known of a list, or was, until it is asked for again: where names lead.
     pub(super) fn current(&self, kind: Kind) -> Option<Arc<[Definition]>> {
         match kind {
             // A tool that may not be there any more is not called.
-            Kind::Tools => self.known_of(kind),
+            Kind::Tools => self.unchanged(kind),
             Kind::Prompts | Kind::Resources | Kind::Templates => self.latest_of(kind),
         }
     }
@@ -176,9 +190,18 @@ impl Server {
             if let Some(known) = self.known_of(kind) {
                 return Ok(known);
             }
-            let as_of = self.heard.changes(kind);
             let ready = self.ready().await?;
-            let (items, ttl) = all_pages(&ready, kind).await?;
+            let mut as_of = self.heard.changes(kind);
+            let (mut items, mut ttl) = all_pages(&ready, kind).await?;
+            for _ in 0..AGAIN {
+                // Many say that their lists have changed when they have only just begun.
+                let now = self.heard.changes(kind);
+                if now == as_of {
+                    break;
+                }
+                as_of = now;
+                (items, ttl) = all_pages(&ready, kind).await?;
+            }
             let items: Arc<[Definition]> = items.into();
             let says_so = tells_changes(&ready, kind);
             let until = (!says_so).then(|| Instant::now() + ttl);
