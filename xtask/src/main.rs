@@ -29,7 +29,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
           writes its part of the page;
           `bench timing` measures how long refusals and comparisons take, and prints that
   soak    kills `serve` during writes 200 times, refreshes of the cache 500 times,
-          a team's server 100 times on each database, and its Postgres 20 times
+          a team's server 100 times on each database, and its Postgres 20 times, and loads
+          the gateway for an hour
   demo    runs `strongroom demo`";
 
 fn main() -> ExitCode {

@@ -39,6 +39,9 @@ const REFRESH_KILLS: &str = "500";
 /// How often `soak` kills the server of a team on each database; its Postgres a fifth of it.
 const TEAM_KILLS: &str = "100";
 
+/// How many seconds `soak` loads the gateway.
+const GATEWAY_SECONDS: &str = "3000";
+
 /// Kills `serve` again and again while it writes, the server and the database of a team, and refreshes of the cache while they do.
 pub(crate) fn soak(shell: &Shell) -> Result<(), String> {
     step("soak", || {
@@ -46,6 +49,12 @@ pub(crate) fn soak(shell: &Shell) -> Result<(), String> {
         command.env("STRONGROOM_SOAK_KILLS", KILLS);
         command.args(["nextest", "run", "-p", "strongroom", "--profile", "soak"]);
         shell::run(command.args(["-E", "test(killed) and not test(refresh) and not test(team)"]))
+    })?;
+    step("soak gateway", || {
+        let mut command = shell.command("cargo");
+        command.env("STRONGROOM_SOAK_SECONDS", GATEWAY_SECONDS);
+        command.args(["nextest", "run", "-p", "strongroom", "--profile", "soak"]);
+        shell::run(command.args(["-E", "test(soaked_at_half_load)"]))
     })?;
     step("soak team", || {
         let mut command = shell.command("cargo");

@@ -46,6 +46,10 @@ pub struct Offer {
     pub lifetime: Option<Duration>,
     /// What it may ask of the clients that call it.
     pub asks: Asks,
+    /// Calls of its tools a minute, all principals together, where it says so itself.
+    pub calls_per_minute: Option<u32>,
+    /// Where no other server is mounted, its tools keep the names that it gives them (decision 13).
+    pub plain_names: bool,
 }
 
 /// What a server may ask of clients, beyond its answers. Nothing, unless somebody has said so.
@@ -80,6 +84,8 @@ impl Default for Offer {
             idle: Duration::from_mins(30),
             lifetime: None,
             asks: Asks::default(),
+            calls_per_minute: None,
+            plain_names: false,
         }
     }
 }

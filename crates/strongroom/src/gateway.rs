@@ -207,8 +207,13 @@ impl Gateway {
     }
 
     fn put_together(&self, state: &mut State) {
+        let mut kept = state.kept.values();
+        let naming = match (kept.next(), kept.next()) {
+            (Some(one), None) if one.definition.server.offer.plain_names => Naming::Plain,
+            _ => Naming::Safe,
+        };
         let servers = state.kept.values().map(|kept| Arc::clone(&kept.server)).collect();
-        state.mount = Arc::new(Mount::new(Arc::clone(&self.tools), servers, Naming::Safe));
+        state.mount = Arc::new(Mount::new(Arc::clone(&self.tools), servers, naming));
         if !state.leaving.is_empty() {
             self.parting.notify_one();
         }

@@ -80,7 +80,8 @@ impl Place {
         for name in &names {
             write!(
                 config,
-                "\n[servers.{name}]\ncommand = {command:?}\nsecrets = {{ {} }}\n",
+                "\n[servers.{name}]\ncommand = {command:?}\nsecrets = {{ {} }}\n\
+                 calls_per_minute = 10000000\n",
                 secrets.join(", ")
             )?;
         }

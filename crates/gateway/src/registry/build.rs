@@ -35,6 +35,8 @@ pub const KEYS: &[&str] = &[
     "tools",
     "idle",
     "lifetime",
+    "calls_per_minute",
+    "naming",
 ];
 
 /// The keys that only a program has.

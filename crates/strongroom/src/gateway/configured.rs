@@ -232,6 +232,9 @@ impl Definition {
         let mut hasher = DefaultHasher::new();
         format!("{server:?}").hash(&mut hasher);
         tools.revision = hasher.finish();
+        if let Some(calls) = server.offer.calls_per_minute {
+            tools.limits.calls_per_minute = calls;
+        }
         let (origin, scope) = (entry.source.origin, servers::scope(&entry.source));
         Ok(Self { server, origin, scope, served: Arc::new(tools) })
     }

@@ -24,6 +24,8 @@ mod gateway_remote;
 #[cfg(target_os = "linux")]
 mod gateway_rig;
 #[cfg(target_os = "linux")]
+mod gateway_soak;
+#[cfg(target_os = "linux")]
 mod gateway_survival;
 mod gateway_tools;
 mod handles;

@@ -25,7 +25,7 @@ const VERDICTS: [(&str, Verdict); 3] =
     [("allow", Verdict::Allow), ("ask", Verdict::Ask), ("deny", Verdict::Deny)];
 
 impl Reader<'_> {
-    /// `tools`, `idle` and `lifetime`.
+    /// `tools`, `idle`, `lifetime`, `calls_per_minute` and `naming`.
     pub(super) fn offer(&self) -> Result<Offer, Problem> {
         let mut offer = Offer::default();
         if self.node.get("tools").is_some() {
@@ -37,7 +37,29 @@ impl Reader<'_> {
         }
         offer.lifetime = self.time("lifetime")?;
         offer.asks = self.asks()?;
+        offer.calls_per_minute = self.number_of_calls("calls_per_minute")?;
+        if let Some(node) = self.node.get("naming") {
+            offer.plain_names = match self.plain("naming", node)? {
+                "safe" => false,
+                "plain" => true,
+                _ => {
+                    let problem = self.text.problem(node.at, "`naming` is no way to name tools");
+                    return Err(problem.hint("write `safe`, or `plain` for a server alone"));
+                }
+            };
+        }
         Ok(offer)
+    }
+
+    fn number_of_calls(&self, key: &str) -> Result<Option<u32>, Problem> {
+        let Some(node) = self.node.get(key) else { return Ok(None) };
+        let number = match &node.value {
+            Value::Number(number) => number.parse::<u32>().ok(),
+            _ => None,
+        };
+        let number = number.filter(|number| (1..=Gcra::MOST).contains(number));
+        let problem = || self.text.problem(node.at, format!("`{key}` is not a number of calls"));
+        number.ok_or_else(problem).map(Some)
     }
 
     fn asks(&self) -> Result<Asks, Problem> {
@@ -137,14 +159,8 @@ impl Reader<'_> {
             let problem = self.text.problem(node.at, "`rate` is not a rate");
             return Err(problem.hint("write `\"60/min\"` or `\"2/s\"`"));
         };
-        if let Some(node) = burst {
-            let number = match &node.value {
-                Value::Number(number) => number.parse::<u32>().ok(),
-                _ => None,
-            };
-            let number = number.filter(|number| (1..=Gcra::MOST).contains(number));
-            rate.burst = number
-                .ok_or_else(|| self.text.problem(node.at, "`burst` is not a number of calls"))?;
+        if let Some(burst) = self.number_of_calls("burst")? {
+            rate.burst = burst;
         }
         Ok(Some(rate))
     }
