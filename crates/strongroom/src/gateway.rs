@@ -138,7 +138,7 @@ impl Gateway {
         let mut state = self.state();
         for kept in state.kept.values() {
             let upstream = &kept.server.upstream;
-            upstream.rest();
+            upstream.look_after();
             let lifetime = kept.definition.server.offer.lifetime;
             let uptime = upstream.status().uptime;
             if lifetime.zip(uptime).is_some_and(|(lifetime, uptime)| uptime >= lifetime) {

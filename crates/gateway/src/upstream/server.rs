@@ -65,6 +65,8 @@ pub struct Options {
     pub patience: Duration,
     /// How long it runs without being used.
     pub idle: Duration,
+    /// How often it is asked whether it still answers.
+    pub health: Duration,
 }
 
 impl Default for Options {
@@ -74,6 +76,7 @@ impl Default for Options {
             supervision: supervision::Limits::default(),
             patience: Duration::from_mins(1),
             idle: Duration::from_mins(30),
+            health: Duration::from_secs(30),
         }
     }
 }
@@ -83,7 +86,7 @@ pub struct Upstream {
     launch: Box<dyn Launch>,
     events: Arc<dyn Events>,
     /// What clients can do that it may use, an object.
-    capabilities: Box<str>,
+    pub(super) capabilities: Box<str>,
     options: Options,
     began: Instant,
     inner: Mutex<Inner>,
@@ -131,6 +134,8 @@ struct Inner {
     said: Vec<String>,
     known: Option<Known>,
     used: Instant,
+    /// When it was last known to answer, or was asked.
+    asked: Instant,
 }
 
 impl Upstream {
@@ -151,6 +156,7 @@ impl Upstream {
             said: Vec::new(),
             known: None,
             used: now,
+            asked: now,
         };
         Arc::new(Self {
             launch,
@@ -231,6 +237,17 @@ impl Upstream {
         }
     }
 
+    /// It, where it is time to ask whether it still answers and nobody waits for it. Says so once.
+    pub(super) fn due(&self) -> Option<Arc<Ready>> {
+        let mut inner = self.lock();
+        let ready = inner.ready.as_ref()?;
+        let quiet = ready.running.peer.waiting() == 0;
+        let due = quiet && inner.asked.elapsed() >= self.options.health;
+        let ready = due.then(|| Arc::clone(ready))?;
+        inner.asked = Instant::now();
+        Some(ready)
+    }
+
     /// Ends it where nobody waits for an answer of it or for its start; says whether that is so. The next
     /// call starts it again.
     pub fn retire(&self, why: &str) -> bool {
@@ -308,6 +325,7 @@ impl Upstream {
                 None => {
                     inner.known = Some(ready.agreed.known());
                     inner.used = Instant::now();
+                    inner.asked = inner.used;
                     inner.supervision.ready(self.began.elapsed());
                     inner.ready = Some(ready);
                 }
@@ -589,6 +607,31 @@ done
         patient.call("tools/list").await.unwrap();
         patient.upstream.rest();
         assert!(matches!(patient.upstream.status().state, State::Ready { .. }));
+    }
+
+    #[tokio::test]
+    async fn a_server_that_does_not_say_that_it_is_there_is_ended() {
+        let silent = "exec 3<&0; n=0; while read -r line <&3; do n=$((n+1)); case $n in \
+            1) echo '{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":-32601,\"message\":\"no\"}}';; \
+            2) echo '{\"jsonrpc\":\"2.0\",\"id\":2,\"result\":{\"protocolVersion\":\"2025-11-25\",\"capabilities\":{}}}';; \
+            esac; done";
+        let (short, long) = (Duration::from_millis(50), Duration::from_mins(1));
+        for (script, deadline, stays) in [(silent, short, false), (SERVER, long, true)] {
+            let place = Place::of(script, Options { health: Duration::ZERO, ..Options::default() });
+            let ready = place.upstream.ready().await.unwrap();
+            let due = place.upstream.due().unwrap();
+            place.upstream.check(&due, deadline).await;
+            let params = |_: u64, out: &mut Vec<u8>| out.extend_from_slice(b"{}");
+            let answer = ready.running.peer.call("x", params, None).await;
+            assert_eq!(answer.is_ok(), stays);
+            while !stays && place.upstream.attempt() == Some(ready.attempt) {
+                sleep(Duration::from_millis(1)).await;
+            }
+            assert_eq!(place.upstream.attempt().is_some(), stays);
+        }
+        let place = Place::of(SERVER, Options::default());
+        place.upstream.ready().await.unwrap();
+        assert!(place.upstream.due().is_none(), "it was heard a moment ago");
     }
 
     #[tokio::test]
