@@ -117,6 +117,19 @@ pub struct Stdio {
     pub pass_env: Vec<String>,
     /// Where it starts; where the caller is, if there is none.
     pub cwd: Option<PathBuf>,
+    /// The room of its own that it is to have, if any (decision 53).
+    pub isolate: Option<Isolation>,
+}
+
+/// What a server in a room of its own has beside its program.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Isolation {
+    /// What it may read: absolute paths.
+    pub read: Vec<PathBuf>,
+    /// What it may write to: absolute paths.
+    pub write: Vec<PathBuf>,
+    /// Whether it has the machine's network.
+    pub network: bool,
 }
 
 /// How secrets reach a server.

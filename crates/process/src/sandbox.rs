@@ -102,19 +102,29 @@ pub enum Missing {
 }
 
 impl Sandbox {
-    /// Finds out whether rooms can be built here, by building an empty one. `helper` is this program.
+    /// What builds rooms here, unproved. Where it turns out that it cannot, the server does not start.
+    /// `helper` is this program.
     ///
     /// # Errors
     ///
-    /// They cannot, and why.
-    pub fn find(helper: &Path) -> Result<Self, Missing> {
+    /// There is nothing that does.
+    pub fn here(helper: &Path) -> Result<Self, Missing> {
         if !confine::SUPPORTED {
             return Err(Missing::Platform);
         }
         let place = PLACES.iter().map(PathBuf::from).find(|place| place.is_file());
         let bwrap = place.ok_or(Missing::Bubblewrap)?;
         let layers = confine::layers();
-        let sandbox = Self { bwrap, helper: helper.to_owned(), layers };
+        Ok(Self { bwrap, helper: helper.to_owned(), layers })
+    }
+
+    /// As [`here`](Self::here), proved by building an empty room.
+    ///
+    /// # Errors
+    ///
+    /// Rooms cannot be built, and why.
+    pub fn find(helper: &Path) -> Result<Self, Missing> {
+        let sandbox = Self::here(helper)?;
         let probe = sandbox.wrap(&Start::new("/bin/true"), &Room::default());
         let output = run(&probe, b"", PATIENCE, SAID).map_err(|error| {
             let why = std::error::Error::source(&error).map(ToString::to_string);

@@ -10,6 +10,7 @@ pub mod edit;
 pub mod login;
 pub mod project;
 pub mod reach;
+mod room;
 pub mod start;
 pub mod trust;
 pub mod view;

@@ -1,5 +1,6 @@
 //! The tree of one server into a checked [`Server`]: the rules, once for every source.
 
+mod isolate;
 mod offer;
 
 use std::collections::BTreeMap;
@@ -37,10 +38,11 @@ pub const KEYS: &[&str] = &[
     "lifetime",
     "calls_per_minute",
     "naming",
+    "isolate",
 ];
 
 /// The keys that only a program has.
-const PROGRAM_KEYS: &[&str] = &["args", "env", "secrets", "cwd", "pass_env"];
+const PROGRAM_KEYS: &[&str] = &["args", "env", "secrets", "cwd", "pass_env", "isolate"];
 
 /// Variables that decide what code a program loads, or where it sends what it knows. A secret has no
 /// business in them (LM-12).
@@ -66,6 +68,9 @@ const HIJACKS: &[&str] = &[
     "SSL_CERT_FILE",
     "SSL_CERT_DIR",
 ];
+
+/// How `cwd` is written.
+const AS_CWD: &str = "write it from `/` or `~/` on; without it the server starts where you are";
 
 /// Longest description that is kept for people to read.
 const LONGEST_ABOUT: usize = 1000;
@@ -191,7 +196,8 @@ impl Reader<'_> {
             }
             env.insert(variable, Template::secret(reference));
         }
-        Ok(Stdio { program, args, env, pass_env: self.pass_env()?, cwd: self.cwd()? })
+        let (pass_env, cwd, isolate) = (self.pass_env()?, self.cwd()?, self.isolate()?);
+        Ok(Stdio { program, args, env, pass_env, cwd, isolate })
     }
 
     fn command<'n>(&self, node: &'n Node) -> Result<(String, Vec<Template>), Problem> {
@@ -288,18 +294,23 @@ impl Reader<'_> {
 
     fn cwd(&self) -> Result<Option<PathBuf>, Problem> {
         let Some(node) = self.node.get("cwd") else { return Ok(None) };
-        let text = self.plain("cwd", node)?;
+        self.absolute("cwd", node).map(Some).map_err(|problem| problem.hint(AS_CWD))
+    }
+
+    /// A path from `/` or `~/` on.
+    fn absolute(&self, key: &str, node: &Node) -> Result<PathBuf, Problem> {
+        let text = self.plain(key, node)?;
         let drive = matches!(text.as_bytes(), [drive, b':', b'/' | b'\\', ..] if drive.is_ascii_alphabetic());
         if let (Some(below), Some(home)) = (text.strip_prefix("~/"), &self.text.home) {
-            return Ok(Some(home.join(below)));
+            return Ok(home.join(below));
         }
         if text.starts_with('/') || drive || text.starts_with("\\\\") {
-            Ok(Some(PathBuf::from(text)))
+            Ok(PathBuf::from(text))
         } else {
             Err(self
                 .text
-                .problem(node.at, "`cwd` is not an absolute path")
-                .hint("write it from `/` or `~/` on; without it the server starts where you are"))
+                .problem(node.at, format!("`{key}` is not an absolute path"))
+                .hint("write it from `/` or `~/` on"))
         }
     }
 

@@ -8,9 +8,8 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::hello::modern_params;
+use super::hello::ask_health;
 use super::server::{Ready, Upstream};
-use crate::protocol::Era;
 
 /// How long a server may take to say that it is there.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -30,14 +29,8 @@ impl Upstream {
 
     pub(super) async fn check(&self, ready: &Ready, deadline: Duration) {
         let peer = &ready.running.peer;
-        let capabilities = &self.capabilities;
-        let method = if ready.agreed.era == Era::Modern { "server/discover" } else { "ping" };
-        let params = |_: u64, out: &mut Vec<u8>| match ready.agreed.era {
-            Era::Modern => modern_params(out, capabilities),
-            Era::Legacy => out.extend_from_slice(b"{}"),
-        };
         // Whatever it answers, it is there. That it has ended is noticed where it ends.
-        let answered = timeout(deadline, peer.call(method, params, None)).await;
+        let answered = timeout(deadline, ask_health(peer, &ready.agreed, &self.capabilities)).await;
         if answered.is_err() && peer.waiting() == 0 {
             ready.running.stop("the server does not say that it is there");
         }

@@ -159,7 +159,7 @@ async fn initialize(peer: &Peer, capabilities: &str) -> Result<Agreed, Unwilling
 }
 
 /// The parameters of a modern request that has none of its own.
-pub(super) fn modern_params(out: &mut Vec<u8>, capabilities: &str) {
+fn modern_params(out: &mut Vec<u8>, capabilities: &str) {
     let mut params = Object::open(out);
     let mut meta = Object::open(params.name("_meta"));
     meta.string("io.modelcontextprotocol/protocolVersion", MODERN);

@@ -14,7 +14,7 @@ use strongroom_model::secret::Secret;
 use strongroom_model::server::{Delivery, Server, Stdio, Transport};
 use strongroom_process::Start;
 
-use super::Servers;
+use super::{Servers, room};
 use crate::commands::lock;
 use crate::config::Config;
 use crate::environment::Host;
@@ -101,7 +101,12 @@ impl Ground<'_> {
         if released.refresh_due {
             refresh_detached(entry, wishes.registry, host, *output);
         }
-        Ok(Prepared { start: as_start(plan), released })
+        let start = as_start(plan);
+        let start = match &stdio.isolate {
+            Some(isolation) => room::isolated(start, &server.name, isolation, host, home)?,
+            None => start,
+        };
+        Ok(Prepared { start, released })
     }
 }
 

@@ -244,7 +244,7 @@ impl Fleet {
     pub(super) fn tidy(&self) {
         let mut inner = self.lock();
         for one in &inner.mounted {
-            one.server.upstream.rest();
+            one.server.upstream.look_after();
         }
         let busy = |one: &Weak<Server>| {
             one.upgrade().is_some_and(|server| !server.upstream.retire(CHANGED))

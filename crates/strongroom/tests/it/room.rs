@@ -196,6 +196,40 @@ fn arguments_and_variables_arrive_as_they_are_and_the_name_too() {
 }
 
 #[test]
+fn run_puts_a_server_into_the_room_that_it_is_to_have_and_into_no_other() {
+    let user = crate::sandbox::Sandbox::headless().with("PATH", "/usr/bin:/bin");
+    let notes = user.write("work/notes/today", "there");
+    let folder = notes.parent().unwrap().display().to_string();
+    let vault = user.path(".local/state/strongroom").display().to_string();
+    let script = format!(
+        "cat {folder}/today; ls -A {vault} | wc -l; ls -A $HOME | wc -l; echo x > {folder}/new"
+    );
+    let config = user.read(".config/strongroom/strongroom.toml");
+    let server = |name: &str, isolate: &str| {
+        format!("[servers.{name}]\ncommand = [\"/bin/sh\", \"-c\", '{script}']\n{isolate}\n")
+    };
+    let plain = server("plain", "");
+    let closed = server("closed", "isolate = true");
+    let open = server("open", &format!("isolate = {{ write = [\"{folder}\"] }}"));
+    user.write(".config/strongroom/strongroom.toml", &format!("{config}\n{plain}{closed}{open}"));
+    let ran = |name: &str| {
+        let ran = user.run(&format!("run {name} --once"));
+        ran.stdout.split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(ran("closed"), ["0", "0"]);
+    assert!(!Path::new(&folder).join("new").exists());
+    let seen = ran("open");
+    assert_eq!(
+        (&*seen[0], &*seen[1]),
+        ("there0", "1"),
+        "its home holds the way to the folder alone"
+    );
+    assert!(Path::new(&folder).join("new").exists());
+    let seen = ran("plain");
+    assert!(seen[0].starts_with("there") && seen[0] != "there0", "{seen:?}");
+}
+
+#[test]
 fn nothing_is_left_of_it_when_its_guard_is_told_to_end() {
     let sandbox = Sandbox::find(Path::new(US)).unwrap();
     let (_dir, path) = folder();
