@@ -296,6 +296,8 @@ impl Ground {
             env: given.places.clone(),
             pass_env: Vec::new(),
             cwd: Some(self.directory.clone()),
+            // It is in one in any case.
+            isolate: None,
         };
         let own = [("HOME", folder.home()), ("TMPDIR", folder.temporary())];
         let own = own.map(|(name, path)| (OsString::from(name), path.into_os_string()));
