@@ -1,5 +1,5 @@
 //! How one logs in to a server at an address: what it says of itself (RFC 9728), what its authorization
-//! server says of itself (RFC 8414, OpenID Connect Discovery), and how a client introduces itself there
+//! server says of itself (RFC 8414, `OpenID` Connect Discovery), and how a client introduces itself there
 //! (RFC 7591).
 //!
 //! Nothing that is found here is believed beyond its own origin: the server's metadata are about the server
@@ -90,7 +90,10 @@ pub async fn discover(dns: Arc<dyn Dns>, site: &Arc<Site>) -> Result<Found, Refu
     if said.scopes_supported.iter().any(|scope| scope == "offline_access") {
         let asked = scope.get_or_insert_default();
         if !asked.split(' ').any(|scope| scope == "offline_access") {
-            *asked = format!("{asked} offline_access").trim().to_owned();
+            if !asked.is_empty() {
+                asked.push(' ');
+            }
+            asked.push_str("offline_access");
         }
     }
     for (field, url) in [
@@ -162,7 +165,7 @@ pub async fn register(
 
 /// What a server says of itself (RFC 9728 §2).
 #[derive(Deserialize)]
-struct Resource {
+struct OfServer {
     resource: String,
     #[serde(default)]
     authorization_servers: Vec<String>,
@@ -171,7 +174,7 @@ struct Resource {
 
 /// What an authorization server says of itself (RFC 8414 §2).
 #[derive(Deserialize)]
-struct Issuer {
+struct OfIssuer {
     issuer: String,
     authorization_endpoint: String,
     token_endpoint: String,
@@ -219,20 +222,22 @@ impl<'a> Desk<'a> {
         let service = &self.site.service;
         let origin = &service.origin;
         let answer = fetch(&self.dialler, service, origin, outgoing, &mut self.watch).await?;
-        if answer.0.status == StatusCode::OK {
+        let mut challenges = answer.0.headers.get_all(WWW_AUTHENTICATE).iter();
+        let challenge = challenges.find_map(|value| {
+            let value = value.to_str().ok()?;
+            value.get(..6)?.eq_ignore_ascii_case("bearer").then(|| value.to_owned())
+        });
+        let asks = matches!(answer.0.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
+        if !asks && challenge.is_none() {
             return Err(strange(
                 "the server asks nobody who they are: there is nothing to log in to",
             ));
         }
-        let mut challenges = answer.0.headers.get_all(WWW_AUTHENTICATE).iter();
-        Ok(challenges.find_map(|value| {
-            let value = value.to_str().ok()?;
-            value.get(..6)?.eq_ignore_ascii_case("bearer").then(|| value.to_owned())
-        }))
+        Ok(challenge)
     }
 
     /// What the server says of itself, where it says something.
-    async fn resource(&mut self, challenge: Option<&str>) -> Result<Option<Resource>, Refusal> {
+    async fn resource(&mut self, challenge: Option<&str>) -> Result<Option<OfServer>, Refusal> {
         let origin = self.site.service.origin.clone();
         let path = self.path();
         let named = challenge.and_then(|challenge| parameter(challenge, "resource_metadata"));
@@ -249,7 +254,7 @@ impl<'a> Desk<'a> {
         }
         for target in places {
             let place = Endpoint { origin: origin.clone(), target };
-            let Some(said) = self.get::<Resource>(&place).await? else { continue };
+            let Some(said) = self.get::<OfServer>(&place).await? else { continue };
             let about = BaseUrl::parse(&said.resource, true).ok();
             let is_ours = about.is_some_and(|about| {
                 let rest = path.strip_prefix(&about.base_path);
@@ -267,7 +272,7 @@ impl<'a> Desk<'a> {
     }
 
     /// What `issuer` says of itself.
-    async fn issuer(&mut self, issuer: &str) -> Result<Issuer, Refusal> {
+    async fn issuer(&mut self, issuer: &str) -> Result<OfIssuer, Refusal> {
         let at = endpoint("issuer", issuer)?;
         let path = if at.target == "/" { "" } else { at.target.as_str() };
         let (oauth, openid) =
@@ -278,7 +283,7 @@ impl<'a> Desk<'a> {
         }
         for target in targets {
             let place = Endpoint { origin: at.origin.clone(), target };
-            let Some(said) = self.get::<Issuer>(&place).await? else { continue };
+            let Some(said) = self.get::<OfIssuer>(&place).await? else { continue };
             // RFC 8414 §3.3: a mix-up begins with metadata that are another's.
             return if said.issuer.trim_end_matches('/') == issuer.trim_end_matches('/') {
                 Ok(said)

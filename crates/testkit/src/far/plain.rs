@@ -37,6 +37,7 @@ impl Far for Plain {
         Box::pin(async move {
             let origin = &ask.site.service.origin;
             let unreachable = |_| failed("the upstream cannot be reached", false);
+            #[expect(clippy::disallowed_methods, reason = "a client that vets nothing, for tests")]
             let stream =
                 TcpStream::connect((&*origin.host, origin.port)).await.map_err(unreachable)?;
             let broken =

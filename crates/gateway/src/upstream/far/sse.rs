@@ -26,6 +26,7 @@ pub struct Event {
 
 /// Reads one stream.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "what is known between two bytes")]
 pub struct Reader {
     cap: usize,
     line: Vec<u8>,

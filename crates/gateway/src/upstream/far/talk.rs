@@ -370,8 +370,12 @@ impl Talk {
             let mut state = self.state();
             (std::mem::take(&mut state.calls), std::mem::take(&mut state.streams))
         };
-        calls.into_values().for_each(|under| under.task.abort());
-        streams.into_iter().for_each(|stream| stream.abort());
+        for under in calls.into_values() {
+            under.task.abort();
+        }
+        for stream in streams {
+            stream.abort();
+        }
     }
 
     fn open(&self) -> Result<MutexGuard<'_, State>, Over> {
