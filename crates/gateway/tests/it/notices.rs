@@ -292,3 +292,19 @@ fn over_http_a_call_that_says_something_becomes_a_stream_that_can_be_gone_on_wit
     }
     http.join();
 }
+
+#[test]
+fn a_client_that_would_rather_read_events_gets_every_answer_as_one() {
+    let mut http = Http::before_servers(shop());
+    let mut lines = http.lines();
+    lines[3] = "Accept: text/event-stream, application/json".into();
+    lines.extend(modern_lines("tools/list"));
+    let body = request(9, "tools/list", &json!({ "_meta": meta() }));
+    let mut stream = http.connect();
+    stream.write_all(&head("POST /mcp", &lines, body.len())).unwrap();
+    stream.write_all(body.as_bytes()).unwrap();
+    assert!(event(&mut BufReader::new(stream)).1["result"]["tools"].is_array());
+    let json = http.modern("tools/list", &json!({ "_meta": meta() }));
+    assert!(json.json()["result"]["tools"].is_array(), "and any other gets it as it is");
+    http.join();
+}

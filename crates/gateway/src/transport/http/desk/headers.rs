@@ -22,6 +22,13 @@ pub(super) fn takes_events(headers: &HeaderMap) -> bool {
     })
 }
 
+/// Whether the client would rather read events: it names them first.
+pub(super) fn prefers_events(headers: &HeaderMap) -> bool {
+    let first = headers.get(ACCEPT).and_then(|value| value.to_str().ok());
+    let first = first.and_then(|value| value.split([',', ';']).next());
+    first.is_some_and(|kind| kind.trim().eq_ignore_ascii_case("text/event-stream"))
+}
+
 /// Names in lower case, without `mcp-param-`, and values.
 pub(super) struct Custom(pub(super) Vec<(Box<str>, Box<str>)>);
 

@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep;
 
 use super::super::sent::{self, Messages, Running, WAITING};
-use super::headers::takes_events;
+use super::headers::{prefers_events, takes_events};
 use super::reply::{Content, Reply};
 use crate::behind::Behind;
 use crate::prompt::Outbox;
@@ -39,6 +39,10 @@ pub(super) fn stream(headers: &HeaderMap) -> Stream {
         return Stream { out: None, messages: None };
     }
     let (out, messages) = mpsc::channel(WAITING);
+    if prefers_events(headers) {
+        // A message that says nothing opens the stream.
+        let _ = out.try_send(Vec::new());
+    }
     Stream { out: Some(Arc::new(Messages(out))), messages: Some(messages) }
 }
 
@@ -96,7 +100,9 @@ pub(super) async fn finish(work: Work, calls: &Arc<dyn Calls>, alive: mpsc::Send
         Some(mut messages) => {
             let first = tokio::select! {
                 biased;
-                Some(first) = messages.recv() => Err(Some(first)),
+                Some(first) = messages.recv() => {
+                    Err(Some(first).filter(|first| !first.is_empty()))
+                }
                 said = &mut run => Ok(said),
                 () = sleep(SOON) => Err(None),
             };
