@@ -133,30 +133,28 @@ impl Report for Diff {
         if self.changes.is_empty() {
             return "nothing waits for you\n".to_owned();
         }
-        let mut text = String::new();
-        for (at, change) in self.changes.iter().enumerate() {
-            if at > 0 {
-                text.push('\n');
-            }
-            let name = format!("{}/{}", change.server, DisplaySafe(&change.tool));
-            text.push_str(&format!("{}: {}\n", style.bold(&name), change.in_words));
-            let old = match &change.since {
-                Some(since) => format!("--- approved {since}"),
-                None => "--- nothing was approved".to_owned(),
-            };
-            text.push_str(&format!("{}\n", style.dim(&old)));
-            text.push_str(&format!("{}\n", style.dim(&format!("+++ seen {}", change.seen))));
-            for line in &change.diff {
-                let line = match line.as_bytes().first() {
-                    Some(b'-') => style.red(line),
-                    Some(b'+') => style.green(line),
-                    _ => line.clone(),
-                };
-                text.push_str(&line);
-                text.push('\n');
-            }
-        }
-        text
+        let parts: Vec<String> = self.changes.iter().map(|change| change.text(style)).collect();
+        parts.join("\n")
+    }
+}
+
+impl Change {
+    fn text(&self, style: Style) -> String {
+        let name = format!("{}/{}", self.server, DisplaySafe(&self.tool));
+        let old = match &self.since {
+            Some(since) => format!("--- approved {since}"),
+            None => "--- nothing was approved".to_owned(),
+        };
+        let seen = format!("+++ seen {}", self.seen);
+        let mut lines = vec![format!("{}: {}", style.bold(&name), self.in_words)];
+        lines.extend([style.dim(&old), style.dim(&seen)]);
+        lines.extend(self.diff.iter().map(|line| match line.as_bytes().first() {
+            Some(b'-') => style.red(line),
+            Some(b'+') => style.green(line),
+            _ => line.clone(),
+        }));
+        lines.push(String::new());
+        lines.join("\n")
     }
 }
 
