@@ -10,6 +10,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::hash::BuildHasher;
 use std::time::SystemTime;
 
 use crate::code::{Code, Refusal};
@@ -157,7 +158,10 @@ pub trait Pins: Send + Sync {
 }
 
 /// Judges what is `offered` by what is `kept`.
-pub fn look<'a>(kept: &HashMap<Box<str>, Known>, offered: &'a [Offered]) -> Look<'a> {
+pub fn look<'a, S: BuildHasher>(
+    kept: &HashMap<Box<str>, Known, S>,
+    offered: &'a [Offered],
+) -> Look<'a> {
     let mut look = Look { standings: Vec::new(), first: Vec::new(), waiting: Vec::new() };
     let mut met = HashSet::new();
     let mut room = MOST_KEPT.saturating_sub(kept.len());
