@@ -235,9 +235,9 @@ pub(crate) fn explain(
     arguments: Option<&str>,
 ) -> Result<Explained, Refusal> {
     let served = find(catalog, caller, server)?;
-    let call = ToolCall::read(served.name.clone(), tool, arguments)?;
-    let explanation = served.policy.explain(&call);
-    Ok(Explained { request: format!("{METHOD} {}", call.tool()), explanation })
+    let asked = ToolCall::read(served.name.clone(), tool, arguments)?;
+    let explanation = served.policy.explain(&asked);
+    Ok(Explained { request: format!("{METHOD} {}", asked.tool()), explanation })
 }
 
 /// The act of what is permitted: somebody else's, within our time and size.

@@ -111,7 +111,9 @@ mod tests {
     fn what_comes_out_is_json_however_the_secret_was_written() {
         let secret = "kä\"n\\ary-\u{1f511}-0123\n456789/äöü";
         let plain = serde_json::to_string(secret).unwrap();
-        let escaped: String = secret.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect();
+        let units: Vec<String> =
+            secret.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect();
+        let escaped = units.concat();
         for written in [plain.trim_matches('"'), &plain[1..plain.len() - 9], &escaped] {
             let text = format!(r#"{{"a":["{written}"],"n":1}}"#);
             if serde_json::from_str::<Value>(&text).is_err() {
