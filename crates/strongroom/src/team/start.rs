@@ -374,6 +374,7 @@ fn failed(text: &'static str) -> Refusal {
     Refusal::new(Code::UpstreamError, text)
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it stands where errors are mapped")]
 fn unreadable(error: TeamError) -> Refusal {
     match error {
         TeamError::Integrity { .. } => {

@@ -1,7 +1,8 @@
 //! The registered servers of tenants behind `POST /mcp`: started, given their credentials, changed and taken
 //! away, over REST, by any node, on both databases.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Lines};
+use std::net::TcpStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -489,6 +490,53 @@ fn what_one_node_is_told_is_so_on_the_other() {
     team.post("/functions/v1/mcp-servers/delete", &key, &deleted);
     until("it is gone there too", || on_other("amazon.order")["error"]["code"] == -32602);
     other.end(Duration::from_secs(20)).unwrap();
+}
+
+// TN-11
+#[test]
+fn whoever_listens_is_told_of_changes_until_he_is_let_in_no_more() {
+    let team = Team::with(sandbox(), TEAM);
+    let other = second(&team);
+    let made = team.sandbox.run("key create --tenant shop --scope use --name reader").ok();
+    let reader = made.stdout.trim().to_owned();
+    let streams =
+        [(&team.key, "tenant disable shop"), (&reader, "key disable reader --tenant shop")];
+    let mut open: Vec<_> = streams
+        .iter()
+        .map(|(key, end)| {
+            let session = Line::to(&team.url).hello(key);
+            (Line::listen(&team.url, key, &session), *end)
+        })
+        .collect();
+    let session = Line::to(&team.url).hello(&other);
+    let mut theirs = Line::listen(&team.url, &other, &session);
+    let told = |stream: &mut Lines<BufReader<TcpStream>>| {
+        stream.any(|line| line.unwrap().contains("notifications/tools/list_changed"))
+    };
+    team.registers(&team.key, &registration("my-amazon-server", "amazon."));
+    for (stream, _) in &mut open {
+        assert!(told(stream));
+    }
+    let gone = json!({ "server_id": "my-amazon-server" });
+    team.post("/functions/v1/mcp-servers/delete", &team.key, &gone);
+    for (stream, _) in &mut open {
+        assert!(told(stream));
+    }
+    // The reader's key first: the other stream goes on.
+    for (mut stream, end) in open.into_iter().rev() {
+        team.sandbox.run(end).ok();
+        assert!(!told(&mut stream), "it has ended");
+    }
+    // Another tenant has heard nothing of all this.
+    let mut here = registration("my-amazon-server", "amazon.");
+    here["name"] = json!("theirs");
+    team.registers(&other, &here);
+    let said: Vec<_> = std::iter::from_fn(|| {
+        let line = theirs.next()?.unwrap();
+        (!line.contains("list_changed")).then_some(line)
+    })
+    .collect();
+    assert!(!said.concat().contains("notifications/tools"), "{said:?}");
 }
 
 /// Where a node that was just started listens.
