@@ -111,7 +111,7 @@ impl Default for ServerCaps {
         Self {
             mounted: 100,
             processes: 8,
-            memory: 512 << 20,
+            memory: 1 << 30,
             sessions: 100,
             idle: Duration::from_mins(10),
         }
