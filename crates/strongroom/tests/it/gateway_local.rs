@@ -408,3 +408,18 @@ fn without_its_servers_there_are_the_brokers_tools_alone() {
     assert_eq!(serving.call("shop_order"), "-32602");
     serving.finish();
 }
+
+#[test]
+fn a_client_is_told_when_a_server_is_switched_though_nobody_calls() {
+    let sandbox = shop("a-key-0123456789");
+    let mut serving = Serving::start(&sandbox);
+    assert_eq!(serving.tools().len(), 4);
+    serving.told.clear();
+    sandbox.run("mcp disable shop --user").ok();
+    eventually("it is told", || {
+        serving.ask("ping", &json!({}));
+        serving.told.iter().any(|told| told == "notifications/tools/list_changed")
+    });
+    assert!(serving.tools().is_empty());
+    serving.finish();
+}
