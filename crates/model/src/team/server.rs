@@ -457,7 +457,7 @@ mod tests {
 
     #[test]
     fn what_a_change_does_not_name_stays() {
-        let old = stored(NewServer::new(stdio()).unwrap());
+        let old = stored(&NewServer::new(stdio()).unwrap());
         let raw = RawServer { enabled: Some(false), ..RawServer::default() };
         let new = ServerChange::new(raw).unwrap().apply(&old).unwrap();
         assert_eq!(new.spec().args, old.args);
@@ -476,7 +476,7 @@ mod tests {
     fn no_secrets_and_nothing_said_of_secrets_are_two_things() {
         let with = |secrets| NewServer::new(RawServer { secrets, ..stdio() }).unwrap();
         assert!(!with(None).spec().bare);
-        let old = stored(with(Some(BTreeMap::new())));
+        let old = stored(&with(Some(BTreeMap::new())));
         assert!(old.bare && old.secrets.is_empty());
         let change = |secrets| {
             let raw = RawServer { secrets, ..RawServer::default() };
@@ -488,13 +488,13 @@ mod tests {
 
     #[test]
     fn every_tool_may_be_called_unless_the_registration_says_which() {
-        let old = stored(NewServer::new(stdio()).unwrap());
+        let old = stored(&NewServer::new(stdio()).unwrap());
         assert_eq!(old.tools, ["allow *"]);
         assert!(old.policy().may_allow("anything"));
         let tools = Some(vec!["allow get_*".to_owned(), "deny get_secret".to_owned()]);
         let raw = RawServer { tools, ..RawServer::default() };
         let new = ServerChange::new(raw).unwrap().apply(&old).unwrap();
-        let policy = stored(new).policy();
+        let policy = stored(&new).policy();
         let may = ["get_order", "get_secret", "order"].map(|tool| policy.may_allow(tool));
         assert_eq!(may, [true, false, false]);
         let broken = McpServer { tools: vec!["?".to_owned()], ..old };
@@ -538,7 +538,7 @@ mod tests {
         SecretField { service: service.into(), credential_type, field }
     }
 
-    fn stored(server: NewServer) -> McpServer {
+    fn stored(server: &NewServer) -> McpServer {
         McpServer::new(server.spec(), ServerId::from_random([7; 16]), UNIX_EPOCH)
     }
 }

@@ -1,6 +1,7 @@
 //! What a server's room is bounded by from the inside, before the server begins.
 
 use std::ffi::{OsStr, OsString};
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -48,11 +49,16 @@ pub fn confine(arguments: &[OsString], env: Vec<(OsString, OsString)>) -> Option
     Some(match bound(&told) {
         Ok(()) => ended(&told.start),
         Err(why) => {
-            // The only reader is whoever reads the server's descriptor 2.
-            eprintln!("the server was not started, because it could not be isolated: {why}");
+            say(&format!("the server was not started, because it could not be isolated: {why}"));
             ExitCode::from(UNBOUNDED)
         }
     })
+}
+
+/// Tells whoever reads the server's descriptor 2.
+fn say(text: &str) {
+    // Where nobody does, the exit code says it.
+    drop(writeln!(std::io::stderr(), "{text}"));
 }
 
 /// What is to be bounded, and by what.
@@ -87,7 +93,7 @@ impl Told {
 #[cfg(unix)]
 fn ended(start: &Start) -> ExitCode {
     let error = start.replace();
-    eprintln!("{error}: {}", error.source);
+    say(&format!("{error}: {}", error.source));
     ExitCode::from(if error.source.kind() == std::io::ErrorKind::NotFound { 127 } else { 126 })
 }
 

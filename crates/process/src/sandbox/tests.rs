@@ -12,7 +12,7 @@ fn told(start: &Start, room: &Room) -> Vec<String> {
     for word in arguments {
         let word = word.into_string().unwrap();
         match lines.last_mut() {
-            Some(line) if !word.starts_with("--") => *line += &format!(" {word}"),
+            Some(line) if !word.starts_with("--") => line.extend([" ", &word]),
             _ => lines.push(word),
         }
     }
