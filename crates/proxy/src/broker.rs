@@ -244,28 +244,28 @@ impl Broker {
             Ok(held) => held,
             Err(refusal) => return Err((refusal, Some(judged.request().path().to_owned()))),
         };
-        let called = (&service.name, &service.limits);
+        let bounds = (&service.name, &service.limits);
         let admitted = connect::literal(service, &service.origin)
-            .and_then(|_| self.enter(caller, catalog, called, &judged, reason.as_deref()));
+            .and_then(|_| self.enter(caller, catalog, bounds, &judged, reason.as_deref()));
         match admitted {
             Ok(place) => Ok((judged, place, held)),
             Err(refusal) => Err((refusal, Some(judged.request().path().to_owned()))),
         }
     }
 
-    /// A place among the calls under way for one that `judged` lets through or asks for, of `called`
-    /// with its limits: if the rule wants a reason there is one, and no limit is reached.
+    /// A place among the calls under way for one that `judged` lets through or asks for, of what
+    /// `bounds` names with its limits: if the rule wants a reason there is one, and no limit is reached.
     pub(crate) fn enter<R>(
         &self,
         caller: &Caller,
         catalog: &Catalog,
-        called: (&Name, &Limits),
+        bounds: (&Name, &Limits),
         judged: &Judged<R>,
         reason: Option<&str>,
     ) -> Result<Place, Refusal> {
         let reasoned = judged.terms().check_reason(reason);
         reasoned.map_err(|refusal| refusal.by_rule(judged.rule()))?;
-        let (service, limits) = called;
+        let (service, limits) = bounds;
         let wanted = Wanted {
             principal: &caller.principal.name,
             allowance: catalog.principals.get(&caller.principal.name),

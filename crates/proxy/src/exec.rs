@@ -151,8 +151,8 @@ impl Broker {
         let judged = Judged::of(command.policy.judge(invocation)).map_err(|denied| denied.0)?;
         let invocation = judged.request();
         handles::in_command(invocation.args(), invocation.stdin())?;
-        let called = (&command.name, &command.limits);
-        let place = self.enter(caller, catalog, called, &judged, reason)?;
+        let bounds = (&command.name, &command.limits);
+        let place = self.enter(caller, catalog, bounds, &judged, reason)?;
         Ok((judged, place))
     }
 }

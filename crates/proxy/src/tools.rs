@@ -234,10 +234,10 @@ pub(crate) fn explain(
     (server, tool): (&str, &str),
     arguments: Option<&str>,
 ) -> Result<Explained, Refusal> {
-    let served = find(catalog, caller, server)?;
-    let asked = ToolCall::read(served.name.clone(), tool, arguments)?;
-    let explanation = served.policy.explain(&asked);
-    Ok(Explained { request: format!("{METHOD} {}", asked.tool()), explanation })
+    let known = find(catalog, caller, server)?;
+    let request = ToolCall::read(known.name.clone(), tool, arguments)?;
+    let explanation = known.policy.explain(&request);
+    Ok(Explained { request: format!("{METHOD} {}", request.tool()), explanation })
 }
 
 /// The act of what is permitted: somebody else's, within our time and size.

@@ -56,9 +56,9 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
     let home = host.home()?;
     let config = Config::load(&home)?;
     match config.service(&args.name) {
-        Ok(service) => service::run(args, host, output, &home, service),
+        Ok(service) => service::run(args, host, *output, &home, service),
         Err(unknown) => match server::find(host, &home, &config, &args.name)? {
-            Some(server) => server::run(args, host, output, &home, &server),
+            Some(server) => server::run(args, host, *output, &home, &server),
             None => Err(unknown.into()),
         },
     }

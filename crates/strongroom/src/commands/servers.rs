@@ -150,8 +150,8 @@ impl View {
         let rows = self.servers.iter().map(|server| server.row(style));
         let rows = table(&std::iter::once(head).chain(rows).collect::<Vec<_>>());
         let said = self.servers.iter().filter(|_| with_words).flat_map(|it| &it.stderr);
-        let said: String = said.map(|line| format!("  | {}\n", DisplaySafe(line))).collect();
-        format!("{first}\n{rows}{said}")
+        let said: Vec<_> = said.map(|line| format!("  | {}\n", DisplaySafe(line))).collect();
+        format!("{first}\n{rows}{}", said.concat())
     }
 }
 

@@ -58,7 +58,7 @@ pub fn keep(
     name: &Name,
     login: &Login,
     client_secret: Option<&Secret>,
-    minted: Minted,
+    minted: &Minted,
     now: SystemTime,
 ) -> Result<(), Failure> {
     let mut record = Record {

@@ -51,7 +51,7 @@ pub(super) fn find(
 pub(super) fn run(
     args: &Args,
     host: &Host,
-    output: &Output,
+    output: Output,
     home: &Home,
     server: &Server,
 ) -> Result<(), Failure> {
@@ -80,7 +80,7 @@ pub(super) fn run(
         };
         let auth = auth(&found, &client);
         let is_from = |issuer: Option<&str>| is_from(&found, issuer);
-        let code = desk.code((args, host, output), name, &auth, &is_from).await?;
+        let code = desk.code((args, host, &output), name, &auth, &is_from).await?;
         let service = Service { auth, ..(*place.service).clone() };
         let (secret, credential) = credential(client.secret);
         let minted = redeem(dns(), &service, &credential, &desk.proof(&code)).await;
@@ -88,11 +88,11 @@ pub(super) fn run(
         Ok::<_, Failure>((found, service.auth, secret, minted))
     });
     let (found, auth, secret, minted) = asked.inspect_err(|_| {
-        admin::record_if_possible(host, output, "server.login.refused", name.as_str());
+        admin::record_if_possible(host, &output, "server.login.refused", name.as_str());
     })?;
     let renews = minted.refresh.is_some();
     let login = Login { url: url.to_string(), issuer: found.issuer.clone(), auth };
-    login::keep(&vault, name, &login, secret.as_deref(), minted, host.clock.now())?;
+    login::keep(&vault, name, &login, secret.as_deref(), &minted, host.clock.now())?;
     if !renews {
         output.warn("the server gave no refresh token: you will have to log in again");
     }

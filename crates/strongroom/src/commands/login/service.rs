@@ -22,7 +22,7 @@ use crate::{admin, app, home, stored};
 pub(super) fn run(
     args: &Args,
     host: &Host,
-    output: &Output,
+    output: Output,
     home: &Home,
     service: &Arc<Service>,
 ) -> Result<(), Failure> {
@@ -37,10 +37,10 @@ pub(super) fn run(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let minted = runtime.map_err(Failure::failed)?.block_on(async {
         let credential = client(host, &vault, service).await?;
-        consent(args, host, output, service, &credential).await
+        consent(args, host, &output, service, &credential).await
     });
     let minted = minted.inspect_err(|_| {
-        admin::record_if_possible(host, output, "service.login.refused", service.name.as_str());
+        admin::record_if_possible(host, &output, "service.login.refused", service.name.as_str());
     })?;
     let Some(refresh) = minted.refresh else {
         return Err(Failure::failed("the server gave no refresh token, so nothing is kept")
