@@ -1,6 +1,8 @@
 //! The MCP server that the conformance suite meets behind the gateway; see
 //! `strongroom_testkit::fixture`.
 
+#![expect(clippy::print_stderr, reason = "what is wrong is told to whoever started it")]
+
 use std::env;
 use std::process::ExitCode;
 

@@ -62,7 +62,7 @@ impl World {
         let enable = r#"enable = ["everything", "files", "git", "time", "far"]"#;
         let mut config = format!("{enable}\n{config}\n[servers.far]\nurl = \"{}\"\n", self.far.url);
         for (name, command) in programs {
-            config += &format!("[servers.{name}]\ncommand = {command:?}\n");
+            config.extend([format!("[servers.{name}]\n"), format!("command = {command:?}\n")]);
         }
         fs::write(&file, config).unwrap();
     }

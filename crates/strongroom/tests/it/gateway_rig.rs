@@ -19,7 +19,7 @@ use crate::binary::Home;
 use crate::sandbox::Sandbox;
 
 /// Nothing here takes as long on a machine that has time.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A home whose servers are these scripts of Python, by their names.
 pub(crate) fn home(servers: &[(&str, &str)]) -> Sandbox {
@@ -192,7 +192,7 @@ impl Serving {
     }
 
     /// The same for a home of its own, with these variables and no others.
-    #[expect(clippy::disallowed_methods, reason = "the gateway is started here")]
+    #[expect(clippy::zombie_processes, reason = "it is ended with the test")]
     pub(crate) fn of(home: &Home, environment: &[(String, String)]) -> Self {
         let created = home.ask(&["principal", "create", "client", "--json"], "");
         let created: Value = serde_json::from_str(&created).unwrap();
@@ -221,6 +221,7 @@ impl Serving {
     }
 
     /// A client with a connection of its own.
+    #[expect(clippy::disallowed_methods, reason = "the client is real")]
     pub(crate) fn client(&self) -> Http {
         let stream = TcpStream::connect(&self.address).unwrap();
         stream.set_nodelay(true).unwrap();
@@ -298,7 +299,8 @@ impl Http {
             body.len()
         );
         if let Some(session) = &self.session {
-            head += &format!("mcp-session-id: {session}\r\nmcp-protocol-version: 2025-11-25\r\n");
+            let version = "mcp-protocol-version: 2025-11-25";
+            head.extend(["mcp-session-id: ", session, "\r\n", version, "\r\n"]);
         }
         self.stream.write_all(format!("{head}\r\n{body}").as_bytes()).unwrap();
     }

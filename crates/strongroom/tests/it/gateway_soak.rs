@@ -21,6 +21,7 @@ const SECONDS: u64 = 2;
 /// What the allocator may keep, in KiB.
 const SLACK: u64 = 6 << 10;
 
+#[expect(clippy::disallowed_methods, reason = "the soak run says how long")]
 #[test]
 fn soaked_at_half_load_the_gateway_does_not_grow() {
     let seconds = env::var("STRONGROOM_SOAK_SECONDS").map_or(SECONDS, |text| text.parse().unwrap());

@@ -52,7 +52,7 @@ impl Line {
         line.stream.get_mut().write_all(request.as_bytes()).unwrap();
         let head = line.head();
         assert!(head[0].contains(" 200 "), "{head:?}");
-        line.stream.get_ref().set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        line.stream.get_ref().set_read_timeout(Some(Duration::from_mins(1))).unwrap();
         line.stream.lines()
     }
 
