@@ -114,6 +114,8 @@ impl Confine for Rooms {
         start.env.retain(|(name, _)| name != "HOME" && name != "TMPDIR");
         let own = [("HOME", HOME), ("TMPDIR", TEMPORARY)];
         start.env.extend(own.map(|(name, value)| (name.into(), value.into())));
+        // The folder that we were started in is not for tenants to see.
+        start.dir = None;
         let limits = Limits { memory, ..Limits::default() };
         let (hide, write) = (self.hide.clone(), Vec::new());
         let room = Room { read, write, hide, network, limits };

@@ -367,9 +367,8 @@ fn two_tenants_with_the_same_server_get_their_own_processes_under_the_same_ids()
 
 // TN-10
 #[test]
-fn no_program_is_registered_or_started_without_a_sandbox_or_with_a_variable_that_makes_it_another()
-{
-    let mut team = Team::with(sandbox(), TEAM);
+fn no_program_is_registered_that_is_not_allowed_or_with_a_variable_that_makes_it_another() {
+    let team = Team::with(sandbox(), TEAM);
     let key = team.key.clone();
     let register = |team: &Team, body: &Value| {
         let answer = team.post("/functions/v1/mcp-servers/register", &team.key, body);
@@ -400,18 +399,36 @@ fn no_program_is_registered_or_started_without_a_sandbox_or_with_a_variable_that
     team.registers(&key, &registration("ld", "ld."));
     let refused = team.call(&key, "ld.order");
     assert!(refused["result"]["pid"].is_null(), "{refused}");
+}
 
-    // The operator turns isolation on, and there is no sandbox here or it confines.
-    let file = TEAM.replace("isolate = false\n", "");
-    team.sandbox.write(".config/strongroom/strongroom.toml", &file);
+#[test]
+fn a_program_of_a_tenant_is_in_a_room_where_it_sees_what_the_operator_lets_it() {
+    let place = sandbox();
+    let script = place.path("@mycompany/amazon-mcp-server");
+    let folder = script.parent().unwrap().display().to_string();
+    let command = format!("command = \"node\", args = \"{}\"", script.display());
+    let file = |read: &str| {
+        let (before, _) = TEAM.split_once("isolate").unwrap();
+        format!(
+            "{before}allowed_commands = [{{ {command}{read} }}]\nallow_ips = [\"127.0.0.1/32\"]\n\
+             insecure_transport = true\n"
+        )
+    };
+    let mut team = Team::with(place, &file(""));
+    let key = team.key.clone();
+    team.stores(&key, &json!({ "api_key": "value-of-a-test" }));
+    let mut body = registration("my-amazon-server", "amazon.");
+    body["args"] = json!([script]);
+    team.registers(&key, &body);
+    let unseen = team.call(&key, "amazon.order");
+    assert!(unseen["result"]["pid"].is_null(), "{unseen}");
+    // The same with its folder.
+    team.sandbox
+        .write(".config/strongroom/strongroom.toml", &file(&format!(", read = [\"{folder}\"]")));
     team.serve();
-    let refused = team.call(&key, "amazon.order");
-    let listed = team.post("/mcp", &key, &message("tools/list", &json!({})));
-    if refused["result"]["pid"].is_null() {
-        let missing = listed["result"]["_meta"]["io.strongroom/missing"].to_string();
-        assert!(missing.contains("no program of a tenant is started here"), "{listed}");
-        assert_eq!(register(&team, &registration("y", "y.")), "command_not_allowed");
-    }
+    assert!(team.pid(&key, "amazon.order") < 20, "its own processes are all that it counts");
+    let names = team.call(&key, "amazon.names")["result"]["names"].to_string();
+    assert!(names.contains("AMAZON_API_KEY") && !names.contains("STRONGROOM"), "{names}");
 }
 
 #[test]
