@@ -29,7 +29,7 @@ fn mark(test: u32) -> String {
     format!("{}{test:02}", 1_000_000 + std::process::id())
 }
 
-// MC-20
+// MC-22
 #[test]
 fn a_server_that_writes_garbage_is_answered_for_and_hides_no_other() {
     let garbage = r#"
