@@ -82,7 +82,15 @@ pub const SHAPES: &[AuthShape] = &[
     AuthShape {
         name: "oauth2",
         secrets: Secrets::Keys { asked: &["client_secret"], others: &["refresh_token"] },
-        settings: &["token_url", "authorize_url", "client_id", "client_auth", "scope", "audience"],
+        settings: &[
+            "token_url",
+            "authorize_url",
+            "client_id",
+            "client_auth",
+            "scope",
+            "audience",
+            "resource",
+        ],
     },
     AuthShape {
         name: "google-service-account",

@@ -102,6 +102,8 @@ pub(crate) enum Form {
     NoNul,
     /// No control characters.
     Line,
+    /// A rule about tools; no control characters.
+    Rule,
     /// Printable ASCII, and spaces.
     Printable,
     /// No control characters, no space at either end.
@@ -266,6 +268,10 @@ impl Form {
                 "(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?",
                 "(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*/?$"
             ),
+            Self::Rule => concat!(
+                r"^(allow|ask|deny) [A-Za-z0-9_.*-]{1,64}(\|[A-Za-z0-9_.*-]{1,64})*",
+                "( where [A-Za-z_]{1,32} (<|<=|>|>=) [0-9]{1,9}( and [A-Za-z_]{1,32} (<|<=|>|>=) [0-9]{1,9})*)?$"
+            ),
             Self::Name => {
                 r"^[^\s\u0000-\u001f\u007f-\u009f\u0085]([^\u0000-\u001f\u007f-\u009f]*[^\s\u0000-\u001f\u007f-\u009f])?$"
             }
@@ -294,7 +300,8 @@ impl Form {
                 let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
                 rest.is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_graphic()))
             }
-            Self::Line => !text.chars().any(char::is_control),
+            // What it means is judged where it is read: conditions may say more than the pattern does.
+            Self::Line | Self::Rule => !text.chars().any(char::is_control),
             Self::Name => !text.chars().any(char::is_control) && text.trim() == text,
             Self::Label => {
                 text.chars().all(label) && text.starts_with(|c: char| c.is_ascii_alphanumeric())
@@ -315,6 +322,7 @@ impl Form {
             Self::Place => "has names of environment variables, or of headers",
             Self::Url => "is an address, `https://HOST[:PORT][/PATH]`",
             Self::Line => "has no control characters",
+            Self::Rule => "is a rule, such as `allow get_*` or `ask pay where amount > 100`",
             Self::Name => "has no control characters and no space at its ends",
             Self::Label => {
                 "has letters, digits, `.`, `_` and `-`, and begins with a letter or a digit"

@@ -131,7 +131,7 @@ const SECRET: Shape = Shape::of(&[
 ]);
 const TOOLS: Field = Field::optional(
     "tools",
-    Kind::List { item: &Kind::text(1, 1024, Form::Line), least: 0, most: 100 },
+    Kind::List { item: &Kind::text(1, 1024, Form::Rule), least: 0, most: 100 },
     "Which of its tools may be called: `allow get_*`, `ask pay where amount > 100`, `deny delete_*`. The \
      strictest rule counts, and what none allows is denied; every tool is allowed by default.",
 );

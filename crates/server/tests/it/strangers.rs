@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
+use strongroom_model::pin::{DefinitionHash, Offered, Pins as _};
 use strongroom_model::rate::Gcra;
 use strongroom_model::team::{Actor, CredentialId, KeyId, OrganizationId, TenantCtx, TenantId};
 use strongroom_server::{Options, Rates};
@@ -307,6 +308,14 @@ async fn theirs(site: &Site) -> Theirs {
             "tool_prefix": format!("{name}."),
         });
         site.post(REGISTER, &owner, &server.to_string()).await.data();
+        let row = site.team.tenant(&ctx).server(&name).await.unwrap().unwrap();
+        let seen = [Offered {
+            tool: "order".into(),
+            hash: DefinitionHash([1; 32]),
+            text: "{}".into(),
+            suspicion: None,
+        }];
+        site.team.pins(&ctx, row.id).check(&seen).await.unwrap();
         let credential = json!({ "service": name, "credentials": { "api_key": "value" } });
         let store = "/functions/v1/credentials/store";
         let stored = site.post(store, &owner, &credential.to_string()).await.data();

@@ -4,7 +4,7 @@ use serde_json::json;
 use strongroom_model::pin::{DefinitionHash, Offered, Pins as _, Standing, Why};
 use strongroom_model::team::{Actor, TenantCtx};
 #[cfg(target_os = "linux")]
-use strongroom_server::Options;
+use strongroom_server::{AllowedCommand, Options};
 #[cfg(target_os = "linux")]
 use strongroom_testkit::postgres::Server;
 
@@ -25,7 +25,13 @@ async fn a_changed_definition_is_listed_shown_and_approved_by_its_hash() {
 #[tokio::test(flavor = "multi_thread")]
 async fn on_postgres_a_changed_definition_is_listed_shown_and_approved_by_its_hash() {
     let server = Server::start();
-    let options = Options { listen: ([127, 0, 0, 1], 0).into(), ..Options::default() };
+    let options = Options {
+        listen: ([127, 0, 0, 1], 0).into(),
+        allowed_commands: vec![
+            AllowedCommand::new("node", "@mycompany/amazon-mcp-server").unwrap(),
+        ],
+        ..Options::default()
+    };
     changed_shown_and_approved(&Site::on_postgres(&server, options).await).await;
 }
 

@@ -149,9 +149,12 @@ impl Drop for Nginx {
 
 fn configuration(folder: &Path, port: u16, lines: &str) -> String {
     let folder = folder.display();
+    // As root it would read what it serves as somebody else, who may not enter our folders.
+    let user = if rustix::process::geteuid().is_root() { "user root;" } else { "" };
     format!(
         r#"
 daemon off;
+{user}
 worker_processes 1;
 pid {folder}/pid;
 error_log {folder}/debug.log debug;
