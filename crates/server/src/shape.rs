@@ -124,6 +124,8 @@ pub(crate) enum Form {
     Uuid,
     /// The public id of a key.
     KeyId,
+    /// A SHA-256 in lower-case hexadecimal digits.
+    Digest,
     /// RFC 3339 in UTC.
     Time,
 }
@@ -280,6 +282,7 @@ impl Form {
             Self::Prefix => r"^[A-Za-z0-9][A-Za-z0-9._-]*\.$",
             Self::Uuid => "^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$",
             Self::KeyId => "^[0-9a-f]{16}$",
+            Self::Digest => "^[0-9a-f]{64}$",
             Self::Time => r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?Z$",
         }
     }
@@ -310,6 +313,7 @@ impl Form {
             Self::Prefix => text.ends_with('.') && text.len() > 1 && Self::Label.allows(text),
             Self::Uuid => text.parse::<strongroom_model::team::TenantId>().is_ok(),
             Self::KeyId => text.parse::<strongroom_model::team::KeyId>().is_ok(),
+            Self::Digest => strongroom_model::pin::DefinitionHash::parse(text).is_some(),
             Self::Time => crate::when::read(text).is_some(),
         }
     }
@@ -331,6 +335,7 @@ impl Form {
             Self::Word => "has lower-case letters, digits and `-`, which is at neither end",
             Self::Uuid => "is a random UUID in lower case",
             Self::KeyId => "has 16 hexadecimal digits in lower case",
+            Self::Digest => "has 64 hexadecimal digits in lower case",
             Self::Time => "is a time in UTC, as in `2026-11-21T10:00:00Z`",
         }
     }

@@ -76,16 +76,19 @@ const TOOL: Field = Field::required(
 );
 const HASH: Field = Field::required(
     "hash",
-    Kind::text(64, 64, Form::Word),
+    Kind::text(64, 64, Form::Digest),
     "The SHA-256 of what the definition means, in hexadecimal.",
 );
 const APPROVED_HASH: Field = Field::optional(
     "approved_hash",
-    Kind::text(64, 64, Form::Word),
+    Kind::text(64, 64, Form::Digest),
     "That of the approved definition.",
 );
-const WAITING_HASH: Field =
-    Field::optional("waiting_hash", Kind::text(64, 64, Form::Word), "That of the one that waits.");
+const WAITING_HASH: Field = Field::optional(
+    "waiting_hash",
+    Kind::text(64, 64, Form::Digest),
+    "That of the one that waits.",
+);
 const VIEW: &[Field] = &[
     SERVER_ID,
     TOOL,
