@@ -1,7 +1,7 @@
 //! Which servers are configured now.
 //!
-//! Looking costs one `stat` for each file, and nothing within a millisecond of the last time. What is
-//! broken by an edit leaves the last good state in force, as it does for services.
+//! Looking costs one `stat` for each file, and nothing within a tenth of a millisecond of the last time. What
+//! is broken by an edit leaves the last good state in force, as it does for services.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -29,8 +29,9 @@ use crate::servers::start::Ground;
 use crate::servers::{self, Places, Servers};
 use crate::supply;
 
-/// Within this time of the last look nothing is looked at. Nobody types a command and makes a call in it.
-const LOOK: Duration = Duration::from_millis(1);
+/// Within this time of the last look nothing is looked at: one call asks several times. It is shorter than an
+/// answer takes to whoever then writes a file and calls again.
+const LOOK: Duration = Duration::from_micros(100);
 
 /// How often files are read again because others turn out to belong to them.
 const ROUNDS: usize = 4;
