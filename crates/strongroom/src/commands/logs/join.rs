@@ -179,7 +179,9 @@ impl Entry {
             Some("redirect") => "redirected here".to_owned(),
             Some("outcome") => match (self.number("status"), &why) {
                 (Some(status), None) => status.to_string(),
-                _ => style.red("FAILED"),
+                // A server's tool has no status.
+                (None, None) => "answered".to_owned(),
+                (_, Some(_)) => style.red("FAILED"),
             },
             _ => style.yellow("UNFINISHED"),
         };
@@ -298,6 +300,21 @@ mod tests {
             "2026-03-15T10:23:45Z | agent:claude | stripe | GET /v1/charges | 200 | 142ms\n"
         );
         assert!(intent.text(Style::PLAIN).ends_with("| UNFINISHED\n"));
+    }
+
+    #[test]
+    fn a_call_of_a_tool_was_answered_or_failed() {
+        let told = |code: Option<&str>| {
+            let outcome = entry(json!({
+                "time": "2026-03-15T10:23:45Z", "kind": "outcome", "principal": "claude",
+                "service": "shop", "method": "tools/call", "path": "order", "duration_ms": 8,
+                "code": code
+            }));
+            outcome.text(Style::PLAIN)
+        };
+        let line = "2026-03-15T10:23:45Z | agent:claude | shop | tools/call order | ";
+        assert_eq!(told(None), format!("{line}answered | 8ms\n"));
+        assert_eq!(told(Some("upstream_error")), format!("{line}FAILED | upstream error | 8ms\n"));
     }
 
     #[test]
