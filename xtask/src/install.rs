@@ -31,6 +31,7 @@ const PROGRAMS: &[(&str, &[&str], &str)] = &[
     ("gpg", &["--version"], "gnupg"),
     ("keepassxc-cli", &["--version"], "keepassxc"),
     ("softhsm2-util", &["--version"], "softhsm2"),
+    ("pkg-config", &["gtk4"], "libgtk-4-dev"),
     ("sh", &["-c", "ls /usr/lib/postgresql/*/bin/postgres"], "postgresql"),
 ];
 

@@ -15,6 +15,20 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("strongroom-proxy", L0),
     ("strongroom-gateway", L0),
     ("strongroom-clients", L0),
+    ("strongroom-dialog", L0),
+    ("strongroom-window", &["strongroom-model", "strongroom-process", "strongroom-dialog"]),
+    (
+        "strongroom-sdk",
+        &[
+            "strongroom-model",
+            "strongroom-seal",
+            "strongroom-process",
+            "strongroom-secrets",
+            "strongroom-dialog",
+        ],
+    ),
+    ("strongroom-python", &["strongroom-sdk"]),
+    ("strongroom-node", &["strongroom-sdk"]),
     (
         "strongroom-config",
         &[
@@ -41,6 +55,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "strongroom-gateway",
             "strongroom-clients",
             "strongroom-server",
+            "strongroom-dialog",
         ],
     ),
     ("strongroom-testkit", L0),

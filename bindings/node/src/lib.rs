@@ -1,0 +1,1 @@
+//! The JavaScript package `mcp-secrets`: a thin layer over `strongroom-sdk`.

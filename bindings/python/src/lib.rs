@@ -1,0 +1,1 @@
+//! The Python package `mcp_secrets`: a thin layer over `strongroom-sdk`.
