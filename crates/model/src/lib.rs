@@ -15,6 +15,7 @@ pub mod code;
 pub mod command;
 pub mod display;
 pub mod far;
+pub mod form;
 pub mod freshness;
 pub mod injection;
 pub mod json;
