@@ -32,6 +32,11 @@ const PROGRAMS: &[(&str, &[&str], &str)] = &[
     ("keepassxc-cli", &["--version"], "keepassxc"),
     ("softhsm2-util", &["--version"], "softhsm2"),
     ("pkg-config", &["gtk4"], "libgtk-4-dev"),
+    ("sh", &["-c", "command -v Xvfb"], "xvfb"),
+    ("sh", &["-c", "command -v openbox"], "openbox"),
+    ("xdotool", &["version"], "xdotool"),
+    ("/usr/bin/python3", &["-c", "import gi; gi.require_version('Gtk', '4.0')"], "gir1.2-gtk-4.0"),
+    ("/usr/bin/python3", &["-c", "import gi"], "python3-gi"),
     ("sh", &["-c", "ls /usr/lib/postgresql/*/bin/postgres"], "postgresql"),
 ];
 

@@ -4,6 +4,8 @@
 pub mod again;
 pub mod ca;
 pub mod canary;
+#[cfg(target_os = "linux")]
+pub mod display;
 pub mod echo;
 pub mod fakes;
 pub mod far;
