@@ -190,7 +190,7 @@ impl Child {
     }
 
     /// Whether it has ended, without taking its status: its id stays taken.
-    pub(crate) fn has_ended(&mut self) -> io::Result<bool> {
+    pub fn has_ended(&mut self) -> io::Result<bool> {
         use rustix::process::{WaitId, WaitIdOptions, waitid};
         if self.status.is_some() {
             return Ok(true);
@@ -221,7 +221,8 @@ impl Child {
 
 #[cfg(not(unix))]
 impl Child {
-    pub(crate) fn has_ended(&mut self) -> io::Result<bool> {
+    /// Whether it has ended.
+    pub fn has_ended(&mut self) -> io::Result<bool> {
         Ok(self.inner.try_wait()?.is_some())
     }
 

@@ -1,6 +1,6 @@
 //! Keys, and the random bytes that they are made of.
 
-use std::fmt;
+use std::{fmt, io};
 
 use aws_lc_rs::{hkdf, hmac, rand};
 use strongroom_model::secret::Secret;
@@ -40,6 +40,23 @@ pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     let mut hash = [0; 32];
     hash.copy_from_slice(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes).as_ref());
     hash
+}
+
+/// The SHA-256 of all that `stream` has.
+pub fn sha256_of(mut stream: impl io::Read) -> io::Result<[u8; 32]> {
+    let mut context = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
+    let mut chunk = vec![0; 64 << 10];
+    loop {
+        match stream.read(&mut chunk) {
+            Ok(0) => break,
+            Ok(count) => context.update(&chunk[..count]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let mut hash = [0; 32];
+    hash.copy_from_slice(context.finish().as_ref());
+    Ok(hash)
 }
 
 /// Lower-case hexadecimal digits of `bytes`; for ids and checksums, not for secrets.

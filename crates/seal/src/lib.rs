@@ -18,7 +18,7 @@ pub mod signing;
 pub use envelope::{IntegrityError, Place, SealError, open, open_tag_first, open_unbound, seal};
 pub use file::{FileError, Guard, SecureDir};
 pub use kek::{Kek, KekError, KekRing, KekSourceError, LocalKek, MachineKek, TeamKek, Wrapped};
-pub use key::{Key, KeyError, MacKey, RandomError, hex, random, sha256};
+pub use key::{Key, KeyError, MacKey, RandomError, hex, random, sha256, sha256_of};
 pub use machine::{
     FileSecret, MachineId, MachineIdError, MachineKeyError, MachineSecret, machine_id,
 };

@@ -1,0 +1,86 @@
+//! The line in which the questions of one user stand, whichever process asks them: one is shown at a
+//! time, in the order in which they were asked.
+//!
+//! A question takes a ticket: a file with the next number, which its process holds locked for as long as
+//! the question stands in line or is shown. It is its turn when no lower ticket is held. A lock goes with
+//! its process, however that ends, so a question of a process that was killed is passed over.
+
+use std::path::Path;
+
+use strongroom_seal::{FileError, Guard, SecureDir};
+
+/// Held for as long as it takes to take a ticket.
+const COUNTER: &str = "counter.lock";
+
+const SUFFIX: &str = ".ticket";
+
+/// The line of one user.
+#[derive(Debug)]
+pub struct Line(SecureDir);
+
+/// A place in the line. Dropped, it is free for those behind.
+#[derive(Debug)]
+pub struct Ticket {
+    line: Line,
+    name: String,
+    number: u64,
+    _held: Guard,
+}
+
+impl Line {
+    /// The line in `folder`, which is made where it is missing.
+    pub fn open(folder: &Path) -> Result<Self, FileError> {
+        SecureDir::create(folder).map(Self)
+    }
+
+    /// The last place in the line; `None` where another process takes one just now: try again.
+    pub fn enter(self) -> Result<Result<Ticket, Self>, FileError> {
+        let Some(_counter) = self.0.try_lock(COUNTER)? else { return Ok(Err(self)) };
+        let mut last = 0;
+        for (number, name) in self.tickets()? {
+            // Whoever held it is gone. Below the lowest of those that are held no number is given
+            // again, so that nobody is passed.
+            if self.0.try_lock(&name)?.is_some() {
+                self.0.remove(&name)?;
+            } else {
+                last = number;
+            }
+        }
+        let number = last + 1;
+        let name = format!("{number:016}{SUFFIX}");
+        match self.0.try_lock(&name)? {
+            Some(held) => Ok(Ok(Ticket { line: self, name, number, _held: held })),
+            None => Ok(Err(self)),
+        }
+    }
+
+    /// All tickets, the lowest first.
+    fn tickets(&self) -> Result<Vec<(u64, String)>, FileError> {
+        let number = |name: &String| name.strip_suffix(SUFFIX)?.parse().ok();
+        let names = self.0.names()?.into_iter();
+        let mut tickets: Vec<_> = names.filter_map(|name| Some((number(&name)?, name))).collect();
+        tickets.sort_unstable();
+        Ok(tickets)
+    }
+}
+
+impl Ticket {
+    /// Whether it is this one's turn.
+    pub fn is_next(&self) -> Result<bool, FileError> {
+        for (number, name) in self.line.tickets()? {
+            if number >= self.number {
+                break;
+            }
+            if self.line.0.try_lock(&name)?.is_none() {
+                return Ok(false);
+            }
+            self.line.0.remove(&name)?;
+        }
+        Ok(true)
+    }
+
+    /// Leaves the line, and nothing behind.
+    pub fn leave(self) -> Result<(), FileError> {
+        self.line.0.remove(&self.name).map(drop)
+    }
+}
