@@ -20,7 +20,8 @@ use crate::{Answers, NoTerminal, Terminal, Window, show, terminal};
 pub struct Asking {
     /// Dropped, it tells the thread to end.
     stop: Option<Sender<()>>,
-    ended: oneshot::Receiver<Result<Answers, Ended>>,
+    /// There until it has answered.
+    ended: Option<oneshot::Receiver<Result<Answers, Ended>>>,
 }
 
 /// Why a question has no answer. Each of them means no.
@@ -108,9 +109,10 @@ impl Asking {
     ///
     /// Why there is none.
     pub async fn answers(&mut self) -> Result<Answers, Ended> {
+        let Some(ended) = &mut self.ended else { return Err(Ended::Cancelled) };
         // A thread that is gone without a word has taken the question with it.
-        let answers = (&mut self.ended).await.unwrap_or(Err(Ended::Cancelled));
-        self.ended.close();
+        let answers = ended.await.unwrap_or(Err(Ended::Cancelled));
+        self.ended = None;
         answers
     }
 
@@ -148,6 +150,12 @@ impl Wait {
         let (send, stop) = mpsc::channel();
         (Self { until: Instant::now() + Duration::from_mins(1), stop }, send)
     }
+
+    /// One whose time is over.
+    pub(crate) fn none() -> (Self, Sender<()>) {
+        let (send, stop) = mpsc::channel();
+        (Self { until: Instant::now(), stop }, send)
+    }
 }
 
 /// How often those in line look whether it is their turn.
@@ -174,7 +182,7 @@ fn begin(
     };
     // Where there is no thread, nobody is asked: the sender is dropped, and that is a no.
     drop(thread::Builder::new().name("asking".into()).spawn(work));
-    Asking { stop: Some(stop), ended }
+    Asking { stop: Some(stop), ended: Some(ended) }
 }
 
 /// Waits for the turn of this question.

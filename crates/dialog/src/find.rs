@@ -18,10 +18,6 @@ use strongroom_seal::{hex, sha256_of};
 use crate::manifest;
 use crate::{display, has_display};
 
-/// Told to the program: the first line of its input is the template, and the end of the input means that
-/// whoever asked is gone.
-const ATTENDED: &str = "--attended";
-
 /// Where the window program is looked for, and where a user's questions stand in line.
 #[derive(Clone, Debug)]
 pub struct Places {
@@ -164,7 +160,6 @@ impl Window {
     pub(crate) fn start(&self) -> Start {
         Start {
             name: Some(self.path.clone().into_os_string()),
-            args: vec![ATTENDED.into()],
             env: self.variables.clone(),
             stdin: Stream::Pipe,
             stdout: Stream::Pipe,

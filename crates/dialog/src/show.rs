@@ -36,8 +36,10 @@ pub(crate) fn show(window: &Window, form: &Form, wait: &Wait) -> Result<Answers,
     form.check().map_err(Failure::from)?;
     wait.pause(Duration::ZERO)?;
     let mut child = window.start().start().map_err(Failure::from)?;
-    // Our end stays open for as long as the window may: closed, it means that we are gone.
-    let _held = child.stdin().map(|stdin| feed(stdin, form.to_json()));
+    if let Some(stdin) = child.stdin() {
+        feed(stdin, form.to_json());
+    }
+    // The readers' ends are what the window lives by: closed, they mean that nobody waits.
     let most = most(form);
     let stdout = child.stdout().map(|stream| collect(move || read_secret(stream, most)));
     let stderr = child.stderr().map(|stream| collect(move || first(stream, SAID)));
@@ -100,16 +102,9 @@ fn most(form: &Form) -> usize {
     (ANSWER + 2048) * 6 * fields + 64
 }
 
-/// Writes the template, one line, and then holds the pipe until the returned end is dropped.
-fn feed(mut stdin: ChildStdin, template: String) -> Receiver<ChildStdin> {
-    let (keep, kept) = channel();
-    thread::spawn(move || {
-        // A window that does not read says so by its status.
-        drop(stdin.write_all(template.as_bytes()).and_then(|()| stdin.write_all(b"\n")));
-        drop(stdin.flush());
-        drop(keep.send(stdin));
-    });
-    kept
+/// Writes the template and closes the pipe. A window that does not read it says so by its status.
+fn feed(mut stdin: ChildStdin, template: String) {
+    thread::spawn(move || drop(stdin.write_all(template.as_bytes())));
 }
 
 fn collect<T: Send + 'static>(read: impl FnOnce() -> T + Send + 'static) -> Receiver<T> {

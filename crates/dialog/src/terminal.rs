@@ -127,6 +127,7 @@ pub(crate) fn ask(form: &Form, wait: &Wait) -> Result<Answers, Ended> {
 
         fn answer(
             &mut self,
+            _: &str,
             _: Echo,
             _: &mut dyn FnMut() -> bool,
         ) -> io::Result<Option<strongroom_model::secret::Secret>> {

@@ -25,9 +25,14 @@ pub trait Person {
     /// Shows `text`, in which everything is visible already.
     fn show(&mut self, text: &str) -> io::Result<()>;
 
-    /// The next line; what was typed before this was called does not count. `None`: the person left, or
-    /// `over` said that nobody waits any longer. It is asked now and then.
-    fn answer(&mut self, echo: Echo, over: &mut dyn FnMut() -> bool) -> io::Result<Option<Secret>>;
+    /// Shows `prompt`, and gives the line that is typed then: what was typed before does not count.
+    /// `None`: the person left, or `over` said that nobody waits any longer. It is asked now and then.
+    fn answer(
+        &mut self,
+        prompt: &str,
+        echo: Echo,
+        over: &mut dyn FnMut() -> bool,
+    ) -> io::Result<Option<Secret>>;
 }
 
 /// What is typed behind the code for a yes that holds for the session.
@@ -52,16 +57,14 @@ pub(crate) fn put(
 }
 
 fn consent(person: &mut dyn Person, mut typed: Typed, wait: &Wait) -> Result<Choice, Ended> {
-    show(
-        person,
-        &format!(
-            "\nType {} to allow this once, the same and `{SESSION}` to allow it for the session.\n\
-             Enter alone denies: ",
-            typed.shown()
-        ),
-    )?;
+    let how = format!(
+        "\nType {} to allow this once, the same and `{SESSION}` to allow it for the session.\n\
+         Enter alone denies: ",
+        typed.shown()
+    );
+    let mut prompt = how.as_str();
     loop {
-        let line = line(person, Echo::On, wait)?;
+        let line = line(person, prompt, Echo::On, wait)?;
         let line = text(&line);
         let line = line.trim();
         if line.is_empty() {
@@ -75,7 +78,7 @@ fn consent(person: &mut dyn Person, mut typed: Typed, wait: &Wait) -> Result<Cho
         };
         match typed.attempt(code) {
             Verdict::Right => return Ok(choice),
-            Verdict::Again { .. } => show(person, "That is not it. Again: ")?,
+            Verdict::Again { .. } => prompt = "That is not it. Again: ",
             Verdict::Denied => return Ok(Choice::Deny),
         }
     }
@@ -93,8 +96,7 @@ fn ask_for(person: &mut dyn Person, field: &Field, wait: &Wait) -> Result<Secret
     let echo = if field.field_type == FieldType::Password { Echo::Off } else { Echo::On };
     let prompt = prompt(field, echo);
     loop {
-        show(person, &prompt)?;
-        let mut answer = line(person, echo, wait)?;
+        let mut answer = line(person, &prompt, echo, wait)?;
         if answer.is_empty() {
             answer = Secret::new(field.default.clone().into_bytes());
         }
@@ -128,13 +130,13 @@ fn show(person: &mut dyn Person, text: &str) -> Result<(), Ended> {
     Ok(person.show(text).map_err(Failure::from)?)
 }
 
-fn line(person: &mut dyn Person, echo: Echo, wait: &Wait) -> Result<Secret, Ended> {
+fn line(person: &mut dyn Person, prompt: &str, echo: Echo, wait: &Wait) -> Result<Secret, Ended> {
     let mut reason = None;
     let mut over = || {
         reason = wait.pause(Duration::ZERO).err();
         reason.is_some()
     };
-    match person.answer(echo, &mut over).map_err(Failure::from)? {
+    match person.answer(prompt, echo, &mut over).map_err(Failure::from)? {
         Some(line) => Ok(line),
         None => Err(reason.unwrap_or(Ended::Cancelled)),
     }

@@ -74,12 +74,17 @@ impl Person for Tty {
         self.0.write_all(text.as_bytes())
     }
 
-    fn answer(&mut self, echo: Echo, over: &mut dyn FnMut() -> bool) -> io::Result<Option<Secret>> {
+    fn answer(
+        &mut self,
+        prompt: &str,
+        echo: Echo,
+        over: &mut dyn FnMut() -> bool,
+    ) -> io::Result<Option<Secret>> {
         // Whatever ends us, the terminal is put back as it was.
         let undo = Undo::of_this_terminal();
         let raw = Raw::enter(self.0.try_clone()?)?;
         undo.as_ref().map_or(Ok(()), Undo::arm)?;
-        let answer = self.read(echo, over);
+        let answer = self.show(prompt).and_then(|()| self.read(echo, over));
         drop(raw);
         drop(undo);
         self.0.write_all(b"\n")?;
