@@ -5,6 +5,7 @@
 mod bench;
 mod ci;
 mod cross;
+mod dist;
 mod install;
 mod shell;
 mod tests;
@@ -31,7 +32,10 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   soak    kills `serve` during writes 200 times, refreshes of the cache 500 times,
           a team's server 100 times on each database, and its Postgres 20 times, and loads
           the gateway for an hour
-  demo    runs `strongroom demo`";
+  demo    runs `strongroom demo`
+  dist    builds the program, the window program with its manifest, and the packages that
+          carry it, into `dist` below the build folder; `--profile dev` as the tests need
+          them";
 
 fn main() -> ExitCode {
     let command = env::args().nth(1).unwrap_or_default();
@@ -49,6 +53,7 @@ fn main() -> ExitCode {
         "bench" if env::args().nth(2).is_some_and(|part| part == "timing") => tests::timing(&shell),
         "bench" => bench::run(&shell),
         "soak" => tests::soak(&shell),
+        "dist" => dist::run(&shell, &env::args().skip(2).collect::<Vec<_>>()),
         "demo" => shell.cargo(&["run", "--quiet", "-p", "strongroom", "--", "demo"]),
         _ => Err(USAGE.to_owned()),
     });

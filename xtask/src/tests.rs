@@ -1,7 +1,7 @@
 //! `cargo xtask test`: everything that can be tested on this machine, nextest's summary last.
 
 use crate::{
-    install,
+    dist, install,
     shell::{self, Shell, step},
 };
 
@@ -23,6 +23,7 @@ pub(crate) fn run(shell: &Shell) -> Result<(), String> {
         install::openapi_client(shell)?;
         install::vault_server(shell)
     })?;
+    dist::packages(shell, "dev")?;
     step("examples in the documentation", || {
         shell.cargo(&["test", "--quiet", "--workspace", "--doc"])
     })?;
