@@ -17,6 +17,7 @@ mod platform;
 #[cfg(target_os = "linux")]
 #[path = "keychain/secret_service.rs"]
 mod platform;
+mod session;
 
 use std::ffi::OsString;
 use std::sync::mpsc;
@@ -27,6 +28,7 @@ use strongroom_model::secret::Secret;
 use tokio::sync::oneshot;
 
 pub use machine::KeychainSecret;
+pub use session::Session;
 
 /// The keychain of the session that we were started in.
 #[derive(Clone, Debug)]

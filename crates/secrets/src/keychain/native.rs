@@ -1,5 +1,6 @@
 //! macOS' Keychain and Windows' Credential Manager, through `keyring-core`.
 
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::sync::Arc;
 
@@ -52,6 +53,117 @@ pub(super) fn remove(_: &Place, item: &Item) -> Result<(), KeychainError> {
 /// Every account has one; whether it is locked shows when it is asked.
 pub(super) fn look(_: &Place) -> Result<(), KeychainError> {
     store().map(drop)
+}
+
+/// The store: there is no connection here.
+pub(super) struct Connection(Arc<Store>);
+
+impl Connection {
+    pub(super) fn open(_: &Place) -> Result<Self, KeychainError> {
+        store().map(Self)
+    }
+
+    #[expect(clippy::unused_self, reason = "as on every platform")]
+    pub(super) fn look(&self) -> Result<(), KeychainError> {
+        store().map(drop)
+    }
+
+    pub(super) fn get(&self, item: &Item) -> Result<Option<Secret>, KeychainError> {
+        for entry in entries(&self.0, item)? {
+            match entry.get_password() {
+                Ok(text) => return Ok(Some(Secret::new(text.into_bytes()))),
+                Err(Error::BadEncoding(bytes)) => return Ok(Some(Secret::new(bytes))),
+                Err(Error::NoEntry) => {}
+                Err(error) => return Err(of_library(&error)),
+            }
+        }
+        Ok(None)
+    }
+
+    pub(super) fn set(&self, item: &Item, secret: &Secret) -> Result<(), KeychainError> {
+        let text = std::str::from_utf8(secret.expose())
+            .map_err(|_| KeychainError::Failed("it does not take such a name or value"))?;
+        let entry = entry(&self.0, item)?;
+        entry.set_password(text).map_err(|error| of_library(&error))?;
+        follow(&self.0, item, text)
+    }
+
+    pub(super) fn delete(&self, item: &Item) -> Result<bool, KeychainError> {
+        let mut deleted = false;
+        for entry in entries(&self.0, item)? {
+            match entry.delete_credential() {
+                Ok(()) => deleted = true,
+                Err(Error::NoEntry) => {}
+                Err(error) => return Err(of_library(&error)),
+            }
+        }
+        Ok(deleted)
+    }
+
+    /// Windows' is searched by regular expressions over all that a person has: its index is enough.
+    pub(super) fn accounts(&self, service: &str) -> Result<Option<Vec<String>>, KeychainError> {
+        if cfg!(windows) {
+            return Ok(None);
+        }
+        let spec = HashMap::from([("service", service)]);
+        let found = self.0.search(&spec).map_err(|error| of_library(&error))?;
+        let account = |entry: &Entry| entry.get_specifiers().map(|(_, account)| account);
+        Ok(Some(found.iter().filter_map(account).collect()))
+    }
+}
+
+/// Where an item may be, in the order in which its places are looked at.
+#[cfg(target_os = "macos")]
+fn entries(store: &Store, item: &Item) -> Result<Vec<Entry>, KeychainError> {
+    Ok(vec![entry(store, item)?])
+}
+
+/// Python's `keyring` keeps the item of one account under the service's bare name, and those of
+/// others under `ACCOUNT@SERVICE`.
+#[cfg(windows)]
+fn entries(store: &Store, item: &Item) -> Result<Vec<Entry>, KeychainError> {
+    let mut found = vec![entry(store, item)?, target(store, item, &compound(item))?];
+    let bare = target(store, item, &item.service)?;
+    let is_its = |attributes: HashMap<String, String>| {
+        attributes.get("username").is_some_and(|name| *name == item.account)
+    };
+    if bare.get_attributes().is_ok_and(is_its) {
+        found.push(bare);
+    }
+    Ok(found)
+}
+
+/// One place is all.
+#[cfg(target_os = "macos")]
+#[expect(clippy::unnecessary_wraps, reason = "as on Windows")]
+fn follow(_: &Store, _: &Item, _: &str) -> Result<(), KeychainError> {
+    Ok(())
+}
+
+/// Keeps the value where Python's `keyring` looks for it, too.
+#[cfg(windows)]
+fn follow(store: &Store, item: &Item, text: &str) -> Result<(), KeychainError> {
+    let python = target(store, item, &compound(item))?;
+    let named = HashMap::from([("username", item.account.as_str())]);
+    let kept = python.set_password(text).and_then(|()| python.update_attributes(&named));
+    kept.map_err(|error| of_library(&error))?;
+    // It would be read first, with the old value.
+    if let Some(bare) = entries(store, item)?.get(2) {
+        bare.delete_credential().map_err(|error| of_library(&error))?;
+    }
+    Ok(())
+}
+
+#[cfg(windows)]
+fn compound(item: &Item) -> String {
+    format!("{}@{}", item.account, item.service)
+}
+
+#[cfg(windows)]
+fn target(store: &Store, item: &Item, name: &str) -> Result<Entry, KeychainError> {
+    let modifiers = HashMap::from([("target", name)]);
+    let entry = store.build(&item.service, &item.account, Some(&modifiers));
+    entry.map_err(|error| of_library(&error))
 }
 
 fn store() -> Result<Arc<Store>, KeychainError> {

@@ -64,6 +64,116 @@ pub(super) fn look(place: &Place) -> Result<(), KeychainError> {
     default_collection(&connect(place)?)?.map(drop).ok_or(NO_COLLECTION)
 }
 
+/// A connection and its session.
+pub(super) struct Connection(SecretService<'static>);
+
+impl Connection {
+    pub(super) fn open(place: &Place) -> Result<Self, KeychainError> {
+        connect(place).map(Self)
+    }
+
+    pub(super) fn look(&self) -> Result<(), KeychainError> {
+        default_collection(&self.0)?.map(drop).ok_or(NO_COLLECTION)
+    }
+
+    pub(super) fn get(&self, item: &Item) -> Result<Option<Secret>, KeychainError> {
+        let Some((found, _)) = self.all(item)?.split_first_by_age()? else { return Ok(None) };
+        match found.get_secret().map_err(|error| of_library(&error)) {
+            Ok(bytes) => Ok(Some(Secret::new(bytes))),
+            // Somebody was faster.
+            Err(KeychainError::NotFound) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// New items have the attributes of Python's `keyring`, so that its next write replaces them
+    /// and makes no second one.
+    pub(super) fn set(&self, item: &Item, secret: &Secret) -> Result<(), KeychainError> {
+        let Some((newest, others)) = self.all(item)?.split_first_by_age()? else {
+            let collection = default_collection(&self.0)?.ok_or(NO_COLLECTION)?;
+            let label = format!("keyring:{}@{}", item.account, item.service);
+            let mut attributes = attributes(item);
+            attributes.extend(PYTHON);
+            let new =
+                collection.create_item(&label, attributes, secret.expose(), true, CONTENT_TYPE);
+            return new.map(drop).map_err(|error| of_library(&error));
+        };
+        newest.set_secret(secret.expose(), CONTENT_TYPE).map_err(|error| of_library(&error))?;
+        others.iter().try_for_each(|other| gone(other).map(drop))
+    }
+
+    pub(super) fn delete(&self, item: &Item) -> Result<bool, KeychainError> {
+        let found = self.all(item)?.0;
+        found.iter().try_fold(false, |deleted, found| Ok(gone(found)? || deleted))
+    }
+
+    pub(super) fn accounts(&self, service: &str) -> Result<Option<Vec<String>>, KeychainError> {
+        let mut accounts = Vec::new();
+        for found in self.search(HashMap::from([("service", service)]))?.0 {
+            match found.get_attributes().map_err(|error| of_library(&error)) {
+                Ok(mut attributes) => accounts.extend(attributes.remove("username")),
+                Err(KeychainError::NotFound) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        accounts.sort_unstable();
+        accounts.dedup();
+        Ok(Some(accounts))
+    }
+
+    fn all(&self, item: &Item) -> Result<Several<'_>, KeychainError> {
+        self.search(attributes(item))
+    }
+
+    /// What is unlocked. Where something is there that is locked and nothing that is not, and where
+    /// nobody can say, it is locked.
+    fn search(&self, attributes: HashMap<&str, &str>) -> Result<Several<'_>, KeychainError> {
+        let found = self.0.search_items(attributes).map_err(|error| of_library(&error))?;
+        if found.unlocked.is_empty() {
+            if !found.locked.is_empty() {
+                return Err(KeychainError::Locked);
+            }
+            default_collection(&self.0)?;
+        }
+        Ok(Several(found.unlocked))
+    }
+}
+
+/// Items of one name.
+struct Several<'a>(Vec<Found<'a>>);
+
+impl<'a> Several<'a> {
+    /// The newest, and the others. Of two of one second it is Python's, which was written over ours.
+    fn split_first_by_age(mut self) -> Result<Option<(Found<'a>, Vec<Found<'a>>)>, KeychainError> {
+        if self.0.len() < 2 {
+            return Ok(self.0.pop().map(|only| (only, Vec::new())));
+        }
+        let mut aged = Vec::with_capacity(self.0.len());
+        for found in self.0 {
+            let facts = found.get_modified().and_then(|modified| {
+                Ok((modified, found.get_attributes()?.contains_key(PYTHON[0].0)))
+            });
+            match facts.map_err(|error| of_library(&error)) {
+                Ok(facts) => aged.push((facts, found)),
+                Err(KeychainError::NotFound) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        aged.sort_by_key(|(facts, _)| *facts);
+        let newest = aged.pop().map(|(_, found)| found);
+        Ok(newest.map(|newest| (newest, aged.into_iter().map(|(_, found)| found).collect())))
+    }
+}
+
+/// Removes the item; says whether it was there.
+fn gone(found: &Found<'_>) -> Result<bool, KeychainError> {
+    match found.delete().map_err(|error| of_library(&error)) {
+        Ok(()) => Ok(true),
+        Err(KeychainError::NotFound) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 fn connect(place: &Place) -> Result<SecretService<'static>, KeychainError> {
     let address = place.0.as_deref().ok_or(NO_BUS)?;
     let bus = Builder::address(address)
@@ -157,6 +267,10 @@ fn of_name(name: &str) -> KeychainError {
 }
 
 const CONTENT_TYPE: &str = "text/plain";
+
+/// What Python's `keyring` writes beside service and account.
+const PYTHON: [(&str, &str); 2] =
+    [("application", "Python keyring library"), ("xdg:schema", "org.freedesktop.Secret.Generic")];
 
 const NO_BUS: KeychainError = KeychainError::Absent {
     why: "this session has no D-Bus (`DBUS_SESSION_BUS_ADDRESS`)",

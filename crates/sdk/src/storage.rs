@@ -1,0 +1,286 @@
+//! Where a server's secrets are: the platform's keychain, and the layout that other implementations
+//! of it share.
+//!
+//! The service of every item is `com.mcp.{server}`, its account the name of the secret, and the item
+//! [`INDEX`] lists the names. What is there counts, not what the index says: every list puts the
+//! index right, and so a process that was killed between an item and the index leaves nothing wrong.
+//! Writers of several processes take turns by a lock on a file.
+//!
+//! A second program that uses a name which the first still has is kept apart: [`identity`].
+
+mod chunks;
+mod home;
+mod identity;
+mod index;
+mod keychain;
+mod sealed;
+mod space;
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::sync::{Arc, OnceLock};
+
+use strongroom_model::secret::Secret;
+use strongroom_secrets::keychain::{Keychain, KeychainError, Session};
+
+use crate::error::Error;
+use crate::names::{SecretName, ServerName};
+use crate::surroundings::Surroundings;
+
+use home::Home;
+use identity::Owner;
+use keychain::KeychainItems;
+use sealed::SealedFile;
+use space::Space;
+
+/// The account of the item that lists the names.
+pub(crate) const INDEX: &str = "__secret_index__";
+
+/// The largest value, in bytes.
+pub(crate) const LARGEST: usize = 64 << 10;
+
+/// Where items are kept: a keychain, or what stands in for one.
+pub(crate) trait Backend: Send + Sync {
+    /// The values of `accounts`, in their order.
+    fn get(&self, service: &str, accounts: &[&str]) -> Result<Vec<Option<Secret>>, Error>;
+
+    /// Puts `value` into the one item of this name.
+    fn set(&self, service: &str, account: &str, value: Arc<Secret>) -> Result<(), Error>;
+
+    /// Removes every item of this name; says whether there was one.
+    fn delete(&self, service: &str, account: &str) -> Result<bool, Error>;
+
+    /// The accounts that have an item; `None` where that cannot be found out.
+    fn accounts(&self, service: &str) -> Result<Option<Vec<String>>, Error>;
+
+    /// The most bytes of UTF-16 of one value, where there is such a bound.
+    fn largest(&self) -> Option<usize>;
+}
+
+/// The secrets of one server.
+pub struct Storage {
+    server: ServerName,
+    surroundings: Surroundings,
+    backend: OnceLock<Arc<dyn Backend>>,
+    /// Which space is ours, once that cannot change any more.
+    settled: OnceLock<String>,
+}
+
+impl Storage {
+    /// The secrets of the server of this name. Nothing is asked yet.
+    pub fn new(server_name: &str, surroundings: Surroundings) -> Result<Self, Error> {
+        let server = ServerName::parse(server_name)?;
+        Ok(Self { server, surroundings, backend: OnceLock::new(), settled: OnceLock::new() })
+    }
+
+    #[cfg(test)]
+    pub(crate) fn over(name: &str, around: Surroundings, backend: Arc<dyn Backend>) -> Self {
+        let storage = Self::new(name, around).unwrap();
+        assert!(storage.backend.set(backend).is_ok());
+        storage
+    }
+
+    /// The name of the server.
+    pub fn server(&self) -> &ServerName {
+        &self.server
+    }
+
+    /// Stores `value` under `name`, in the place of what was there.
+    pub fn store_secret(&self, name: &str, value: Secret) -> Result<(), Error> {
+        self.store_secrets(vec![(name.to_owned(), value)])
+    }
+
+    /// Stores all of `values`, or none where one cannot be stored: what was there is put back then.
+    /// Only a process that is killed meanwhile leaves some of them.
+    pub fn store_secrets(&self, values: Vec<(String, Secret)>) -> Result<(), Error> {
+        let check = |(name, value): (String, Secret)| {
+            let name = SecretName::parse(&name)?;
+            check(&name, &value)?;
+            Ok((name, Arc::new(value)))
+        };
+        let values = values.into_iter().map(check).collect::<Result<Vec<_>, Error>>()?;
+        if values.is_empty() {
+            return Ok(());
+        }
+        let _turn = self.home()?.lock(&self.server.service())?;
+        let space = self.to_write()?;
+        let mut before = Vec::with_capacity(values.len());
+        for (name, _) in &values {
+            before.push((name.as_str(), space.value(name.as_str())?.map(Arc::new)));
+        }
+        let put =
+            |(name, value): &(SecretName, Arc<Secret>)| space.put(name.as_str(), Arc::clone(value));
+        let names = values.iter().map(|(name, _)| name.as_str());
+        let stored = values.iter().try_for_each(put).and_then(|()| space.list(names));
+        stored.inspect_err(|_| {
+            for (name, value) in before {
+                // What cannot be put back either is said by the first error.
+                drop(match value {
+                    Some(value) => space.put(name, value),
+                    None => space.remove(name).map(drop),
+                });
+            }
+        })
+    }
+
+    /// The value of `name`; `None` where there is none. It is text.
+    pub fn retrieve_secret(&self, name: &str) -> Result<Option<Secret>, Error> {
+        let name = SecretName::parse(name)?;
+        let Some(value) = self.to_read()?.value(name.as_str())? else { return Ok(None) };
+        // An item that another program left empty is none.
+        if value.is_empty() {
+            return Ok(None);
+        }
+        text_of(name.as_str(), &value)?;
+        Ok(Some(value))
+    }
+
+    /// Whether there is a value of `name`.
+    pub fn secret_exists(&self, name: &str) -> Result<bool, Error> {
+        Ok(self.retrieve_secret(name)?.is_some())
+    }
+
+    /// The names of the secrets that are there, sorted. The index is put right where it differs.
+    pub fn list_secrets(&self) -> Result<Vec<String>, Error> {
+        let space = self.to_read()?;
+        let (names, agrees) = space.names()?;
+        if !agrees {
+            let _turn = self.home()?.lock(&self.server.service())?;
+            return space.heal();
+        }
+        Ok(names)
+    }
+
+    /// Removes the secret `name`; says whether it was there.
+    pub fn delete_secret(&self, name: &str) -> Result<bool, Error> {
+        let name = SecretName::parse(name)?;
+        let _turn = self.home()?.lock(&self.server.service())?;
+        let space = self.to_read()?;
+        let deleted = space.remove(name.as_str())?;
+        space.unlist(name.as_str())?;
+        Ok(deleted)
+    }
+
+    /// Removes every secret of this server and all that is kept about them; says how many secrets
+    /// there were.
+    pub fn clear_secrets(&self) -> Result<usize, Error> {
+        let _turn = self.home()?.lock(&self.server.service())?;
+        self.to_read()?.clear()
+    }
+
+    /// The space that is read: that of the name, unless another program has it.
+    fn to_read(&self) -> Result<Space, Error> {
+        let base = Space::new(self.backend()?, self.server.service());
+        if let Some(service) = self.settled.get() {
+            return Ok(base.of(service));
+        }
+        let owner = identity::owner(&base, self.surroundings.program.as_deref())?;
+        Ok(self.settle(&base, &owner))
+    }
+
+    /// The space that is written, which is ours from here on. The lock is held.
+    fn to_write(&self) -> Result<Space, Error> {
+        let base = Space::new(self.backend()?, self.server.service());
+        let program = self.surroundings.program.as_deref();
+        let owner = identity::owner(&base, program)?;
+        if let (Owner::Nobody | Owner::Gone(_), Some(program)) = (&owner, program) {
+            identity::claim(&base, program)?;
+        }
+        Ok(self.settle(&base, &owner))
+    }
+
+    /// What follows from who has the name. Only what cannot change any more is remembered.
+    fn settle(&self, base: &Space, owner: &Owner) -> Space {
+        match owner {
+            // It may be cleared, and then be another's.
+            Owner::Us | Owner::Nobody => base.clone(),
+            Owner::Gone(program) => {
+                self.tell("name_taken_over", &format!(
+                    "the secrets of `{}` were kept by `{program}`, which is gone: they are used by this program from now on",
+                    self.server
+                ));
+                base.clone()
+            }
+            Owner::Other { program, mark } => {
+                let service = format!("{}{}{mark}", base.service(), crate::names::APART);
+                self.tell("name_is_anothers", &format!(
+                    "another program, `{program}`, uses the server name `{}` too: the secrets of this one are kept apart, as `{service}`; give it a name of its own",
+                    self.server
+                ));
+                let space = base.of(&service);
+                drop(self.settled.set(service));
+                space
+            }
+        }
+    }
+
+    /// The keychain, or the sealed file in its place. What is chosen holds for the process.
+    fn backend(&self) -> Result<Arc<dyn Backend>, Error> {
+        if let Some(backend) = self.backend.get() {
+            return Ok(Arc::clone(backend));
+        }
+        let variable = |name: &str| self.surroundings.environment.get(name).map(OsString::from);
+        let session = Session::new(&Keychain::new(&variable));
+        let backend: Arc<dyn Backend> = match session.look() {
+            // What is locked may be unlocked later.
+            Ok(()) | Err(KeychainError::Locked) => Arc::new(KeychainItems::new(session)),
+            Err(KeychainError::Absent { why, .. }) if cfg!(target_os = "linux") => {
+                let home = self.home().map_err(|_| Error::Absent(why))?;
+                let text = format!(
+                    "{why}: secrets are kept in a sealed file in `{}` instead",
+                    home.path().display()
+                );
+                self.tell("keychain_absent", &text);
+                Arc::new(SealedFile::new(home))
+            }
+            Err(error) => return Err(error.into()),
+        };
+        Ok(Arc::clone(self.backend.get_or_init(|| backend)))
+    }
+
+    fn home(&self) -> Result<Home, Error> {
+        Home::of(&self.surroundings.environment)
+    }
+
+    fn tell(&self, code: &'static str, text: &str) {
+        self.surroundings.tell(code, text.to_owned());
+    }
+}
+
+impl Storage {
+    /// Those of `names` that have no value, each once, in their order.
+    pub fn missing(&self, names: &[&str]) -> Result<Vec<String>, Error> {
+        let mut seen = BTreeSet::new();
+        let mut missing = Vec::new();
+        for name in names {
+            if seen.insert(*name) && !self.secret_exists(name)? {
+                missing.push((*name).to_owned());
+            }
+        }
+        Ok(missing)
+    }
+}
+
+impl std::fmt::Debug for Storage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Storage").field("server", &self.server).finish_non_exhaustive()
+    }
+}
+
+fn check(name: &SecretName, value: &Secret) -> Result<(), Error> {
+    if value.is_empty() {
+        return Err(Error::EmptyValue(name.to_string()));
+    }
+    if value.len() > LARGEST {
+        return Err(Error::LargeValue(name.to_string()));
+    }
+    text_of(name.as_str(), value).map(drop)
+}
+
+/// The value as the text that it must be.
+fn text_of<'a>(name: &str, value: &'a Secret) -> Result<&'a str, Error> {
+    std::str::from_utf8(value.expose()).map_err(|_| Error::NotText(name.to_owned()))
+}
+
+#[cfg(test)]
+mod tests;
