@@ -1,5 +1,8 @@
 //! `cargo xtask dist`: what is handed out, in the folder `dist` below the build folder: the program, the
 //! window program with the manifest that says which one it is, and the packages that carry it.
+//!
+//! What cargo leaves in its own folders is no place for a manifest: the same program is built anew there
+//! with other features, whenever more of the workspace is built.
 
 use std::{
     env::consts::{ARCH, EXE_SUFFIX, OS},
@@ -88,16 +91,12 @@ fn window(shell: &Shell, profile: &str) -> Result<Vec<PathBuf>, String> {
             },
         },
     });
-    let manifest = format!("{manifest}\n");
-    // Beside what cargo built, too: `strongroom` is started from there while it is worked on.
-    let manifests = [dist.join(MANIFEST), built(shell, profile).join(MANIFEST)];
-    for file in &manifests {
-        drop(fs::remove_file(file));
-        fs::write(file, &manifest).map_err(|error| format!("{}: {error}", file.display()))?;
-        close(file)?;
-    }
-    let [manifest, _] = manifests;
-    Ok(vec![program, manifest])
+    let file = dist.join(MANIFEST);
+    drop(fs::remove_file(&file));
+    fs::write(&file, format!("{manifest}\n"))
+        .map_err(|error| format!("{}: {error}", file.display()))?;
+    close(&file)?;
+    Ok(vec![program, file])
 }
 
 /// Builds the program of the package `name` into `dist`.

@@ -30,7 +30,7 @@ const WINDOWS: [&str; 3] = ["SystemRoot", "TEMP", "TMP"];
 /// Whether there is a display that a window can be on. Whether it answers is known when it is asked.
 pub fn has_display(environment: &Environment) -> bool {
     let set = |name: &&str| environment.get(name).is_some();
-    environment.os != Os::Linux || ["DISPLAY", "WAYLAND_DISPLAY"].iter().any(|name| set(&name))
+    environment.os != Os::Linux || ["DISPLAY", "WAYLAND_DISPLAY"].iter().any(set)
 }
 
 /// The whole environment of the window program.

@@ -116,24 +116,31 @@ fn check() -> Result<(), NoTerminal> {
     sharing::check()
 }
 
-/// There is no terminal beside the standard handles that pipes could not stand in for.
+/// Where there is no terminal beside the standard handles that pipes could not stand in for, there is
+/// nobody at it.
+#[cfg(not(unix))]
+#[derive(Debug)]
+pub struct Nobody;
+
+#[cfg(not(unix))]
+impl Person for Nobody {
+    fn show(&mut self, _: &str) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn answer(
+        &mut self,
+        _: &str,
+        _: Echo,
+        _: &mut dyn FnMut() -> bool,
+    ) -> io::Result<Option<strongroom_model::secret::Secret>> {
+        Ok(None)
+    }
+}
+
+/// Asks `form` of nobody.
 #[cfg(not(unix))]
 pub(crate) fn ask(form: &Form, wait: &Wait) -> Result<Answers, Ended> {
-    struct Nobody;
-    impl Person for Nobody {
-        fn show(&mut self, _: &str) -> io::Result<()> {
-            Err(io::ErrorKind::Unsupported.into())
-        }
-
-        fn answer(
-            &mut self,
-            _: &str,
-            _: Echo,
-            _: &mut dyn FnMut() -> bool,
-        ) -> io::Result<Option<strongroom_model::secret::Secret>> {
-            Ok(None)
-        }
-    }
     form.check().map_err(Failure::from)?;
     check().map_err(Failure::from)?;
     put(&mut Nobody, form, Code::draw().map_err(Failure::from)?, wait)

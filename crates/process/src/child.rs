@@ -71,21 +71,37 @@ fn detach(command: &mut Command, start: &Start) {
 
     use rustix::io::{FdFlags, fcntl_setfd};
 
+    if start.session {
+        let new_session = || {
+            close_the_rest();
+            Ok(rustix::process::setsid().map(drop)?)
+        };
+        // SAFETY: `setsid` is async-signal-safe; nothing is allocated and no lock is taken. A new
+        // session is a new group too, with the same id, so that the group can be ended as always.
+        unsafe { command.pre_exec(new_session) };
+    } else {
+        command.process_group(0);
+    }
     if !start.inherit.is_empty() {
         let inherit = start.inherit.clone();
         let keep = move || inherit.iter().try_for_each(|fd| Ok(fcntl_setfd(fd, FdFlags::empty())?));
         // SAFETY: `fcntl` is async-signal-safe; nothing is allocated and no lock is taken.
         unsafe { command.pre_exec(keep) };
     }
-    if !start.session {
-        command.process_group(0);
-        return;
-    }
-    let new_session = || Ok(rustix::process::setsid().map(drop)?);
-    // SAFETY: `setsid` is async-signal-safe; nothing is allocated and no lock is taken. A new
-    // session is a new group too, with the same id, so that the group can be ended as always.
-    unsafe { command.pre_exec(new_session) };
 }
+
+/// Ours are close-on-exec; what our caller left open for us beyond 2 is no business of a child that is
+/// cut off from our session. Before Linux 5.11 the system cannot do that at once: there it stays open.
+#[cfg(target_os = "linux")]
+#[expect(unsafe_code, reason = "there is no safe wrapper")]
+fn close_the_rest() {
+    // SAFETY: it changes a flag of descriptors and nothing in memory; a system call is
+    // async-signal-safe.
+    unsafe { libc::syscall(libc::SYS_close_range, 3_u32, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+}
+
+#[cfg(all(unix, not(target_os = "linux")))]
+fn close_the_rest() {}
 
 #[cfg(windows)]
 fn detach(command: &mut Command, start: &Start) {

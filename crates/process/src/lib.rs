@@ -65,7 +65,8 @@ pub struct Start {
     /// Descriptor 2.
     pub stderr: Stream,
     /// Whether it starts a session of its own, without a terminal: there is then no `/dev/tty` at
-    /// which it could ask. Where there are no sessions (Windows) it has no console.
+    /// which it could ask. Where there are no sessions (Windows) it has no console. On Linux it has none
+    /// of the descriptors beyond 2 that our own caller left open for us, either.
     pub session: bool,
     /// The program's file, opened and checked: it is started from there. Only Linux can do that, and
     /// only with what is no script; elsewhere the path is what counts.

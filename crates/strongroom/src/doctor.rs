@@ -9,6 +9,7 @@ mod providers;
 mod remotes;
 mod services;
 mod team;
+mod window;
 
 use std::sync::Arc;
 
@@ -100,6 +101,7 @@ pub fn examine(host: &Host) -> Vec<Finding> {
     findings.extend(team::examine(host, &home));
     findings.extend(clients::examine(host));
     findings.extend(service_file(&home, host));
+    findings.push(window::examine(host));
     findings.extend(core_limit().map(core));
     findings.extend(std::fs::read_to_string("/proc/swaps").ok().map(|swaps| swap(&swaps)));
     findings

@@ -28,6 +28,19 @@ fn a_child_has_the_descriptors_0_to_2_and_no_other_of_ours() {
     assert_eq!(output.unwrap().stdout, b"0\n");
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_child_with_a_session_of_its_own_has_nothing_that_our_caller_left_open_either() {
+    // As a caller leaves it: not close-on-exec.
+    let left = std::fs::File::open("/dev/zero").unwrap();
+    rustix::io::fcntl_setfd(&left, rustix::io::FdFlags::empty()).unwrap();
+    let count = "ls -l /proc/self/fd 2>/dev/null | grep -c zero";
+    for (session, expected) in [(false, b"1\n"), (true, b"0\n")] {
+        let output = run(&Start { session, ..shell(count) }, b"", LONG, 1 << 16).unwrap();
+        assert_eq!(output.stdout, expected, "{session}");
+    }
+}
+
 #[test]
 fn input_goes_in_and_both_outputs_come_out_up_to_their_cap() {
     let input = vec![b'x'; 1 << 20];
