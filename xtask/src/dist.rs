@@ -12,7 +12,10 @@ use std::{
 
 use serde_json::json;
 
-use crate::shell::{Shell, step};
+use crate::{
+    shell::{Shell, step},
+    wheel,
+};
 
 /// The manifest's name and form are those of `crates/dialog/src/manifest.rs`.
 const MANIFEST: &str = "strongroom-dialog.manifest.json";
@@ -24,7 +27,7 @@ struct Package {
 }
 
 /// The packages that carry the window program.
-const PACKAGES: &[Package] = &[];
+const PACKAGES: &[Package] = &[Package { title: "mcp_secrets", build: wheel::build }];
 
 /// Builds everything by the profile that `arguments` name, and says what was made.
 pub(crate) fn run(shell: &Shell, arguments: &[String]) -> Result<(), String> {

@@ -159,6 +159,36 @@ pub(crate) fn openapi_client(shell: &Shell) -> Result<(), String> {
     from_pypi(shell, "tests/openapi", &shell.target.join("openapi/python"))
 }
 
+/// What builds and checks the Python package, as `bindings/python/requirements.txt` pins it; where it is.
+pub(crate) fn python_tools(shell: &Shell) -> Result<PathBuf, String> {
+    let folder = shell.target.join("packages/python-tools");
+    from_pypi(shell, "bindings/python", &folder)?;
+    Ok(folder)
+}
+
+/// The wheel among the `packages` in a virtual environment that has nothing else in it, but sees the
+/// frameworks that [`python_clients`] installs.
+pub(crate) fn python_package(shell: &Shell, packages: &[PathBuf]) -> Result<(), String> {
+    let text = |error: std::io::Error| error.to_string();
+    let wheel = packages.iter().find(|file| file.extension().is_some_and(|end| end == "whl"));
+    let wheel = wheel.ok_or("there is no wheel among the packages")?;
+    let folder = shell.target.join("packages/python");
+    if folder.exists() {
+        fs::remove_dir_all(&folder).map_err(text)?;
+    }
+    run(shell.command("python3").args(["-m", "venv"]).arg(&folder))?;
+    let mut pip = shell.command(folder.join("bin/pip"));
+    pip.args(["install", "--quiet", "--no-deps", "--no-index", "--disable-pip-version-check"]);
+    run(pip.arg(wheel))?;
+    let mut ask = shell.command(folder.join("bin/python"));
+    let ask = ask.args(["-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]);
+    let packages = String::from_utf8(ask.output().map_err(text)?.stdout);
+    let packages = PathBuf::from(packages.map_err(|error| error.to_string())?.trim());
+    let inside = packages.strip_prefix(&folder).map_err(|error| error.to_string())?;
+    let frameworks = shell.target.join("clients/python").join(inside);
+    fs::write(packages.join("frameworks.pth"), frameworks.display().to_string()).map_err(text)
+}
+
 /// What the requirements in `from` pin, in an environment of its own.
 fn from_pypi(shell: &Shell, from: &str, folder: &Path) -> Result<(), String> {
     let files = [Path::new(from).join("requirements.txt")];

@@ -10,6 +10,7 @@ mod install;
 mod shell;
 mod tests;
 mod tidy;
+mod wheel;
 
 use std::{env, process::ExitCode};
 

@@ -23,7 +23,8 @@ pub(crate) fn run(shell: &Shell) -> Result<(), String> {
         install::openapi_client(shell)?;
         install::vault_server(shell)
     })?;
-    dist::packages(shell, "dev")?;
+    let packages = dist::packages(shell, "dev")?;
+    step("packages", || install::python_package(shell, &packages))?;
     step("examples in the documentation", || {
         shell.cargo(&["test", "--quiet", "--workspace", "--doc"])
     })?;

@@ -46,6 +46,8 @@ mod mcp_import;
 mod parallel;
 mod pins;
 mod provider;
+#[cfg(target_os = "linux")]
+mod python_package;
 mod refresh;
 mod registry;
 #[cfg(target_os = "linux")]
