@@ -1,4 +1,7 @@
 //! How messages come and go.
 
 pub mod http;
+mod lines;
 pub mod stdio;
+
+pub use lines::Input;

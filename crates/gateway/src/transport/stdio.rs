@@ -1,11 +1,9 @@
 //! One client on a pair of byte streams, a message a line.
 //!
-//! A thread of its own reads, because a read of standard input cannot be cancelled; answers are
-//! written where they arise, one write each, because every hand-over between threads would be
-//! added to every call. A client that does not read its answers stops its own calls and nobody
-//! else's.
+//! Answers are written where they arise, one write each, because every hand-over between threads would
+//! be added to every call. A client that does not read its answers stops its own calls and nobody else's.
 
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,6 +13,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
+use super::lines::{Input, Line, Lines};
 use crate::behind::Behind;
 use crate::prompt::Outbox;
 use crate::protocol::listen::Ears;
@@ -28,16 +27,13 @@ const GRACE: Duration = Duration::from_secs(5);
 /// How long calls that were told to end may take to do so.
 const CANCELLED: Duration = Duration::from_secs(2);
 
-/// Lines that are read ahead.
-const AHEAD: usize = 8;
-
 /// Serves one client until `reader` ends or `writer` fails.
 ///
 /// What runs when `reader` ends may finish and answer, for at most 5 seconds.
 ///
 /// # Errors
 ///
-/// Reading failed, or the reading thread could not be started. A client that goes away is not an
+/// Reading failed, or could not be begun. A client that goes away is not an
 /// error.
 pub async fn serve<R, W>(
     behind: impl Into<Behind>,
@@ -47,10 +43,10 @@ pub async fn serve<R, W>(
     limits: Limits,
 ) -> io::Result<()>
 where
-    R: Read + Send + 'static,
+    R: Input,
     W: Write + Send + 'static,
 {
-    let mut lines = lines(reader, limits.message_bytes)?;
+    let mut lines = Lines::new(reader, limits.message_bytes)?;
     let (alive, mut ended) = mpsc::channel(1);
     let in_flight = Arc::new(InFlight::default());
     let out = Arc::new(Out { writer: Mutex::new(writer), broken: Notify::new() });
@@ -69,16 +65,16 @@ where
     let mut failed = None;
     loop {
         let line = tokio::select! {
-            line = lines.recv() => line,
+            line = lines.next() => line,
             () = connection.out.broken.notified() => {
                 connection.in_flight.cancel_all();
                 break;
             }
         };
         match line {
-            Some(Line::Message(bytes)) => connection.receive(&bytes),
-            Some(Line::TooLong) => connection.refuse_long_line(),
-            Some(Line::Failed(error)) => {
+            Some(Ok(Line::Message(bytes))) => connection.receive(&bytes),
+            Some(Ok(Line::TooLong)) => connection.refuse_long_line(),
+            Some(Err(error)) => {
                 // Whoever called hears no answer.
                 connection.in_flight.cancel_all();
                 failed = Some(error);
@@ -245,89 +241,5 @@ impl<W: Write> Out<W> {
 impl<W: Write + Send> Outbox for Arc<Out<W>> {
     fn send(&self, message: Vec<u8>) -> bool {
         self.sent(message)
-    }
-}
-
-enum Line {
-    Message(Vec<u8>),
-    TooLong,
-    Failed(io::Error),
-}
-
-/// Reads lines in a thread of its own, at most a few ahead.
-fn lines(reader: impl Read + Send + 'static, cap: usize) -> io::Result<mpsc::Receiver<Line>> {
-    let (send, receive) = mpsc::channel(AHEAD);
-    std::thread::Builder::new().name("stdin".into()).spawn(move || {
-        let mut reader = BufReader::with_capacity(64 << 10, reader);
-        loop {
-            let line = match read_line(&mut reader, cap) {
-                Ok(Some(line)) => line,
-                Ok(None) => return,
-                Err(error) => {
-                    let _ = send.blocking_send(Line::Failed(error));
-                    return;
-                }
-            };
-            if matches!(&line, Line::Message(bytes) if bytes.iter().all(u8::is_ascii_whitespace)) {
-                continue;
-            }
-            if send.blocking_send(line).is_err() {
-                return;
-            }
-        }
-    })?;
-    Ok(receive)
-}
-
-/// The next line without its end; of one over the cap nothing is kept.
-fn read_line(reader: &mut impl BufRead, cap: usize) -> io::Result<Option<Line>> {
-    let mut line = Vec::new();
-    let mut any = false;
-    let mut too_long = false;
-    loop {
-        let chunk = match reader.fill_buf() {
-            Ok(chunk) => chunk,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(error),
-        };
-        any |= !chunk.is_empty();
-        let end = chunk.iter().position(|byte| *byte == b'\n');
-        let part = &chunk[..end.unwrap_or(chunk.len())];
-        if line.len() + part.len() > cap {
-            too_long = true;
-            line = Vec::new();
-        }
-        if !too_long {
-            line.extend_from_slice(part);
-        }
-        let done = end.is_some() || chunk.is_empty();
-        let used = part.len() + usize::from(end.is_some());
-        reader.consume(used);
-        if done {
-            return Ok(match (any, too_long) {
-                (false, _) => None,
-                (true, true) => Some(Line::TooLong),
-                (true, false) => Some(Line::Message(line)),
-            });
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_line_over_the_cap_is_dropped_as_it_comes_and_the_next_one_is_read() {
-        let text = [b"short\r\n", "x".repeat(100_000).as_bytes(), b"\nnext\n\nlast"].concat();
-        let mut reader = BufReader::with_capacity(64, text.as_slice());
-        let mut next = || match read_line(&mut reader, 1000).unwrap() {
-            None => "end".to_owned(),
-            Some(Line::TooLong) => "too long".to_owned(),
-            Some(Line::Message(line)) => String::from_utf8(line).unwrap(),
-            Some(Line::Failed(error)) => error.to_string(),
-        };
-        let read: Vec<_> = (0..6).map(|_| next()).collect();
-        assert_eq!(read, ["short\r", "too long", "next", "", "last", "end"]);
     }
 }

@@ -103,13 +103,13 @@ fn over_stdio(args: &Args, app: &App, host: &Host, output: Output) -> Result<(),
     }
     let principal = Principal { name, source: Source::Stdio };
     let runtime = runtime(&mut Builder::new_current_thread())?;
-    let stdout = stdout()?;
+    let (stdin, stdout) = (client::Stdin::open().map_err(Failure::failed)?, stdout()?);
     let served = runtime.block_on(async {
         let behind = behind(args, app, host, format!("stdio as {}", principal.name), output);
-        stdio::serve(behind, principal, client::Stdin, stdout, Limits::default()).await
+        stdio::serve(behind, principal, stdin, stdout, Limits::default()).await
     });
     let served = served.or_else(client::gone_is_fine);
-    // The thread that reads stdin may wait for a line that never comes.
+    // A thread that reads stdin may wait for a line that never comes.
     runtime.shutdown_background();
     served.map_err(Failure::failed)
 }
@@ -123,7 +123,7 @@ fn over_http(args: &Args, app: App, host: &Host, output: Output) -> Result<(), F
         return Err(Failure::usage("the address is not a loopback address")
             .hint("use 127.0.0.1:PORT or [::1]:PORT; other machines come in with `strongroom serve --team`"));
     }
-    let runtime = runtime(&mut Builder::new_multi_thread())?;
+    let runtime = runtime(Builder::new_multi_thread().worker_threads(workers()))?;
     let served: Result<(), Failure> = runtime.block_on(async {
         let listener = TcpListener::bind(listen).await.map_err(|error| {
             Failure::new(Exit::Unavailable, Unbound { address: listen, source: error })
@@ -154,6 +154,12 @@ fn behind(args: &Args, app: &App, host: &Host, serves: String, output: Output) -
     tokio::spawn(Arc::clone(&app.gateway).tend(board.ok(), stored));
     let mounted: Arc<dyn Servers> = Arc::clone(&app.gateway) as _;
     Behind { calls: Arc::clone(&app.calls), servers: Some(mounted) }
+}
+
+/// Half of the processors: the servers and their clients are on the same machine. One worker that does not
+/// have to wake another is quicker than two, and answers more calls than a machine of two has clients for.
+fn workers() -> usize {
+    thread::available_parallelism().map_or(1, |processors| processors.get().div_ceil(2))
 }
 
 /// Removes what is old from the exchange folders, now and from time to time, for as long as the

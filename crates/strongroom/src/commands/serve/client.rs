@@ -1,14 +1,40 @@
 //! The client at the other end of stdio, and whether it is still there.
 
+use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 
-/// What the client says. Where it has gone altogether, rather than said all it had to say, that is an
-/// error: nobody waits for what its calls come to.
-pub(super) struct Stdin;
+/// What the client says, as the system gives it. Where it has gone altogether, rather than said all it had
+/// to say, that is an error: nobody waits for what its calls come to.
+pub(super) struct Stdin(File);
+
+impl Stdin {
+    /// A way of our own to what we were started with.
+    #[cfg(unix)]
+    pub(super) fn open() -> io::Result<Self> {
+        use std::os::fd::AsFd as _;
+
+        Ok(Self(io::stdin().as_fd().try_clone_to_owned()?.into()))
+    }
+
+    /// A way of our own to what we were started with.
+    #[cfg(windows)]
+    pub(super) fn open() -> io::Result<Self> {
+        use std::os::windows::io::AsHandle as _;
+
+        Ok(Self(io::stdin().as_handle().try_clone_to_owned()?.into()))
+    }
+}
+
+#[cfg(unix)]
+impl std::os::fd::AsFd for Stdin {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
 
 impl Read for Stdin {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match io::stdin().read(buffer)? {
+        match self.0.read(buffer)? {
             0 if !buffer.is_empty() && hears_nothing() => Err(ErrorKind::BrokenPipe.into()),
             count => Ok(count),
         }
