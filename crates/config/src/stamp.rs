@@ -17,6 +17,11 @@ impl Stamp {
             (device, inode, metadata.len(), metadata.modified().ok())
         }))
     }
+
+    /// Whether there was a file.
+    pub fn is_there(&self) -> bool {
+        self.0.is_some()
+    }
 }
 
 #[cfg(unix)]

@@ -33,6 +33,10 @@ use crate::supply;
 /// answer takes to whoever then writes a file and calls again.
 const LOOK: Duration = Duration::from_micros(100);
 
+/// How often it is looked whether a file has come that was not there: most are those that folders above us
+/// might have, and a look for each of them would cost every call as much as all else that is looked at.
+const LOOK_FOR_NEW: Duration = Duration::from_millis(5);
+
 /// How often files are read again because others turn out to belong to them.
 const ROUNDS: usize = 4;
 
@@ -49,6 +53,8 @@ pub struct Configured {
 struct State {
     /// When the files were looked at, by the monotonic clock.
     looked: Duration,
+    /// When it was looked for those that were not there.
+    looked_for_new: Duration,
     stamps: Vec<(PathBuf, Stamp)>,
     locks: Arc<Locks>,
     now: Arc<Now>,
@@ -108,7 +114,8 @@ impl Configured {
         }
         let (looked, closed) = (host.clock.monotonic(), locks.current());
         let now = Arc::new(Now::new(1, Arc::new(read), Arc::clone(&closed), host));
-        let state = Mutex::new(State { looked, stamps, locks: closed, now });
+        let state =
+            Mutex::new(State { looked, looked_for_new: looked, stamps, locks: closed, now });
         Ok(Self { host: host.clone(), home: home.clone(), output, locks, state })
     }
 
@@ -121,7 +128,12 @@ impl Configured {
         }
         state.looked = time;
         let locks = self.locks.current();
-        let edited = state.stamps.iter().any(|(path, stamp)| Stamp::of(path) != *stamp);
+        let all = time.saturating_sub(state.looked_for_new) >= LOOK_FOR_NEW;
+        if all {
+            state.looked_for_new = time;
+        }
+        let mut known = state.stamps.iter().filter(|(_, stamp)| all || stamp.is_there());
+        let edited = known.any(|(path, stamp)| Stamp::of(path) != *stamp);
         if !edited && *locks == *state.locks {
             return Arc::clone(&state.now);
         }
