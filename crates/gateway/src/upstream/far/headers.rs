@@ -49,6 +49,8 @@ impl Mirrors {
         let named = match method {
             "tools/call" | "prompts/get" => "name",
             "resources/read" => "uri",
+            // An extension (SEP-2663).
+            "tasks/get" | "tasks/update" | "tasks/cancel" => "taskId",
             _ => return headers,
         };
         let Some(params) = params.and_then(Members::read) else { return headers };
@@ -252,6 +254,9 @@ mod tests {
         for (method, params, name) in [
             ("resources/read", json!({ "uri": "file:///a" }), Some("file:///a")),
             ("prompts/get", json!({ "name": "p" }), Some("p")),
+            ("tasks/get", json!({ "taskId": "t-1" }), Some("t-1")),
+            ("tasks/update", json!({ "taskId": "t-1", "inputResponses": {} }), Some("t-1")),
+            ("tasks/cancel", json!({ "taskId": "t-1" }), Some("t-1")),
             ("tools/list", json!({ "name": "x" }), None),
             ("tools/call", json!({}), None),
         ] {
