@@ -61,6 +61,8 @@ pub struct Asks {
     pub elicitation: bool,
     /// Which folders the client works in: `roots/list`.
     pub roots: bool,
+    /// That the client shows pages of the server's own, which act in its user's name (`ui://`).
+    pub ui: bool,
 }
 
 impl Asks {
@@ -71,6 +73,7 @@ impl Asks {
             "sampling" => Some(Self { sampling: true, ..self }),
             "elicitation" => Some(Self { elicitation: true, ..self }),
             "roots" => Some(Self { roots: true, ..self }),
+            "ui" => Some(Self { ui: true, ..self }),
             _ => None,
         }
     }

@@ -363,7 +363,7 @@ mod tests {
 
     use super::*;
 
-    const ALL: Asks = Asks { sampling: true, elicitation: true, roots: true };
+    const ALL: Asks = Asks { sampling: true, elicitation: true, roots: true, ui: true };
 
     fn origin(capabilities: &str) -> Origin {
         let principal = Principal { name: "me".parse().unwrap(), source: Source::Stdio };

@@ -197,7 +197,10 @@ impl Mount {
     /// The server of a resource. With plain names there is one server, which knows best what it has.
     pub(crate) async fn of_uri(&self, caller: &Caller, uri: &str) -> Option<Arc<Server>> {
         let allowed = self.tools.servers(caller);
-        let mine = |server: &&Arc<Server>| policy(&allowed, &server.name).is_some();
+        let page = uris::is_page(uri);
+        let mine = |server: &&Arc<Server>| {
+            policy(&allowed, &server.name).is_some() && (!page || server.allows.ui)
+        };
         let servers: Vec<_> = self.servers.iter().filter(mine).collect();
         if let [server] = servers[..]
             && self.naming == super::Naming::Plain

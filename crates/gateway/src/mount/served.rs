@@ -19,6 +19,7 @@ use super::definition::{Definition, page};
 use super::heard::Heard;
 use super::kind::Kind;
 use super::pins::Stand;
+use super::uris;
 use crate::origin::{Abilities, Level};
 use crate::protocol::{Era, MODERN};
 use crate::upstream::peer::Over;
@@ -201,6 +202,9 @@ impl Server {
                 }
                 as_of = now;
                 (items, ttl) = all_pages(&ready, kind).await?;
+            }
+            if matches!(kind, Kind::Resources | Kind::Templates) && !self.allows.ui {
+                items.retain(|item| !uris::is_page(item.name()));
             }
             let items: Arc<[Definition]> = items.into();
             let says_so = tells_changes(&ready, kind);

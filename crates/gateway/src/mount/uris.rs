@@ -101,6 +101,11 @@ fn parts(template: &str) -> Option<Vec<Part<'_>>> {
     (parts.len() <= 2 * MOST_VARIABLES + 1).then_some(parts)
 }
 
+/// Whether `uri` is of a page that a client would show as an interface of its server's (SEP-1865).
+pub fn is_page(uri: &str) -> bool {
+    scheme(uri).is_some_and(|scheme| scheme.eq_ignore_ascii_case("ui"))
+}
+
 fn scheme(uri: &str) -> Option<&str> {
     uri.split_once(':').map(|(scheme, _)| scheme).filter(|scheme| !scheme.is_empty())
 }

@@ -18,8 +18,8 @@ use strongroom_model::tool::{Policy, Rule, Served, ToolCall};
 use strongroom_process::{Start, Stream};
 
 /// A server may ask all there is, or nothing.
-pub(crate) const ALL: Asks = Asks { sampling: true, elicitation: true, roots: true };
-pub(crate) const NONE: Asks = Asks { sampling: false, elicitation: false, roots: false };
+pub(crate) const ALL: Asks = Asks { sampling: true, elicitation: true, roots: true, ui: true };
+pub(crate) const NONE: Asks = Asks { sampling: false, elicitation: false, roots: false, ui: false };
 
 /// What every server was started with, and nobody may see.
 pub(crate) const CANARY: &str = "k-canary-0123456789";

@@ -10,6 +10,8 @@ mod cancel;
 mod elicit;
 mod far;
 mod guard;
+#[cfg(unix)]
+mod hostile;
 mod legacy;
 mod messages;
 mod modern;

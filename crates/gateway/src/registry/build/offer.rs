@@ -67,7 +67,7 @@ impl Reader<'_> {
         for node in self.list("asks")? {
             asks = asks.with(self.string("asks", node)?).ok_or_else(|| {
                 let problem = self.text.problem(node.at, "`asks` has what no server asks");
-                problem.hint("write some of `sampling`, `elicitation`, `roots`")
+                problem.hint("write some of `sampling`, `elicitation`, `roots`, `ui`")
             })?;
         }
         Ok(asks)
@@ -203,7 +203,7 @@ mod tests {
     fn a_server_asks_for_what_is_written_and_for_nothing_where_nothing_is() {
         assert_eq!(offer(r#""idle": "5m""#).unwrap().asks, Asks::default());
         let asks = offer(r#""asks": ["roots", "sampling"]"#).unwrap().asks;
-        assert_eq!(asks, Asks { sampling: true, roots: true, elicitation: false });
+        assert_eq!(asks, Asks { sampling: true, roots: true, ..Asks::default() });
         for bad in [r#""asks": "roots""#, r#""asks": ["password"]"#, r#""asks": [1]"#] {
             assert!(offer(bad).is_err(), "{bad}");
         }
