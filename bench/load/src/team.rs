@@ -6,6 +6,7 @@
 
 mod fill;
 mod load;
+mod mounted;
 mod place;
 
 use std::{error::Error, path::Path, time::Duration};
@@ -24,6 +25,8 @@ pub struct Plan {
     pub tenants: [usize; 2],
     /// Servers of each.
     pub servers: u32,
+    /// Tenants with a server at an address each, whose tool is called.
+    pub mounted: usize,
     /// How long each rate is measured.
     pub length: Duration,
     /// How long the same is done before.
@@ -37,6 +40,7 @@ impl Plan {
     pub const WHOLE: Self = Self {
         tenants: [100, 100_000],
         servers: 20,
+        mounted: 1_000,
         length: Duration::from_secs(5),
         warm_up: Duration::from_secs(1),
         workers: 32,
@@ -45,24 +49,28 @@ impl Plan {
     pub const QUICK: Self = Self {
         tenants: [3, 12],
         servers: 2,
+        mounted: 3,
         length: Duration::from_millis(100),
         warm_up: Duration::from_millis(10),
         workers: 4,
     };
 }
 
-/// Measures `strongroom` on both databases.
+/// Measures `strongroom` on both databases; what is mounted is started by `echo`, the words that start
+/// [`strongroom_testkit::echo`].
 ///
 /// # Errors
 ///
 /// Something does not start, or an answer is not what it should be.
-pub fn measure(strongroom: &Path, plan: &Plan) -> Result<Value, Box<dyn Error>> {
+pub fn measure(strongroom: &Path, echo: &[String], plan: &Plan) -> Result<Value, Box<dyn Error>> {
+    let mounted = mounted::measure(&Place::postgres(strongroom)?, echo, plan)?;
     let sqlite = on(&Place::sqlite(strongroom)?, plan)?;
     let postgres = on(&Place::postgres(strongroom)?, plan)?;
     Ok(json!({
         "tenants": plan.tenants,
         "servers": plan.servers,
         "workers": plan.workers,
+        "mounted": mounted,
         "sqlite": sqlite,
         "postgres": postgres,
     }))

@@ -77,11 +77,12 @@ pub fn load(
 
     let root = project::root(places.directory, user_home);
     let own = home.config_file();
-    let mut files = project::candidates(places.directory, &own);
+    let found = project::file(places.directory, &own);
+    let mut files = project::candidates(places.directory, &own, found.as_ref());
     files.push(trust::file(home));
     let mut broken = false;
     let mut switches = vec![config.switches.clone()];
-    if let Some(path) = project::file(places.directory, &own) {
+    if let Some(path) = found {
         let read = read_text(&path).map_err(|problem| *problem).and_then(|text| {
             let parsed = Project::parse(&shown(&path, &host.environment), &text);
             parsed.map(|parsed| (parsed, text)).map_err(of_config)

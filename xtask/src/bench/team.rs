@@ -50,6 +50,7 @@ pub(super) fn section(team: &Value) -> Result<String, String> {
         workers = team["workers"],
         servers = team["servers"],
     );
+    page.push_str(&mounted(&team["mounted"]));
     for (name, title) in [("sqlite", "SQLite"), ("postgres", "Postgres")] {
         let sizes = &team[name];
         let (few, many) = (&sizes[0], &sizes[1]);
@@ -66,6 +67,50 @@ pub(super) fn section(team: &Value) -> Result<String, String> {
     }
     page.push_str(BOUNDS);
     Ok(page)
+}
+
+/// Calls of tools through `POST /mcp`, on Postgres.
+fn mounted(all: &Value) -> String {
+    let tenants = &all["tenants"];
+    let mut page = format!(
+        "\n### Tools of registered servers, on Postgres\n\nEach tenant has one server at an address, which \
+         answers at once; every call is authenticated, judged, recorded, sent and redacted, and every answer \
+         checked.\n\n| what | goal | one tenant | {tenants} tenants | ratio |\n| --- | --- | --- | --- | --- |\n"
+    );
+    let rate = |name: &str| number(&all[name], "per_second");
+    let p99 = |name: &str| number(&all[name], "p99_us");
+    let used = |name: &str| number(&all[name], "cpu_us");
+    let rows = [
+        format!(
+            "| calls a second, all in flight | 5,000 | {:.0} | {:.0} | {:.2} |\n",
+            rate("one"),
+            rate("all"),
+            rate("all") / rate("one")
+        ),
+        format!(
+            "| a call, one at a time, p99 | ratio at most 2 | {} | {} | {:.2} |\n",
+            ms(&all["one_at_a_time"], "p99_us"),
+            ms(&all["all_at_a_time"], "p99_us"),
+            p99("all_at_a_time") / p99("one_at_a_time")
+        ),
+        format!(
+            "| the same, p50 | stated | {} | {} | |\n",
+            ms(&all["one_at_a_time"], "p50_us"),
+            ms(&all["all_at_a_time"], "p50_us")
+        ),
+        format!(
+            "| processor time of one call, of server and database | stated | {:.0} us | {:.0} us | |\n",
+            used("one"),
+            used("all")
+        ),
+        format!(
+            "| resident memory, before and after | stated | {} | {} | |\n",
+            mib(number(all, "resident_at_start_kib")),
+            mib(number(all, "resident_kib"))
+        ),
+    ];
+    page.push_str(&rows.concat());
+    page
 }
 
 fn rows(few: &Value, many: &Value) -> Vec<[String; 5]> {

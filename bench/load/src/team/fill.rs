@@ -152,7 +152,7 @@ async fn let_in(
 }
 
 async fn account(team: &Team, tenant: TenantId, number: usize) -> Result<Account, Box<dyn Error>> {
-    let scopes = [Scope::Use, Scope::Executor].into_iter().collect();
+    let scopes = [Scope::Use, Scope::Executor, Scope::Register].into_iter().collect();
     let (_, key) = team.create_api_key(&tenant, "bench", scopes, None).await?;
     let value = format!("value-of-tenant-{number}");
     let fields = format!("{{\"api_key\":\"{value}\"}}");

@@ -3,6 +3,7 @@
 use std::{
     error::Error,
     fs::{self, File},
+    io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::Arc,
@@ -41,8 +42,39 @@ pub(super) struct Serving {
 }
 
 /// What one key is asked with is what all are asked with elsewhere.
-const CONFIG: &str = "[team]\nlimits = { requests_per_minute = 100000000, \
+const CONFIG: &str = "[team]\nallow_ips = [\"127.0.0.1/32\"]\ninsecure_transport = true\nlimits = { requests_per_minute = 100000000, \
                       requests_per_minute_per_address = 100000000 }\n";
+
+/// A server at an address that answers at once, until this is dropped.
+pub(super) struct Echo {
+    child: Child,
+    url: String,
+}
+
+impl Echo {
+    /// Starts it by `words`.
+    pub(super) fn start(words: &[String]) -> Result<Self, Box<dyn Error>> {
+        let (program, arguments) = words.split_first().ok_or("no words that start a server")?;
+        let mut command = Command::new(program);
+        command.args(arguments).args(["http", "1"]).stdout(Stdio::piped());
+        let mut child = command.spawn()?;
+        let mut url = String::new();
+        BufReader::new(child.stdout.take().ok_or("no stdout")?).read_line(&mut url)?;
+        Ok(Self { child, url: url.trim().to_owned() })
+    }
+
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+}
+
+impl Drop for Echo {
+    fn drop(&mut self) {
+        // One that has ended already needs no ending.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
 
 const PATIENCE: Duration = Duration::from_mins(1);
 

@@ -148,6 +148,8 @@ impl Cutter {
     /// What stands behind the last end of a line. Nothing comes any more.
     fn end(&mut self) -> Option<Line> {
         let rest = self.buffer.split_off(self.start);
+        self.buffer.clear();
+        (self.start, self.searched) = (0, 0);
         self.judged(rest)
     }
 

@@ -12,13 +12,12 @@ pub fn file(directory: &Path, own: &Path) -> Option<PathBuf> {
     found.find(|above| above.join(FILE) != own && !is_shared(above)).map(|above| above.join(FILE))
 }
 
-/// Every path at which [`file`] may find one from `directory`, up to the one that it finds now.
-pub fn candidates(directory: &Path, own: &Path) -> Vec<PathBuf> {
-    let found = file(directory, own);
+/// Every path at which [`file`] may find one from `directory`, up to the one that it has `found`.
+pub fn candidates(directory: &Path, own: &Path, found: Option<&PathBuf>) -> Vec<PathBuf> {
     let all = directory.ancestors().map(|above| above.join(FILE)).filter(|path| path != own);
     let mut candidates: Vec<PathBuf> = Vec::new();
     for path in all {
-        let is_it = found.as_ref() == Some(&path);
+        let is_it = found == Some(&path);
         candidates.push(path);
         if is_it {
             break;

@@ -3,12 +3,17 @@
 use std::path::Path;
 
 use strongroom_bench::team::{Plan, measure};
+use strongroom_testkit::fixture;
 
 use crate::sandbox::PROGRAM;
 
 #[test]
 fn the_benchmark_of_a_team_runs_on_both_databases() {
-    let measured = measure(Path::new(PROGRAM), &Plan::QUICK).unwrap();
+    let echo = [fixture::program().display().to_string(), "echo".to_owned()];
+    let measured = measure(Path::new(PROGRAM), &echo, &Plan::QUICK).unwrap();
+    for name in ["one", "one_at_a_time", "all", "all_at_a_time"] {
+        assert!(measured["mounted"][name]["per_second"].as_f64().unwrap() > 0.0, "{measured}");
+    }
     for database in ["sqlite", "postgres"] {
         let sizes = measured[database].as_array().unwrap();
         assert_eq!(sizes.len(), 2, "{measured}");
