@@ -63,6 +63,7 @@ const ROOT_KEYS: &[&str] = &[
     "headless",
     "calls_at_once",
     "approval_wait",
+    "ask_for_secrets",
     "cache",
     "audit",
     "principals",
@@ -87,6 +88,8 @@ pub struct Config {
     pub calls_at_once: usize,
     /// How long a call waits for a person where its client cannot show the question.
     pub approval_wait: Duration,
+    /// Whether a person is asked for a secret that is needed and not stored.
+    pub ask_for_secrets: bool,
     /// How long secrets are kept.
     pub cache: cache::Cache,
     /// How the audit is kept.
@@ -209,6 +212,7 @@ impl Config {
             headless: root.flag("headless")?.unwrap_or(false),
             calls_at_once: limits::at_once(&root)?,
             approval_wait: limits::approval_wait(&root)?,
+            ask_for_secrets: root.flag("ask_for_secrets")?.unwrap_or(true),
             providers: providers::read(&root, cache.freshness)?,
             cache,
             audit: audit::read(&root)?,

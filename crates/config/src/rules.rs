@@ -30,10 +30,12 @@ pub(super) const KEYS: &[&str] = &[
     "burst",
     "reason",
     "method",
+    "code",
     "ttl",
 ];
 /// The keys of a program's rule that is a table: there is neither query nor body.
-pub(super) const PROGRAM_KEYS: &[&str] = &["rule", "rate", "burst", "reason", "method", "ttl"];
+pub(super) const PROGRAM_KEYS: &[&str] =
+    &["rule", "rate", "burst", "reason", "method", "code", "ttl"];
 /// The keys of the block form.
 pub(super) const BLOCK_KEYS: &[&str] = &[
     "path",
@@ -126,16 +128,17 @@ pub(super) fn terms(verdict: Verdict, table: &Section<'_>) -> Result<Terms, Conf
         value.map_or(Ok(()), |(key, value)| Err(value.problem(format!("`{key}` {why}"))))
     };
     if verdict == Verdict::Deny {
-        let demands = ["rate", "burst", "reason", "method", "ttl"];
+        let demands = ["rate", "burst", "reason", "method", "code", "ttl"];
         refuse(&demands, "has no meaning in a rule that denies")?;
     }
     if verdict == Verdict::Allow {
-        refuse(&["method", "ttl"], "is about asking, and this rule allows")?;
+        refuse(&["method", "code", "ttl"], "is about asking, and this rule allows")?;
     }
     Ok(Terms {
         rate: rate(table)?,
         reason: reason(table)?,
         method: method(table)?,
+        typed: typed(table)?,
         ttl: cache::duration(table, "ttl", LONGEST)?,
     })
 }
@@ -204,6 +207,16 @@ fn method(table: &Section<'_>) -> Result<AskMethod, ConfigError> {
         Some(text) if text.text() == "any" => Ok(AskMethod::Any),
         Some(text) if text.text() == "dialog" => Ok(AskMethod::Dialog),
         Some(text) => Err(text.problem("`method` is not one of `any`, `dialog`")),
+    }
+}
+
+/// Whether the code has to be typed, which an agent's client shows and the window does not.
+fn typed(table: &Section<'_>) -> Result<bool, ConfigError> {
+    match table.text("code")? {
+        None => Ok(false),
+        Some(text) if text.text() == "shown" => Ok(false),
+        Some(text) if text.text() == "typed" => Ok(true),
+        Some(text) => Err(text.problem("`code` is not one of `shown`, `typed`")),
     }
 }
 

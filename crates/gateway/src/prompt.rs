@@ -7,11 +7,12 @@
 mod request;
 mod retry;
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
-use std::time::Duration;
 
-use strongroom_model::approval::{Answer, Class, LONGEST_SESSION, Question};
+use strongroom_model::approval::{Answer, Question};
 use strongroom_model::json::{self, Members};
+use strongroom_model::ports::{Prompted, Verification};
 
 use crate::wire::write::Object;
 
@@ -20,6 +21,9 @@ pub(crate) use retry::{RetryPrompt, Unanswered};
 
 /// The one field of the form.
 const FIELD: &str = "decision";
+
+/// What a client says where the code it shows is to be typed in the window.
+const SEEN: &str = "Continue in the window";
 
 /// Whether a client with these capabilities, as written, shows forms.
 pub(crate) fn shows_forms(capabilities: &str) -> bool {
@@ -30,17 +34,20 @@ pub(crate) fn shows_forms(capabilities: &str) -> bool {
         .is_some_and(|modes| modes.get("form").is_some() || modes.get("url").is_none())
 }
 
-/// Writes the parameters of `elicitation/create`.
-fn form(out: &mut Vec<u8>, question: &Question, session: bool) {
+/// Writes the parameters of `elicitation/create`. With a `code` that is to be typed in the window, the
+/// answer is given there, and here no more than a no.
+fn form(out: &mut Vec<u8>, question: &Question, session: bool, code: Option<&dyn Verification>) {
+    let typed = question.typed;
     let mut params = Object::open(out);
-    params.string("message", &words(question, session));
+    params.string("message", &words(question, session, code));
     let mut schema = Object::open(params.name("requestedSchema"));
     schema.string("type", "object");
     let mut properties = Object::open(schema.name("properties"));
     let mut field = Object::open(properties.name(FIELD));
     field.string("type", "string").string("title", "Your decision");
-    let session = session.then_some(Answer::ALLOW_SESSION);
-    let words = [Some(Answer::ALLOW), session, Some(Answer::DENY)];
+    let yes = if typed { SEEN } else { Answer::ALLOW };
+    let session = (session && !typed).then_some(Answer::ALLOW_SESSION);
+    let words = [Some(yes), session, Some(Answer::DENY)];
     field.strings("enum", words.into_iter().flatten());
     field.close();
     properties.close();
@@ -50,50 +57,60 @@ fn form(out: &mut Vec<u8>, question: &Question, session: bool) {
 }
 
 /// What the user reads.
-fn words(question: &Question, session: bool) -> String {
+fn words(question: &Question, session: bool, code: Option<&dyn Verification>) -> String {
     let mut text = "Strongroom asks for the agent that uses this client:\n".to_owned();
     for line in question.lines(false) {
         text.push_str("\n- ");
         text.push_str(&line);
     }
-    text.push_str("\n\n`Allow` is for exactly this, once.");
-    if session {
-        let most = question.ttl().unwrap_or(LONGEST_SESSION).min(LONGEST_SESSION);
-        let class = question.class.map_or("", Class::as_str);
-        let rule = question.rule.as_deref().unwrap_or_default();
+    text.push_str("\n\n");
+    let code = code.map(|code| code.shown());
+    match &code {
+        Some(code) if question.typed => {
+            let _ = write!(
+                text,
+                "To allow it, type the code {code} in Strongroom's own window. What is said here can \
+                 only deny it."
+            );
+        }
+        _ => text
+            .push_str(&question.good_for(Answer::ALLOW, session.then_some(Answer::ALLOW_SESSION))),
+    }
+    if let (Some(code), false) = (&code, question.typed) {
         let _ = write!(
             text,
-            " `Allow for Session` is for everything that the rule `{rule}` asks about ({class}), until \
-             this connection ends, {} at the most.",
-            minutes(most)
+            " Strongroom's own window asks the same and shows the code {code}: the first answer counts."
         );
     }
     text
 }
 
-fn minutes(time: Duration) -> String {
-    match time.as_secs() / 60 {
-        0 => format!("{} seconds", time.as_secs()),
-        minutes if minutes % 60 == 0 => format!("{} hours", minutes / 60),
-        minutes => format!("{minutes} minutes"),
-    }
-}
-
 /// What the user said, as the client reports it. Only a form that was accepted with exactly one of our
 /// words is a yes.
 fn answer(result: &str, session: bool) -> Answer {
-    let word = || {
-        let result = Members::read(result)?;
-        if json::string(result.get("action")?)? != "accept" {
-            return None;
-        }
-        let content = Members::read(result.get("content")?)?;
-        json::string(content.get(FIELD)?)
-    };
-    match word().map_or(Answer::Deny, |word| Answer::of_prompt(&word)) {
+    match word(result).map_or(Answer::Deny, |word| Answer::of_prompt(&word)) {
         Answer::Session if !session => Answer::Deny,
         answer => answer,
     }
+}
+
+/// What came of the prompt, as the client reports it.
+fn prompted(result: &str, question: &Question, session: bool) -> Prompted {
+    match word(result) {
+        Some(word) if question.typed && word == SEEN => Prompted::Seen,
+        _ if question.typed => Prompted::Answered(Answer::Deny),
+        _ => Prompted::Answered(answer(result, session)),
+    }
+}
+
+/// The word that was chosen in a form that was accepted.
+fn word(result: &str) -> Option<String> {
+    let result = Members::read(result)?;
+    if json::string(result.get("action")?)? != "accept" {
+        return None;
+    }
+    let content = Members::read(result.get("content")?)?;
+    json::string(content.get(FIELD)?).map(Cow::into_owned)
 }
 
 #[cfg(test)]

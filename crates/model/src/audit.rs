@@ -9,9 +9,11 @@ pub mod chain;
 pub mod checkpoint;
 pub mod verify;
 
+use std::time::Duration;
+
 use serde::Serialize;
 
-use crate::approval::{Approved, Entry, Question};
+use crate::approval::{Approved, By, Entry, Question};
 use crate::code::{Code, Refusal};
 use crate::ports::BoxFuture;
 use crate::principal::Caller;
@@ -60,6 +62,9 @@ pub struct Draft {
     /// How a person was asked for it: `cli`, `elicitation`, `dialog`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub approval: Option<&'static str>,
+    /// Milliseconds from the question to the person's answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub elapsed_ms: Option<u64>,
     /// The grant that covers it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub grant: Option<String>,
@@ -276,37 +281,46 @@ impl<'a> Journal<'a> {
     }
 
     /// Writes what became of the question `id` that a person is asked about a call: `act` is
-    /// `approval.open`, `approval.approve`, ...; `by` is how the person was asked.
+    /// `approval.open`, `approval.approve`, ...; `by` is how the person was asked who answered, and how
+    /// long after it was shown.
     pub fn approval(
         &self,
         asked: &Asked<'_>,
         act: &'static str,
         id: &str,
         rule: Option<&str>,
-        by: Option<&'static str>,
+        by: Option<(By, Duration)>,
     ) -> Result<AuditId, AuditError> {
         self.sink.append(Draft {
             kind: Kind::Approval,
             act: Some(act.to_owned()),
             subject: Some(id.to_owned()),
             rule: rule.map(str::to_owned),
-            approval: by,
+            approval: by.map(|(by, _)| by.as_str()),
+            elapsed_ms: by.map(|(_, elapsed)| millis(elapsed)),
             ..asked.draft()
+        })
+    }
+
+    /// Writes what came of the window with the question `id`, so long after it was shown: `act` is
+    /// `approval.approve`, `approval.deny` or `approval.wrong_code`.
+    pub fn by_dialog(
+        &self,
+        question: &Question,
+        act: &'static str,
+        id: &str,
+        elapsed: Duration,
+    ) -> Result<AuditId, AuditError> {
+        self.sink.append(Draft {
+            approval: Some(By::Dialog.as_str()),
+            elapsed_ms: Some(millis(elapsed)),
+            ..about(question, act, id)
         })
     }
 
     /// Writes that nobody answered a question in time.
     pub fn lapsed(&self, entry: &Entry) -> Result<AuditId, AuditError> {
-        let question = &entry.question;
-        self.sink.append(Draft {
-            kind: Kind::Approval,
-            act: Some("approval.expire".to_owned()),
-            subject: Some(entry.id.clone()),
-            principal: Some(question.principal.to_string()),
-            service: Some(question.service.to_string()),
-            rule: question.rule.clone(),
-            ..Draft::default()
-        })
+        self.sink.append(about(&entry.question, "approval.expire", &entry.id))
     }
 
     /// Writes that an agent asks for access, which is the question `id`.
@@ -364,6 +378,23 @@ impl<'a> Journal<'a> {
             ..asked.draft()
         })?;
         Ok(())
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// What became of the question `id`.
+fn about(question: &Question, act: &str, id: &str) -> Draft {
+    Draft {
+        kind: Kind::Approval,
+        act: Some(act.to_owned()),
+        subject: Some(id.to_owned()),
+        principal: Some(question.principal.to_string()),
+        service: Some(question.service.to_string()),
+        rule: question.rule.clone(),
+        ..Draft::default()
     }
 }
 

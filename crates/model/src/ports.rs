@@ -26,9 +26,11 @@ use crate::service::{Catalog, Keys};
 use crate::tool::{Served, ToolCall};
 
 mod approvals;
+mod dialog;
 
 pub use crate::audit::AuditSink;
 pub use approvals::{Approvals, ApprovalsAtOnce, ApprovalsError, Asking};
+pub use dialog::{Dialog, Lack, Lacking, Shown, Verification};
 
 /// A boxed, sendable future: what an object-safe async method returns.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -337,6 +339,10 @@ pub trait KillSwitch: Send + Sync {
 pub enum Prompted {
     /// It was answered.
     Answered(Answer),
+    /// It was answered so long after it was shown, and the client brought the answer in another call.
+    Brought(Answer, Duration),
+    /// The user has seen the code, and will answer in the window.
+    Seen,
     /// The client will show it and come back with the answer in another call.
     Later,
     /// The client cannot show it, or did not say what became of it.
@@ -346,7 +352,8 @@ pub enum Prompted {
 /// The prompt that an agent's client shows: it stands on the agent's side, so it is a weak way to ask
 /// (decision 15).
 pub trait Prompt: Send + Sync {
-    /// Shows the question `id`. `session`: yes can be said for the session too.
+    /// Shows the question `id`. `session`: yes can be said for the session too. `code`: what the window
+    /// shows too, to be compared, or what is to be typed there.
     ///
     /// # Cancel safety
     ///
@@ -356,6 +363,7 @@ pub trait Prompt: Send + Sync {
         id: &'a str,
         question: &'a Question,
         session: bool,
+        code: Option<&'a dyn Verification>,
     ) -> BoxFuture<'a, Prompted>;
 }
 

@@ -104,6 +104,8 @@ fn broker(address: SocketAddr) -> (Broker, Arc<MemoryAudit>) {
         switch: Arc::new(FakeSwitch::default()),
         clock: Arc::new(FakeClock::default()),
         approvals: Arc::new(MemoryApprovals::new(Arc::new(FakeClock::default()))),
+        dialog: None,
+        lacking: None,
         approval_wait: Duration::ZERO,
         dns: Arc::new(FakeDns::default()),
         calls_at_once: Parts::CALLS_AT_ONCE,

@@ -11,10 +11,11 @@ use strongroom_model::call::{
 };
 use strongroom_model::canonical::{CanonicalRequest, Method, RawRequest, canonicalize};
 use strongroom_model::code::{Code, Refusal};
+use strongroom_model::injection::Target as _;
 use strongroom_model::pipeline::{Ended, Pipeline};
 use strongroom_model::policy::Judgement;
 use strongroom_model::ports::{
-    Approvals, BoxFuture, Calls, Clock, Credentials, Dns, KillSwitch, Registry,
+    Approvals, BoxFuture, Calls, Clock, Credentials, Dialog, Dns, KillSwitch, Lacking, Registry,
 };
 use strongroom_model::principal::{Caller, Name, Source};
 use strongroom_model::service::{Catalog, Limits, Service};
@@ -22,6 +23,7 @@ use tracing::{Instrument as _, field, info_span};
 
 use crate::admission::{Admission, Place, Wanted};
 use crate::consent::{Consent, Judged};
+use crate::desk::Desk;
 use crate::exchange::Exchange;
 use crate::exec::{self, Ground, Programs};
 use crate::executor::{Executor, Send};
@@ -44,8 +46,12 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// What people are asked, and what they granted.
     pub approvals: Arc<dyn Approvals>,
-    /// How long a call waits for a person where its client cannot show the question; zero: it is told
-    /// at once to come back.
+    /// Shows questions in windows, where this machine has a display for them.
+    pub dialog: Option<Arc<dyn Dialog>>,
+    /// Asks for credentials that are not stored, where that is wanted.
+    pub lacking: Option<Arc<dyn Lacking>>,
+    /// How long a call waits for a person where nothing shows the question; zero: it is told at once to
+    /// come back.
     pub approval_wait: Duration,
     /// Who resolves names; [`SystemDns`](crate::SystemDns) but in tests.
     pub dns: Arc<dyn Dns>,
@@ -70,6 +76,8 @@ pub struct Broker {
     pub(crate) switch: Arc<dyn KillSwitch>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) approvals: Arc<dyn Approvals>,
+    desk: Option<Desk>,
+    pub(crate) lacking: Option<Arc<dyn Lacking>>,
     approval_wait: Duration,
     executor: Executor,
     pub(crate) admission: Admission,
@@ -80,7 +88,13 @@ pub struct Broker {
 impl Broker {
     /// A broker of these parts. Connects to nothing before the first call.
     pub fn new(parts: Parts) -> Self {
+        let desk = parts.dialog.map(|dialog| {
+            let (approvals, audit) = (Arc::clone(&parts.approvals), Arc::clone(&parts.audit));
+            Desk::new(dialog, approvals, audit, Arc::clone(&parts.clock))
+        });
         Self {
+            desk,
+            lacking: parts.lacking,
             registry: parts.registry,
             credentials: parts.credentials,
             audit: parts.audit,
@@ -171,7 +185,19 @@ impl Broker {
                 let matter = |request: &CanonicalRequest| Matter::request(service, request);
                 let asks = matches!(judged, Judged::Asks(_));
                 let settled = self.consent().settle(&asked, judged, matter, &mut cancel).await;
-                if asks {
+                let mut waited = asks;
+                let settled = match settled {
+                    Ok(permit) => {
+                        let keys = service.keys();
+                        let supplied = self.supplied(caller, &catalog, keys, &mut cancel).await;
+                        supplied.map(|asked| {
+                            waited |= asked;
+                            permit
+                        })
+                    }
+                    refused => refused,
+                };
+                if waited {
                     began = self.clock.monotonic();
                 }
                 settled
@@ -286,6 +312,7 @@ impl Broker {
             registry: &*self.registry,
             credentials: &*self.credentials,
             switch: &*self.switch,
+            desk: self.desk.as_ref(),
             wait: self.approval_wait,
         }
     }

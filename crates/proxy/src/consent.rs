@@ -2,9 +2,11 @@
 //!
 //! [`Consent::settle`] is the one way from a request that a rule asks for to a permit, for `execute` and
 //! for `exec`. A grant that stands is enough; else the question is opened, once, and answered at the
-//! terminal, by a window or, where the rule lets it, by the agent's own client. A client that cannot show
-//! a question gets its id at once, and passes when it makes the very same call again after a yes.
+//! terminal, by a window or, where the rule lets it, by the agent's own client: the first answer counts.
+//! Where there is neither a window nor a client that shows questions, the caller gets the question's id at
+//! once, and passes when it makes the very same call again after a yes.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use strongroom_model::approval::{
@@ -16,12 +18,11 @@ use strongroom_model::pipeline::Permit;
 use strongroom_model::policy::{Awaiting, Judgement, Terms};
 use strongroom_model::ports::{
     Approvals, ApprovalsError, Asking, BoxFuture, Clock, Credentials, KillSwitch, Prompt, Prompted,
-    Registry,
+    Registry, Verification,
 };
 use tokio::time::sleep;
 
-/// How often a call that waits looks whether another process has the answer.
-const GLANCE: Duration = Duration::from_millis(150);
+use crate::desk::{Desk, Told, View, answered};
 
 /// What may be done, or may be done when a person says so.
 pub(crate) enum Judged<R> {
@@ -70,15 +71,34 @@ pub(crate) struct Consent<'a> {
     pub(crate) registry: &'a dyn Registry,
     pub(crate) credentials: &'a dyn Credentials,
     pub(crate) switch: &'a dyn KillSwitch,
-    /// How long a call waits for a person where its client cannot show the question.
+    /// The windows, where this machine has a display.
+    pub(crate) desk: Option<&'a Desk>,
+    /// How long a call waits for a person where nothing shows the question.
     pub(crate) wait: Duration,
+}
+
+/// How a person can be asked, beside the terminal.
+struct Ways<'a> {
+    /// By the agent's own client.
+    prompt: Option<&'a dyn Prompt>,
+    /// Yes can be said for the session.
+    session: bool,
+    /// By the window that stands open.
+    window: Option<View>,
 }
 
 /// What ended the waiting.
 enum Waited {
+    /// It is settled: by the window, at a terminal, in another process.
     Answered(State),
-    Prompted(Prompted),
-    Gone,
+    /// The client says so, so long after it was asked.
+    Prompted(Answer, Duration),
+    /// Nobody has answered, and the caller has to come back.
+    Back,
+    /// The caller is gone; `others`: somebody else waits for the same.
+    Gone {
+        others: bool,
+    },
     TooLong,
 }
 
@@ -210,34 +230,28 @@ impl Consent<'_> {
         cancel: &mut BoxFuture<'_, ()>,
     ) -> Result<(), Refusal> {
         let channel = &asked.caller.channel;
-        let by_client = !question.outside && self.approvals.asking() == Asking::Machine;
+        let here = self.approvals.asking() == Asking::Machine;
+        let by_client = here && (!question.outside || question.typed);
         let prompt = channel.prompt.as_deref().filter(|_| by_client);
-        let patience = if prompt.is_some() { PATIENCE } else { self.wait.min(PATIENCE) };
-        if patience.is_zero() {
-            return Err(self.pending(id));
-        }
-        let waited = tokio::select! {
-            biased;
-            state = self.answered(id) => Waited::Answered(state.map_err(unkept)?),
-            prompted = prompted(prompt, id, question, channel.session.is_some()) => {
-                Waited::Prompted(prompted)
-            }
-            () = cancel => Waited::Gone,
-            () = sleep(patience) => Waited::TooLong,
-        };
-        let state = match waited {
+        let session = channel.session.is_some();
+        // A code that has to be typed must be shown by the client.
+        let by_window = here && (!question.typed || prompt.is_some());
+        let desk = self.desk.filter(|_| by_window);
+        let window = desk.and_then(|desk| desk.show(id, question, session, prompt.is_some()));
+        let prompt = prompt.filter(|_| !question.typed || window.is_some());
+        let ways = Ways { prompt, session, window };
+        let state = match self.wait(id, question, ways, cancel).await? {
             Waited::Answered(state) => state,
-            Waited::Prompted(Prompted::Answered(answer)) => {
-                self.answer(asked, id, question, answer).await?
+            Waited::Prompted(answer, elapsed) => {
+                self.answer(asked, id, question, answer, elapsed).await?
             }
-            Waited::Prompted(Prompted::Later | Prompted::Unable) => return Err(self.pending(id)),
-            Waited::TooLong if patience < PATIENCE => return Err(self.pending(id)),
+            Waited::Back => return Err(self.pending(id)),
             Waited::TooLong => {
                 self.lapse().await?;
                 State::Expired
             }
-            Waited::Gone => {
-                if self.approvals.withdraw(id).await.map_err(unkept)? {
+            Waited::Gone { others } => {
+                if !others && self.approvals.withdraw(id).await.map_err(unkept)? {
                     self.record(asked, "approval.withdraw", id, question, None).await?;
                 }
                 State::Withdrawn
@@ -252,19 +266,76 @@ impl Consent<'_> {
         }
     }
 
-    /// What another process made of the question.
-    async fn answered(&self, id: &str) -> Result<State, ApprovalsError> {
-        let mut seen = None;
+    /// Waits for the first answer, whichever way it comes.
+    async fn wait(
+        &self,
+        id: &str,
+        question: &Question,
+        ways: Ways<'_>,
+        cancel: &mut BoxFuture<'_, ()>,
+    ) -> Result<Waited, Refusal> {
+        let Ways { prompt, session, mut window } = ways;
+        let code = window.as_ref().and_then(|window| window.code.clone());
+        let began = self.clock.monotonic();
+        let mut prompts = prompt.is_some();
+        let mut prompted = pin!(prompted(prompt, id, question, session, code.as_deref()));
+        let until_back = self.wait.min(PATIENCE);
+        if until_back.is_zero() && !prompts && window.is_none() {
+            return Ok(Waited::Back);
+        }
+        let mut back = pin!(sleep(until_back));
+        let mut late = pin!(sleep(PATIENCE));
         loop {
-            let version = self.approvals.version()?;
-            if seen != Some(version) {
-                seen = Some(version);
-                let state = self.approvals.state(id).await?;
-                if state != State::Open {
-                    return Ok(state);
+            let is_asked = prompts || window.is_some();
+            tokio::select! {
+                biased;
+                state = answered(self.approvals, id) => {
+                    return Ok(Waited::Answered(state.map_err(unkept)?));
                 }
+                told = told(window.as_mut()) => match told {
+                    Told::Unable => window = None,
+                    Told::Unrecorded => return Err(unrecorded()),
+                    Told::Open | Told::Settled => {
+                        let state = self.approvals.state(id).await.map_err(unkept)?;
+                        return Ok(Waited::Answered(state));
+                    }
+                },
+                said = prompted.as_mut(), if prompts => {
+                    prompts = false;
+                    match said {
+                        Prompted::Answered(answer) => {
+                            let elapsed = self.clock.monotonic().saturating_sub(began);
+                            return Ok(Waited::Prompted(answer, elapsed));
+                        }
+                        Prompted::Brought(answer, elapsed) => {
+                            return Ok(Waited::Prompted(answer, elapsed));
+                        }
+                        Prompted::Later => return Ok(Waited::Back),
+                        // Nobody has seen the code.
+                        Prompted::Unable if question.typed => {
+                            self.close(id);
+                            return Ok(Waited::Back);
+                        }
+                        Prompted::Unable if window.is_none() => return Ok(Waited::Back),
+                        Prompted::Unable | Prompted::Seen => {}
+                    }
+                }
+                () = cancel.as_mut() => {
+                    let others = window.as_ref().is_some_and(View::is_shared);
+                    if !others {
+                        self.close(id);
+                    }
+                    return Ok(Waited::Gone { others });
+                }
+                () = back.as_mut(), if !is_asked => return Ok(Waited::Back),
+                () = late.as_mut() => return Ok(Waited::TooLong),
             }
-            sleep(GLANCE).await;
+        }
+    }
+
+    fn close(&self, id: &str) {
+        if let Some(desk) = self.desk {
+            desk.close(id);
         }
     }
 
@@ -275,12 +346,11 @@ impl Consent<'_> {
         id: &str,
         question: &Question,
         answer: Answer,
+        elapsed: Duration,
     ) -> Result<State, Refusal> {
-        let (act, by) = match answer {
-            Answer::Deny => ("approval.deny", By::Elicitation),
-            _ => ("approval.approve", By::Elicitation),
-        };
-        self.record(asked, act, id, question, Some(by)).await?;
+        let act = if answer == Answer::Deny { "approval.deny" } else { "approval.approve" };
+        let by = By::Elicitation;
+        self.record(asked, act, id, question, Some((by, elapsed))).await?;
         let principal = &asked.caller.principal.name;
         self.approvals.answer(id, principal, answer, by).await.map_err(unkept)?;
         // Where somebody else was first, that is the answer.
@@ -356,9 +426,8 @@ impl Consent<'_> {
         act: &'static str,
         id: &str,
         question: &Question,
-        by: Option<By>,
+        by: Option<(By, Duration)>,
     ) -> Result<(), Refusal> {
-        let by = by.map(By::as_str);
         self.journal.approval(asked, act, id, question.rule.as_deref(), by)?;
         Ok(self.journal.settled().await?)
     }
@@ -370,9 +439,18 @@ async fn prompted(
     id: &str,
     question: &Question,
     session: bool,
+    code: Option<&dyn Verification>,
 ) -> Prompted {
     match prompt {
-        Some(prompt) => prompt.ask(id, question, session).await,
+        Some(prompt) => prompt.ask(id, question, session, code).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What has become of the window; never, where there is none.
+async fn told(window: Option<&mut View>) -> Told {
+    match window {
+        Some(window) => window.told().await,
         None => std::future::pending().await,
     }
 }
@@ -383,6 +461,11 @@ fn denied() -> Refusal {
 
 fn used() -> Refusal {
     refused("the approval of this is used up or no longer good; the same call asks again")
+}
+
+fn unrecorded() -> Refusal {
+    let text = "a person's answer could not be recorded, so it does not count";
+    Refusal::new(Code::AuditUnavailable, text)
 }
 
 fn refused(message: &'static str) -> Refusal {

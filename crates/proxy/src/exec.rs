@@ -118,8 +118,11 @@ impl Broker {
             Ok(permit) => permit,
             Err(refusal) => return pipeline.refuse(&asked, refusal),
         };
-        if asks {
-            began = self.clock.monotonic();
+        let supplied = self.supplied(caller, &catalog, command.keys(), &mut cancel).await;
+        match supplied {
+            Ok(waited) if waited || asks => began = self.clock.monotonic(),
+            Ok(_) => {}
+            Err(refusal) => return pipeline.refuse(&asked, refusal),
         }
         let act = Run {
             programs: &self.programs,

@@ -308,8 +308,9 @@ fn settle(
     if principal.is_some_and(|name| *name != entry.question.principal) {
         return Ok(Settled::Unknown);
     }
-    // The agent's own client answers nothing that is to be asked elsewhere.
-    if by == By::Elicitation && (entry.question.outside || entry.question.access) {
+    // The agent's own client allows nothing that is to be asked elsewhere.
+    let elsewhere = entry.question.outside || entry.question.access;
+    if by == By::Elicitation && elsewhere && answer != Answer::Deny {
         return Ok(Settled::Unknown);
     }
     if entry.state != State::Open {

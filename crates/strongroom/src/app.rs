@@ -69,6 +69,8 @@ pub fn build(host: &Host, home: &Home, output: Output) -> Result<App, Failure> {
         }),
         clock,
         approvals: Arc::new(vault.approvals()?.telling(announce::on(host))),
+        dialog: None,
+        lacking: None,
         approval_wait: config.approval_wait,
         dns: Arc::new(SystemDns),
         calls_at_once: config.calls_at_once,

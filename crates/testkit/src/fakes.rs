@@ -2,6 +2,7 @@
 
 mod approvals;
 mod counting;
+mod dialog;
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -27,6 +28,7 @@ use strongroom_model::service::{Auth, Catalog, Keys, Origin, Scheme, Service, Sl
 
 pub use approvals::{FixedPrompt, MemoryApprovals};
 pub use counting::CountingProvider;
+pub use dialog::{FakeDialog, FakeLacking, Window};
 
 /// A clock that stands still until it is told to go on.
 #[derive(Debug, Default)]

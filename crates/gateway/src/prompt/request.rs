@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use strongroom_model::approval::Question;
-use strongroom_model::ports::{BoxFuture, Prompt, Prompted};
+use strongroom_model::ports::{BoxFuture, Prompt, Prompted, Verification};
 use tokio::sync::oneshot;
 
-use super::{answer, form};
+use super::{form, prompted};
 use crate::wire::{Id, Response, write};
 
 /// Takes messages to the client.
@@ -111,12 +111,13 @@ impl Prompt for RequestPrompt {
         _id: &'a str,
         question: &'a Question,
         session: bool,
+        code: Option<&'a dyn Verification>,
     ) -> BoxFuture<'a, Prompted> {
         Box::pin(async move {
             let mut params = Vec::with_capacity(1024);
-            form(&mut params, question, session);
+            form(&mut params, question, session, code);
             match self.questions.put(&*self.out, "elicitation/create", &params).await {
-                Some(Ok(result)) => Prompted::Answered(answer(&result, session)),
+                Some(Ok(result)) => prompted(&result, question, session),
                 Some(Err(_)) | None => Prompted::Unable,
             }
         })

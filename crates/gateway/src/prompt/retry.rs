@@ -5,16 +5,17 @@
 //! that is not ours, or another's, or too old, begins the round anew.
 
 use std::sync::{LazyLock, Mutex, PoisonError};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use strongroom_model::approval::{PATIENCE, Question};
-use strongroom_model::ports::{BoxFuture, Prompt, Prompted};
+use strongroom_model::ports::{BoxFuture, Prompt, Prompted, Verification};
 use strongroom_seal::{Key, MacKey};
 use subtle::ConstantTimeEq as _;
 use tokio::time::Instant;
 
-use super::{answer, form};
+use super::{form, prompted};
 
 /// Asks by ending the call.
 pub(crate) struct RetryPrompt {
@@ -49,17 +50,24 @@ impl Prompt for RetryPrompt {
         id: &'a str,
         question: &'a Question,
         session: bool,
+        code: Option<&'a dyn Verification>,
     ) -> BoxFuture<'a, Prompted> {
         Box::pin(async move {
             let Some(key) = &*KEY else { return Prompted::Unable };
             let now = BEGUN.elapsed().as_millis();
             if let Some((state, response)) = &self.given
-                && is_ours(key, state, id, question, now)
+                && let Some(shown) = shown_at(key, state, id, question, now)
             {
-                return Prompted::Answered(answer(response, session));
+                let elapsed = u64::try_from(now - shown).unwrap_or(u64::MAX);
+                return match prompted(response, question, session) {
+                    Prompted::Answered(answer) => {
+                        Prompted::Brought(answer, Duration::from_millis(elapsed))
+                    }
+                    other => other,
+                };
             }
             let mut params = Vec::with_capacity(1024);
-            form(&mut params, question, session);
+            form(&mut params, question, session, code);
             let state = seal(key, id, question, now + PATIENCE.as_millis());
             let unanswered = Unanswered { params, state };
             *self.unanswered.lock().unwrap_or_else(PoisonError::into_inner) = Some(unanswered);
@@ -79,11 +87,15 @@ fn seal(key: &MacKey, id: &str, question: &Question, until: u128) -> String {
     URL_SAFE_NO_PAD.encode([&until[..], &tag(key, id, question, until)].concat())
 }
 
-fn is_ours(key: &MacKey, state: &str, id: &str, question: &Question, now: u128) -> bool {
-    let Ok(bytes) = URL_SAFE_NO_PAD.decode(state) else { return false };
-    let Some((until, found)) = bytes.split_first_chunk::<16>() else { return false };
+/// When the question was shown, if the state is ours, of this question, and not too old.
+fn shown_at(key: &MacKey, state: &str, id: &str, question: &Question, now: u128) -> Option<u128> {
+    let bytes = URL_SAFE_NO_PAD.decode(state).ok()?;
+    let (until, found) = bytes.split_first_chunk::<16>()?;
     let same = found.ct_eq(&tag(key, id, question, *until));
-    bool::from(same) && now < u128::from_be_bytes(*until)
+    let until = u128::from_be_bytes(*until);
+    // What was sealed in this process was sealed before now.
+    let shown = until.checked_sub(PATIENCE.as_millis()).filter(|shown| *shown <= now)?;
+    (bool::from(same) && now < until).then_some(shown)
 }
 
 fn tag(key: &MacKey, id: &str, question: &Question, until: [u8; 16]) -> [u8; 32] {

@@ -1,4 +1,6 @@
-use strongroom_model::approval::{Channel, Digest, Matter};
+use std::time::Duration;
+
+use strongroom_model::approval::{Channel, Class, Digest, Matter};
 use strongroom_model::policy::Terms;
 use strongroom_model::ports::{Prompt as _, Prompted};
 use strongroom_model::principal::{Caller, Principal, Source};
@@ -68,7 +70,7 @@ fn only_an_accepted_form_with_the_exact_word_is_a_yes() {
 #[test]
 fn a_form_offers_the_words_and_says_what_they_mean() {
     let mut out = Vec::new();
-    form(&mut out, &question("a", "x"), true);
+    form(&mut out, &question("a", "x"), true, None);
     let params: serde_json::Value = serde_json::from_slice(&out).unwrap();
     let field = &params["requestedSchema"]["properties"]["decision"];
     assert_eq!(field["enum"], serde_json::json!(["Allow", "Allow for Session", "Deny"]));
@@ -80,7 +82,7 @@ fn a_form_offers_the_words_and_says_what_they_mean() {
     );
     assert!(message.contains("8 hours at the most"), "{message}");
     out.clear();
-    form(&mut out, &question("a", "x"), false);
+    form(&mut out, &question("a", "x"), false, None);
     let params: serde_json::Value = serde_json::from_slice(&out).unwrap();
     let field = &params["requestedSchema"]["properties"]["decision"];
     assert_eq!(field["enum"], serde_json::json!(["Allow", "Deny"]));
@@ -90,19 +92,23 @@ const YES: &str = r#"{"action":"accept","content":{"decision":"Allow"}}"#;
 
 async fn state(question: &Question) -> String {
     let prompt = RetryPrompt::new(None, None);
-    assert_eq!(prompt.ask("a-1", question, true).await, Prompted::Later);
+    assert_eq!(prompt.ask("a-1", question, true, None).await, Prompted::Later);
     prompt.take().expect("a question").state
 }
 
 async fn retried(state: &str, id: &str, question: &Question) -> Prompted {
-    RetryPrompt::new(Some(state.to_owned()), Some(YES.to_owned())).ask(id, question, true).await
+    RetryPrompt::new(Some(state.to_owned()), Some(YES.to_owned()))
+        .ask(id, question, true, None)
+        .await
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_state_answers_its_own_question_of_its_own_principal_while_it_is_open() {
     let mine = question("a", "x");
     let state = state(&mine).await;
-    assert_eq!(retried(&state, "a-1", &mine).await, Prompted::Answered(Answer::Once));
+    tokio::time::advance(Duration::from_secs(5)).await;
+    let brought = Prompted::Brought(Answer::Once, Duration::from_secs(5));
+    assert_eq!(retried(&state, "a-1", &mine).await, brought);
     assert_eq!(retried(&state, "a-2", &mine).await, Prompted::Later, "another question");
     assert_eq!(retried(&state, "a-1", &question("b", "x")).await, Prompted::Later);
     assert_eq!(retried(&state, "a-1", &question("a", "y")).await, Prompted::Later, "another body");
@@ -125,5 +131,5 @@ async fn a_forged_state_begins_the_round_anew() {
     }
     // A state that is not needed for a no either.
     let none = RetryPrompt::new(None, Some(YES.to_owned()));
-    assert_eq!(none.ask("a-1", &mine, true).await, Prompted::Later);
+    assert_eq!(none.ask("a-1", &mine, true, None).await, Prompted::Later);
 }

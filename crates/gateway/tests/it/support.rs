@@ -87,7 +87,7 @@ impl Fake {
         let session = caller.channel.session.is_some();
         let Some(prompt) = &caller.channel.prompt else { return Err(waits) };
         let prompted = tokio::select! {
-            prompted = prompt.ask("a-1", &question, session) => prompted,
+            prompted = prompt.ask("a-1", &question, session, None) => prompted,
             () = cancel => {
                 self.happen("cancelled");
                 return Err(denied("the caller is gone"));
@@ -95,11 +95,12 @@ impl Fake {
             () = self.elsewhere.notified() => Prompted::Answered(approval::Answer::Once),
         };
         match prompted {
-            Prompted::Answered(approval::Answer::Deny) => Err(denied("a person said no")),
-            Prompted::Answered(answer) => {
+            Prompted::Answered(approval::Answer::Deny)
+            | Prompted::Brought(approval::Answer::Deny, _) => Err(denied("a person said no")),
+            Prompted::Answered(answer) | Prompted::Brought(answer, _) => {
                 Ok(Self::answer("text/plain", format!("{answer:?}").into()))
             }
-            Prompted::Later | Prompted::Unable => Err(waits),
+            Prompted::Later | Prompted::Unable | Prompted::Seen => Err(waits),
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use aws_lc_rs::digest::{Context, SHA256};
 use serde::{Deserialize, Serialize};
 
-use super::{Class, Scope};
+use super::{Class, LONGEST_SESSION, Scope};
 use crate::canonical::CanonicalRequest;
 use crate::command::{Command, Invocation};
 use crate::display::{escape_line, escape_lines};
@@ -232,6 +232,9 @@ pub struct Question {
     pub reason: Option<String>,
     /// Whether the agent's own client may not answer it.
     pub outside: bool,
+    /// Whether the code that the agent's client shows must be typed in the window.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub typed: bool,
     /// For how long a yes is good at the most, in seconds.
     pub ttl_s: Option<u64>,
     /// What the answer is bound to.
@@ -271,7 +274,8 @@ impl Question {
             content_type: matter.content_type.map(|text| escape_line(&text, LABEL).0),
             body: matter.text.map(|text| Excerpt::of(&text)),
             reason: words(reason),
-            outside: terms.method == AskMethod::Dialog,
+            outside: terms.method == AskMethod::Dialog || terms.typed,
+            typed: terms.typed,
             ttl_s: terms.ttl.map(|ttl| ttl.as_secs()),
             digest,
         }
@@ -308,6 +312,7 @@ impl Question {
             body: None,
             reason: words(access.reason.as_deref()),
             outside: true,
+            typed: false,
             ttl_s: terms.ttl.map(|ttl| ttl.as_secs()),
             digest,
         }
@@ -363,6 +368,23 @@ impl Question {
         lines
     }
 
+    /// What each yes is good for, by the names that the two have where they are offered.
+    pub fn good_for(&self, once: &str, session: Option<&str>) -> String {
+        let mut text = format!("`{once}` is for exactly this, once.");
+        if let Some(session) = session {
+            let most = self.ttl().unwrap_or(LONGEST_SESSION).min(LONGEST_SESSION);
+            let class = self.class.map_or("", Class::as_str);
+            let rule = self.rule.as_deref().unwrap_or_default();
+            let _ = write!(
+                text,
+                " `{session}` is for everything that the rule `{rule}` asks about ({class}), until \
+                 this connection ends, {} at the most.",
+                minutes(most)
+            );
+        }
+        text
+    }
+
     /// `at https://api.stripe.com, with a body of 120 bytes (application/json)`
     fn at(&self) -> String {
         let mut text = format!("at {}", self.place);
@@ -383,6 +405,14 @@ impl Question {
             let _ = write!(text, " ({kind})");
         }
         text
+    }
+}
+
+fn minutes(time: Duration) -> String {
+    match time.as_secs() / 60 {
+        0 => format!("{} seconds", time.as_secs()),
+        minutes if minutes % 60 == 0 => format!("{} hours", minutes / 60),
+        minutes => format!("{minutes} minutes"),
     }
 }
 

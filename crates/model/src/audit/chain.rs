@@ -174,6 +174,7 @@ impl Line {
             decision,
             rule,
             approval,
+            elapsed_ms,
             grant,
             code,
             reason,
@@ -203,6 +204,7 @@ impl Line {
         self.text("decision", *decision);
         self.text("rule", rule.as_deref());
         self.text("approval", *approval);
+        self.number("elapsed_ms", *elapsed_ms);
         self.text("grant", grant.as_deref());
         self.text("code", code.map(super::Code::as_str));
         self.text("reason", reason.as_deref());
@@ -367,6 +369,7 @@ mod tests {
             decision: Some("deny"),
             rule: Some("* /**".into()),
             approval: Some("cli"),
+            elapsed_ms: Some(3),
             grant: Some("g1".into()),
             code: Some(Code::PolicyDenied),
             reason: Some("é\u{1f600}\u{2028}".into()),

@@ -15,6 +15,8 @@ pub struct Terms {
     pub reason: bool,
     /// How a person is asked.
     pub method: Method,
+    /// The code that the agent's client shows must be typed in the window.
+    pub typed: bool,
     /// For how long a person's yes is good at the most; `None`: as long as the person says.
     pub ttl: Option<Duration>,
 }
@@ -38,6 +40,7 @@ impl Terms {
     pub fn and(mut self, other: &Self) -> Self {
         self.reason |= other.reason;
         self.method = self.method.max(other.method);
+        self.typed |= other.typed;
         self.ttl = match (self.ttl, other.ttl) {
             (Some(ours), Some(theirs)) => Some(ours.min(theirs)),
             (ours, theirs) => ours.or(theirs),
@@ -62,6 +65,7 @@ impl Terms {
         rate && ttl
             && (self.reason || !other.reason)
             && (self.method == Method::Dialog || other.method == Method::Any)
+            && (self.typed || !other.typed)
     }
 }
 
@@ -79,6 +83,9 @@ impl fmt::Display for Terms {
         }
         if self.method == Method::Dialog {
             f.write_str(", asked outside the agent's client")?;
+        }
+        if self.typed {
+            f.write_str(", a code typed in the window")?;
         }
         if let Some(ttl) = self.ttl {
             let seconds = ttl.as_secs();

@@ -313,6 +313,7 @@ fn a_broad_rule_takes_nothing_away_from_what_a_narrow_one_demands_in_any_order()
     let strict = Terms {
         reason: true,
         method: AskMethod::Dialog,
+        typed: true,
         ttl: Some(std::time::Duration::from_mins(5)),
         ..Terms::default()
     };

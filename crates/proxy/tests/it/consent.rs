@@ -9,7 +9,9 @@ use strongroom_model::audit::Kind;
 use strongroom_model::call::{Body, Execute, Finished, RequestAccess};
 use strongroom_model::code::Code;
 use strongroom_model::policy::{AskMethod, Policy, Rule, Terms, Verdict};
-use strongroom_model::ports::{ApprovalsAtOnce as _, BoxFuture, Calls as _, Prompt, Prompted};
+use strongroom_model::ports::{
+    ApprovalsAtOnce as _, BoxFuture, Calls as _, Prompt, Prompted, Verification,
+};
 use strongroom_model::principal::Caller;
 use strongroom_testkit::fakes::{FixedPrompt, caller, policy};
 use strongroom_testkit::upstream::Reply;
@@ -66,7 +68,13 @@ impl Silent {
 }
 
 impl Prompt for Silent {
-    fn ask<'a>(&'a self, id: &'a str, _: &'a Question, _: bool) -> BoxFuture<'a, Prompted> {
+    fn ask<'a>(
+        &'a self,
+        id: &'a str,
+        _: &'a Question,
+        _: bool,
+        _: Option<&'a dyn Verification>,
+    ) -> BoxFuture<'a, Prompted> {
         let shown = self.0.lock().unwrap().take();
         drop(shown.map(|shown| shown.send(id.to_owned())));
         Box::pin(pending())

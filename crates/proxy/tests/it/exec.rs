@@ -79,6 +79,8 @@ impl Rig {
         let approvals = Arc::new(MemoryApprovals::new(clock.clone()));
         let broker = Broker::new(Parts {
             approvals: approvals.clone(),
+            dialog: None,
+            lacking: None,
             approval_wait: Duration::ZERO,
             registry: Arc::new(Only(Arc::new(Catalog { commands, ..Catalog::default() }))),
             credentials: Arc::new(StaticCredentials::new(&[("local://tool/token", K1)])),

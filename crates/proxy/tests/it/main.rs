@@ -7,6 +7,7 @@
 
 mod al;
 mod consent;
+mod dialog;
 #[cfg(target_os = "linux")]
 mod exec;
 mod far;

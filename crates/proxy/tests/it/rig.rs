@@ -6,7 +6,7 @@ use std::sync::Arc;
 use strongroom_model::audit::{Draft, Kind};
 use strongroom_model::call::{Answer, Execute, Finished};
 use strongroom_model::code::{Code, Refusal};
-use strongroom_model::ports::Calls as _;
+use strongroom_model::ports::{Calls as _, Dialog, Lacking};
 use strongroom_model::service::{Auth, Scheme, Service};
 use strongroom_proxy::{Broker, Exchange, Ground, Keeping, Parts, inject};
 use strongroom_testkit::canary::{K1, K2, K3, K4};
@@ -95,6 +95,8 @@ impl Rig {
         let approvals = Arc::new(MemoryApprovals::new(clock.clone()));
         let broker = Arc::new(Broker::new(Parts {
             approvals: approvals.clone(),
+            dialog: None,
+            lacking: None,
             approval_wait: std::time::Duration::ZERO,
             registry: registry.clone(),
             credentials: credentials.clone(),
@@ -127,6 +129,31 @@ impl Rig {
         self.credentials = Arc::new(credentials);
         self.broker = Arc::new(Broker::new(Parts {
             approvals: self.approvals.clone(),
+            dialog: None,
+            lacking: None,
+            approval_wait: std::time::Duration::ZERO,
+            registry: self.registry.clone(),
+            credentials: self.credentials.clone(),
+            audit: self.audit.clone(),
+            switch: self.switch.clone(),
+            clock: self.clock.clone(),
+            dns: self.dns.clone(),
+            calls_at_once: Parts::CALLS_AT_ONCE,
+            exchange: None,
+            ground: Ground::bare("/nonexistent".into()),
+        }));
+    }
+
+    /// With windows that a test answers, and a person who is asked for credentials.
+    pub(crate) fn ask_by(
+        &mut self,
+        dialog: Option<Arc<dyn Dialog>>,
+        lacking: Option<Arc<dyn Lacking>>,
+    ) {
+        self.broker = Arc::new(Broker::new(Parts {
+            approvals: self.approvals.clone(),
+            dialog,
+            lacking,
             approval_wait: std::time::Duration::ZERO,
             registry: self.registry.clone(),
             credentials: self.credentials.clone(),

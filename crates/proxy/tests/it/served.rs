@@ -98,6 +98,8 @@ impl Rig {
         let servers = BTreeMap::from([(served.name.clone(), Arc::new(served))]);
         let broker = Broker::new(Parts {
             approvals: approvals.clone(),
+            dialog: None,
+            lacking: None,
             approval_wait: Duration::ZERO,
             registry: Arc::new(Only(Arc::new(Catalog { servers, ..Catalog::default() }))),
             credentials: Arc::new(StaticCredentials::new(&[("local://x/token", K1)])),

@@ -66,6 +66,9 @@ impl Tenant {
             switch: Arc::clone(&now) as Arc<dyn KillSwitch>,
             clock: Arc::clone(&tenants.clock),
             approvals: Arc::new(tenants.team.approvals(ctx)),
+            // Nobody sits at the machine of a team: others answer, by keys of their own.
+            dialog: None,
+            lacking: None,
             approval_wait: tenants.approval_wait,
             dns: Arc::clone(&tenants.dns),
             calls_at_once: Parts::CALLS_AT_ONCE,

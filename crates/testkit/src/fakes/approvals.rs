@@ -79,7 +79,8 @@ impl MemoryApprovals {
         let Inner { entries, grants } = &mut *inner;
         let open = entries.iter_mut().find(|(entry, _)| {
             let owned = principal.is_none_or(|name| *name == entry.question.principal);
-            let weak = by == By::Elicitation && entry.question.outside;
+            let yes = answer != Answer::Deny;
+            let weak = by == By::Elicitation && entry.question.outside && yes;
             entry.id == id && entry.state == State::Open && now < entry.expires && owned && !weak
         });
         let Some((entry, answered)) = open else { return false };
@@ -261,6 +262,7 @@ impl strongroom_model::ports::Prompt for FixedPrompt {
         _id: &'a str,
         _question: &'a Question,
         _session: bool,
+        _code: Option<&'a dyn strongroom_model::ports::Verification>,
     ) -> BoxFuture<'a, strongroom_model::ports::Prompted> {
         Box::pin(async move {
             tokio::time::sleep(Duration::from_millis(3)).await;

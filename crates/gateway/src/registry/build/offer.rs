@@ -15,7 +15,8 @@ use super::super::node::{Node, Value};
 use super::{Problem, Reader};
 
 /// The keys of a rule that is a table; the published schema has the same.
-pub const RULE_KEYS: &[&str] = &["rule", "arguments", "size", "rate", "burst", "method", "ttl"];
+pub const RULE_KEYS: &[&str] =
+    &["rule", "arguments", "size", "rate", "burst", "method", "code", "ttl"];
 
 /// No yes of a person is good for longer.
 const LONGEST: Duration = Duration::from_hours(24);
@@ -134,17 +135,21 @@ impl Reader<'_> {
             })
         };
         if verdict == Verdict::Deny {
-            refuse(&["rate", "burst", "method", "ttl"], "has no meaning in a rule that denies")?;
+            refuse(
+                &["rate", "burst", "method", "code", "ttl"],
+                "has no meaning in a rule that denies",
+            )?;
         }
         if verdict == Verdict::Allow {
-            refuse(&["method", "ttl"], "is about asking, and this rule allows")?;
+            refuse(&["method", "code", "ttl"], "is about asking, and this rule allows")?;
         }
         let ttl = self.time("ttl")?;
         if ttl.is_some_and(|ttl| ttl > LONGEST) {
             let at = self.node.get("ttl").map_or(self.node.at, |node| node.at);
             return Err(self.text.problem(at, "`ttl` of a rule is at most 24 hours"));
         }
-        Ok(Terms { rate: self.rate()?, reason: false, method: self.method()?, ttl })
+        let (method, typed) = (self.method()?, self.typed()?);
+        Ok(Terms { rate: self.rate()?, reason: false, method, typed, ttl })
     }
 
     fn rate(&self) -> Result<Option<Gcra>, Problem> {
@@ -171,6 +176,15 @@ impl Reader<'_> {
             "any" => Ok(AskMethod::Any),
             "dialog" => Ok(AskMethod::Dialog),
             _ => Err(self.text.problem(node.at, "`method` is not one of `any`, `dialog`")),
+        }
+    }
+
+    fn typed(&self) -> Result<bool, Problem> {
+        let Some(node) = self.node.get("code") else { return Ok(false) };
+        match self.plain("code", node)? {
+            "shown" => Ok(false),
+            "typed" => Ok(true),
+            _ => Err(self.text.problem(node.at, "`code` is not one of `shown`, `typed`")),
         }
     }
 

@@ -145,6 +145,7 @@ impl Entry {
             "approval.deny" => "denied",
             "approval.expire" => "nobody answered",
             "approval.withdraw" => "taken back",
+            "approval.wrong_code" => "the code was not typed",
             "access.request" => "asks for access",
             other => other,
         };
