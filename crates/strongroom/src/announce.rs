@@ -9,18 +9,24 @@ use strongroom_model::ports::Clock;
 use tracing::debug;
 
 use crate::alarm::{self, Notifier};
+use crate::desktop::Desktop;
 use crate::environment::Host;
 
 /// Questions that come within this time of a notification have no other.
 const PAUSE: Duration = Duration::from_secs(10);
 
-/// Shows a notification for a question, where there is a desktop. Nothing holds the call up.
-pub fn on(host: &Host) -> impl Fn(&Question) + Send + Sync + 'static {
+/// Shows a notification for a question, where there is a desktop and no window asks there already. Nothing
+/// holds the call up.
+pub fn on(host: &Host, windows: Option<Desktop>) -> impl Fn(&Question) + Send + Sync + 'static {
     let notifier = alarm::desktop(host);
     let clock = std::sync::Arc::clone(&host.clock);
     let last = Mutex::new(None);
     move |question| {
         let Some(notifier) = &notifier else { return };
+        let has_window = !question.access && !question.typed;
+        if has_window && windows.as_ref().is_some_and(Desktop::is_there) {
+            return;
+        }
         if is_due(&last, &*clock) {
             show(notifier.clone(), words(question));
         }

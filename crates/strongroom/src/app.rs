@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use strongroom_model::audit::{AuditSink, Draft};
 use strongroom_model::code::{Code, Refusal};
 use strongroom_model::ports::{
-    Authenticator, Calls, Clock, KillSwitch, Provider, ResolveError, Tools,
+    Authenticator, Calls, Clock, Dialog, KillSwitch, Lacking, Provider, ResolveError, Tools,
 };
 use strongroom_model::principal::{Name, Principal, Source};
 use strongroom_model::reference::SecretRef;
@@ -19,10 +19,12 @@ use tracing::error;
 use crate::announce;
 use crate::config::Config;
 use crate::config::live::Live;
+use crate::desktop::Desktop;
 use crate::environment::Host;
 use crate::failure::Failure;
 use crate::gateway::{Configured, Gateway, WithServers};
 use crate::home;
+use crate::lacking::Cabinet;
 use crate::output::Output;
 use crate::paths::Home;
 use crate::providers;
@@ -57,6 +59,7 @@ pub fn build(host: &Host, home: &Home, output: Output) -> Result<App, Failure> {
     let configured = Arc::new(Configured::open(host, home, output)?);
     let registry = Arc::new(WithServers::new(services, Arc::clone(&configured)));
     let resolver = resolver(host, Some(Arc::clone(&vault)));
+    let desktop = (!config.headless).then(|| Desktop::of(host));
     let exchange = Exchange::new(home.files_dir(), config.files);
     let calls = Arc::new(Broker::new(Parts {
         registry,
@@ -68,9 +71,9 @@ pub fn build(host: &Host, home: &Home, output: Output) -> Result<App, Failure> {
             disabled: Mutex::default(),
         }),
         clock,
-        approvals: Arc::new(vault.approvals()?.telling(announce::on(host))),
-        dialog: None,
-        lacking: None,
+        approvals: Arc::new(vault.approvals()?.telling(announce::on(host, desktop.clone()))),
+        dialog: desktop.map(|desktop| Arc::new(desktop) as Arc<dyn Dialog>),
+        lacking: Cabinet::of(host, home, &config).map(|one| Arc::new(one) as Arc<dyn Lacking>),
         approval_wait: config.approval_wait,
         dns: Arc::new(SystemDns),
         calls_at_once: config.calls_at_once,

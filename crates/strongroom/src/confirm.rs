@@ -1,16 +1,20 @@
-//! Widening needs a person (decision 28): a code is shown on the terminal and typed back.
+//! Widening needs a person (decision 28): a code is shown on the terminal and typed back or, where the
+//! command has no terminal, the window program asks who sits at the display.
 //!
 //! The terminal is `/dev/tty` and not stdin, so that whoever runs the command with pipes cannot
-//! answer. An agent that drives a pseudo-terminal can: SECURITY.md says so.
+//! answer. An agent that drives a pseudo-terminal, or a display of its own, can: SECURITY.md says so.
 
 use std::io;
 use std::time::Duration;
 
 use strongroom_dialog::terminal::{Echo, Person};
 use strongroom_dialog::{Code, Typed, Verdict};
+use strongroom_model::approval::By;
 use strongroom_model::display::DisplaySafe;
 use strongroom_model::ports::Clock;
 
+use crate::desktop::{Desktop, Said};
+use crate::environment::Host;
 use crate::failure::{Exit, Failure};
 
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -21,6 +25,12 @@ pub enum NotConfirmed {
     /// Nobody can be asked.
     #[error("this lets agents do more, and there is no terminal to ask a person at")]
     Nobody,
+    /// The person said no.
+    #[error("a person said no, so nothing was changed")]
+    Denied,
+    /// The window was not answered.
+    #[error("nobody answered, so nothing was changed")]
+    NotAnswered,
     /// Nothing was typed, or not the code.
     #[error("the code was not typed, so nothing was changed")]
     NotTyped,
@@ -39,15 +49,28 @@ impl From<NotConfirmed> for Failure {
     }
 }
 
-/// Asks the person at the terminal to confirm `changes`, which let agents do more.
-pub fn at_terminal(changes: &[String], clock: &dyn Clock) -> Result<(), NotConfirmed> {
-    in_person("This lets agents do more", changes, clock)
+/// Asks a person to confirm `changes`, which let agents do more.
+pub fn by_a_person(changes: &[String], host: &Host) -> Result<(), NotConfirmed> {
+    in_person("This lets agents do more", changes, host)
 }
 
-/// Asks the person at the terminal to confirm `changes`, with these words over them.
-pub fn in_person(heading: &str, changes: &[String], clock: &dyn Clock) -> Result<(), NotConfirmed> {
-    let mut terminal = terminal()?;
-    confirm(&mut terminal, heading, changes, Code::draw()?, clock)
+/// Asks a person to confirm `changes`, with these words over them.
+pub fn in_person(heading: &str, changes: &[String], host: &Host) -> Result<(), NotConfirmed> {
+    ask(heading, changes, host).map(drop)
+}
+
+/// The same; says how the person was asked. The terminal comes first: who typed the command is at it.
+pub fn ask(heading: &str, changes: &[String], host: &Host) -> Result<By, NotConfirmed> {
+    if let Ok(mut terminal) = terminal() {
+        confirm(&mut terminal, heading, changes, Code::draw()?, &*host.clock)?;
+        return Ok(By::Cli);
+    }
+    match Desktop::of(host).consent_to("Strongroom: is this what you want?", heading, changes) {
+        Said::Yes => Ok(By::Dialog),
+        Said::No => Err(NotConfirmed::Denied),
+        Said::Nothing => Err(NotConfirmed::NotAnswered),
+        Said::Nowhere => Err(NotConfirmed::Nobody),
+    }
 }
 
 /// Shows `changes` and `code`, and waits for the code to be typed.

@@ -195,6 +195,29 @@ impl NotReleased {
         Self { server: server.name.clone(), answers, needed_by }
     }
 
+    /// What stood in the way, where `failure` is that secrets cannot be had.
+    pub fn of(failure: &Failure) -> Option<&Self> {
+        failure.error.as_ref()?.downcast_ref()
+    }
+
+    /// Who was not started.
+    pub fn server(&self) -> &Name {
+        &self.server
+    }
+
+    /// What is stored nowhere, by the variable or argument that needs it; nothing, where anything else
+    /// stands in the way.
+    pub fn not_found(&self) -> Vec<(&str, &SecretRef)> {
+        if self.missing().any(|(_, error)| !matches!(error, ResolveError::NotFound { .. })) {
+            return Vec::new();
+        }
+        let named = |reference: &SecretRef| {
+            let mut names = self.needed_by.iter().filter(|(needed, _)| needed == reference);
+            names.next().map_or("secret", |(_, name)| name.as_str())
+        };
+        self.missing().map(|(reference, _)| (named(reference), reference)).collect()
+    }
+
     fn missing(&self) -> impl Iterator<Item = (&SecretRef, &ResolveError)> {
         self.answers
             .iter()

@@ -226,7 +226,7 @@ impl Remote {
         let (name, tenant) = (&self.name, DisplaySafe(&self.login().tenant));
         let heading =
             format!("At the team server `{name}`, tenant {tenant}, this lets agents do more");
-        Ok(confirm::in_person(&heading, changes, &*host.clock)?)
+        Ok(confirm::in_person(&heading, changes, host)?)
     }
 
     fn wait<T>(&self, act: impl Future<Output = Result<T, RemoteError>>) -> Result<T, Failure> {

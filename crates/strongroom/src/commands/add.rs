@@ -84,7 +84,7 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
             }
         }
         if !wider.is_empty() && !Editor::open(&home)?.config().headless {
-            confirm::at_terminal(&wider, &*host.clock).inspect_err(|_| {
+            confirm::by_a_person(&wider, host).inspect_err(|_| {
                 admin::record_if_possible(host, output, "service.add.refused", args.name.as_str());
             })?;
         }

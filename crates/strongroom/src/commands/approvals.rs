@@ -140,17 +140,18 @@ fn approve(
     let answer = long.answer(&entry)?.within(entry.question.ttl());
     let config = Config::load(home)?;
     in_force(&entry, &config, home)?;
+    let mut by = By::Cli;
     if !config.headless {
         let mut changes = entry.question.lines(true);
         changes.push(view::good_for(&entry, answer));
         let heading = "This lets an agent do the following";
-        confirm::in_person(heading, &changes, &*host.clock).inspect_err(|_| {
+        by = confirm::ask(heading, &changes, host).inspect_err(|_| {
             admin::record_if_possible(host, &output, "approval.approve.refused", &entry.id);
         })?;
     }
     let grant = matches!(answer, Answer::For(_)).then(|| entry.id.replacen("a-", "g-", 1));
-    admin::record_draft(host, home, draft(&entry, "approval.approve", grant))?;
-    match store.settle(&entry.id, answer, By::Cli)? {
+    admin::record_draft(host, home, draft(&entry, "approval.approve", grant, by))?;
+    match store.settle(&entry.id, answer, by)? {
         Settled::Done(grant) => output.report(&Answered::yes(&entry, answer, grant.as_ref(), "")),
         Settled::NotOpen(state) => Err(not_open(state)),
         Settled::Unknown => Err(not_open(State::Expired)),
@@ -166,7 +167,7 @@ fn deny(
 ) -> Result<(), Failure> {
     let entry = find(store, id)?;
     open(&entry)?;
-    if admin::record_draft(host, home, draft(&entry, "approval.deny", None)).is_err() {
+    if admin::record_draft(host, home, draft(&entry, "approval.deny", None, By::Cli)).is_err() {
         output.warn("the audit has no record of this: `strongroom doctor` says why");
     }
     match store.settle(&entry.id, Answer::Deny, By::Cli)? {
@@ -176,7 +177,7 @@ fn deny(
     }
 }
 
-fn draft(entry: &Entry, act: &str, grant: Option<String>) -> Draft {
+fn draft(entry: &Entry, act: &str, grant: Option<String>, by: By) -> Draft {
     let question = &entry.question;
     Draft {
         kind: Kind::Approval,
@@ -185,7 +186,7 @@ fn draft(entry: &Entry, act: &str, grant: Option<String>) -> Draft {
         principal: Some(question.principal.to_string()),
         service: Some(question.service.to_string()),
         rule: question.rule.clone(),
-        approval: Some(By::Cli.as_str()),
+        approval: Some(by.as_str()),
         grant,
         ..Draft::default()
     }

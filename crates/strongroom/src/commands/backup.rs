@@ -97,7 +97,7 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
 
 /// Asks a person at the terminal; with neither, the answer is no.
 pub(super) fn person(heading: &str, changes: &[String], host: &Host) -> Result<(), Failure> {
-    confirm::in_person(heading, changes, &*host.clock).map_err(|error| match error {
+    confirm::in_person(heading, changes, host).map_err(|error| match error {
         NotConfirmed::Nobody => Failure::new(
             Exit::Denied,
             "this needs a person, and there is no terminal to ask one at",

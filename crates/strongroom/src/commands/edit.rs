@@ -108,7 +108,7 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
     let preview = change.apply(&mut Editor::open(&home)?, &old)?;
     let wider = widening::of(&old, preview.service(&args.name)?);
     if !wider.is_empty() && !config.headless {
-        confirm::at_terminal(&wider, &*host.clock).inspect_err(|_| {
+        confirm::by_a_person(&wider, host).inspect_err(|_| {
             admin::record_if_possible(host, output, "service.edit.refused", &args.name);
         })?;
     }

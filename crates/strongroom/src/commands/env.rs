@@ -103,7 +103,7 @@ impl Write<'_> {
             server.name
         );
         if !config.headless {
-            confirm::at_terminal(&[what], &*host.clock).inspect_err(|_| {
+            confirm::by_a_person(&[what], host).inspect_err(|_| {
                 admin::record_if_possible(host, output, "env.write.refused", server.name.as_str());
             })?;
         }

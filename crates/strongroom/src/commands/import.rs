@@ -141,7 +141,7 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
         output.say(answer.diffs().trim_end());
     }
     if !config.headless {
-        confirm::at_terminal(&answer.widens(), &*host.clock).inspect_err(|_| {
+        confirm::by_a_person(&answer.widens(), host).inspect_err(|_| {
             admin::record_if_possible(host, output, "server.import.refused", "clients");
         })?;
     }

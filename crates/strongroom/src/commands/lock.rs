@@ -121,7 +121,7 @@ pub fn unlock(args: &UnlockArgs, host: &Host, output: &Output) -> Result<(), Fai
     }
     if !Config::load_without_services(&home).is_ok_and(|config| config.headless) {
         let changes: Vec<String> = open.iter().map(|part| format!("unlocks {part}")).collect();
-        confirm::at_terminal(&changes, &*host.clock)?;
+        confirm::by_a_person(&changes, host)?;
     }
     for part in open {
         admin::record(host, &home, "unlock", &part.to_string())?;

@@ -129,7 +129,7 @@ fn login(args: &LoginArgs, host: &Host, output: Output) -> Result<(), Failure> {
         let heading = "This logs in to a team server";
         let change =
             format!("calls {origin} `{name}`, for `--remote {name}` and `remote use {name}`");
-        confirm::in_person(heading, &[change], &*host.clock).inspect_err(|_| {
+        confirm::in_person(heading, &[change], host).inspect_err(|_| {
             admin::record_if_possible(host, &output, "remote.login.refused", name.as_str());
         })?;
     }

@@ -12,6 +12,7 @@ use strongroom_process::Start;
 use crate::config::Config;
 use crate::environment::Host;
 use crate::failure::Failure;
+use crate::lacking;
 use crate::output::Output;
 use crate::servers::start::{Ground, Wishes};
 use crate::servers::{self, Places};
@@ -20,7 +21,8 @@ use crate::servers::{self, Places};
 ///
 /// The server gets the few variables that every program needs, its own, and its own secrets; nothing
 /// of what opens the places that secrets are in. It takes the place of this process. Where a secret
-/// cannot be had it is not started.
+/// cannot be had it is not started; one that is only not stored yet is asked for, at the terminal that
+/// the command was typed at or in a window.
 #[derive(Debug, Default, PartialEq, Eq, clap::Args)]
 #[command(after_help = "Examples:
   strongroom run files
@@ -58,7 +60,14 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<ExitCode, Failur
     let ground = Ground { host, home: &home, config: &config, servers: &servers, output: &output };
     let wishes =
         Wishes { once: args.once, visible: args.allow_visible_secrets, more: &args.more, registry };
-    start(&ground.prepare(entry, &wishes)?.start)
+    let prepared = match ground.prepare(entry, &wishes) {
+        Ok(prepared) => prepared,
+        Err(failure) => {
+            lacking::for_start(&ground, failure)?;
+            ground.prepare(entry, &wishes)?
+        }
+    };
+    start(&prepared.start)
 }
 
 impl Args {

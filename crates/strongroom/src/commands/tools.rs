@@ -129,7 +129,7 @@ fn approve(
     if !config.headless {
         let changes: Vec<String> = waiting.iter().flat_map(Waiting::lines).collect();
         let heading = "Agents will see and call what servers say now";
-        confirm::in_person(heading, &changes, &*host.clock).inspect_err(|_| {
+        confirm::in_person(heading, &changes, host).inspect_err(|_| {
             admin::record_if_possible(host, &output, "tool.approve.refused", which);
         })?;
     }

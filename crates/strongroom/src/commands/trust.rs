@@ -98,7 +98,7 @@ pub fn run(args: &Args, host: &Host, output: &Output) -> Result<(), Failure> {
     }
     let changes = changes(&entries)?;
     if !config.headless {
-        confirm::at_terminal(&changes, &*host.clock).inspect_err(|_| {
+        confirm::by_a_person(&changes, host).inspect_err(|_| {
             admin::record_if_possible(host, output, "trust.refused", &shown);
         })?;
     }

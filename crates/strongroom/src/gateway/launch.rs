@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use strongroom_gateway::upstream::server::{Launch, Launched};
 use strongroom_model::code::{Code, Refusal};
-use strongroom_model::ports::{BoxFuture, Far, Purpose};
+use strongroom_model::ports::{BoxFuture, Far, Lack, Lacking as _, Purpose};
 use strongroom_model::redact::{Labelled, Redactor};
 use strongroom_model::reference::SecretRef;
 use strongroom_model::secret::Secret;
@@ -16,7 +16,8 @@ use tracing::warn;
 
 use super::{Configured, Definition};
 use crate::failure::{Exit, Failure};
-use crate::release::Released;
+use crate::lacking::Cabinet;
+use crate::release::{NotReleased, Released};
 use crate::servers::reach::Reachable;
 use crate::servers::start::{Prepared, Wishes};
 
@@ -84,13 +85,13 @@ impl Launcher {
     }
 
     /// Looks up the secrets and starts the program. Blocks.
-    fn start(&self) -> Result<Launched, Refusal> {
+    fn start(&self) -> Result<Launched, NotStarted> {
         let now = self.configured.now();
         let name = &self.definition.server.name;
         let current = now.mounted.get(name).filter(|now| now.starts_as(&self.definition));
         let (Some(_), Some(entry)) = (current, now.entry(name)) else {
             let text = "the server's configuration has changed: list the tools again";
-            return Err(Refusal::new(Code::UpstreamError, text));
+            return Err(Refusal::new(Code::UpstreamError, text).into());
         };
         let ground = self.configured.ground(&now);
         if let Transport::Http { .. } = self.definition.server.transport {
@@ -120,7 +121,10 @@ impl Launcher {
 
     /// What an agent learns of a start that failed: the first line, which is ours. What a provider said is
     /// the owner's to read.
-    fn refused(&self, failure: &Failure) -> Refusal {
+    fn refused(&self, failure: &Failure) -> NotStarted {
+        let lacks = NotReleased::of(failure).map(NotReleased::not_found).unwrap_or_default();
+        let owned = |(name, reference): (&str, &SecretRef)| (name.to_owned(), reference.clone());
+        let lacks = lacks.into_iter().map(owned).collect();
         let text = failure.error.as_ref().map(ToString::to_string).unwrap_or_default();
         warn!("{text}");
         let code = match failure.exit {
@@ -130,7 +134,19 @@ impl Launcher {
         };
         let first = text.lines().next().unwrap_or_default().trim_end_matches(':').to_owned();
         *self.last() = Last { failure: Some(text), secrets: Vec::new() };
-        Refusal::new(code, first)
+        NotStarted { refusal: Refusal::new(code, first), lacks }
+    }
+
+    /// Has a person asked for what is not stored; says whether it is now.
+    async fn supplied(&self, lacks: &[(String, SecretRef)]) -> bool {
+        let now = self.configured.now();
+        let ground = self.configured.ground(&now);
+        let Some(cabinet) = Cabinet::of(ground.host, ground.home, ground.config) else {
+            return false;
+        };
+        let places: Vec<_> = lacks.iter().map(|(name, at)| (name.as_str(), at)).collect();
+        let purpose = Purpose::Launch(&self.definition.server.name);
+        cabinet.supply(Lack { purpose, principal: None, places: &places }).await
     }
 
     fn last(&self) -> MutexGuard<'_, Last> {
@@ -138,14 +154,37 @@ impl Launcher {
     }
 }
 
+/// Why a server does not run, and what would have to be stored for it.
+struct NotStarted {
+    refusal: Refusal,
+    lacks: Vec<(String, SecretRef)>,
+}
+
+impl From<Refusal> for NotStarted {
+    fn from(refusal: Refusal) -> Self {
+        Self { refusal, lacks: Vec::new() }
+    }
+}
+
+async fn started(launcher: &Launcher) -> Result<Launched, NotStarted> {
+    let launcher = launcher.clone();
+    let started = spawn_blocking(move || launcher.start()).await;
+    started.unwrap_or_else(|_| {
+        Err(Refusal::new(Code::UpstreamError, "the server cannot be started").into())
+    })
+}
+
 impl Launch for Launcher {
     fn launch(&self) -> BoxFuture<'_, Result<Launched, Refusal>> {
         let this = self.clone();
         Box::pin(async move {
-            let started = spawn_blocking(move || this.start()).await;
-            started.unwrap_or_else(|_| {
-                Err(Refusal::new(Code::UpstreamError, "the server cannot be started"))
-            })
+            let started = match started(&this).await {
+                Err(not) if !not.lacks.is_empty() && this.supplied(&not.lacks).await => {
+                    started(&this).await
+                }
+                started => started,
+            };
+            started.map_err(|not| not.refusal)
         })
     }
 }

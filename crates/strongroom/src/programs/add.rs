@@ -60,7 +60,7 @@ impl Add<'_> {
                 }
             }
             if !wider.is_empty() && !Editor::open(&home)?.config().headless {
-                confirm::at_terminal(&wider, &*host.clock).inspect_err(|_| {
+                confirm::by_a_person(&wider, host).inspect_err(|_| {
                     let (act, name) = ("service.add.refused", self.name.as_str());
                     admin::record_if_possible(host, output, act, name);
                 })?;

@@ -59,7 +59,7 @@ impl Edit<'_> {
         let preview = self.apply(&mut Editor::open(&home)?, name, key.as_ref(), host)?;
         let wider = widening::of(old, preview.command(name).ok_or_else(vanished)?);
         if !wider.is_empty() && !headless {
-            confirm::at_terminal(&wider, &*host.clock).inspect_err(|_| {
+            confirm::by_a_person(&wider, host).inspect_err(|_| {
                 admin::record_if_possible(host, output, "service.edit.refused", name);
             })?;
         }

@@ -79,7 +79,7 @@ impl At<'_> {
             changes.push(good_for(&entry, answer));
             let heading =
                 format!("This lets an agent of the tenant `{}` do the following", self.name);
-            confirm::in_person(&heading, &changes, &*host.clock)?;
+            confirm::in_person(&heading, &changes, host)?;
         }
         self.settle(id, answer, output)
     }

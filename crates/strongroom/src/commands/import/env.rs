@@ -77,7 +77,7 @@ pub(super) fn run(args: &Args, host: &Host, output: Output) -> Result<(), Failur
     if !config.headless {
         let server = &args.server;
         let what = format!("`{server}` may be started with {}", answer.references.join(", "));
-        confirm::at_terminal(&[what], &*host.clock).inspect_err(|_| {
+        confirm::by_a_person(&[what], host).inspect_err(|_| {
             admin::record_if_possible(host, &output, "server.import.refused", server.as_str());
         })?;
     }

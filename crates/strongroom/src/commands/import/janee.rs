@@ -78,7 +78,7 @@ pub(super) fn run(args: &Args, host: &Host, output: Output) -> Result<(), Failur
         return output.report(&answer);
     }
     if !is_headless {
-        confirm::at_terminal(&widens(&plan), &*host.clock).inspect_err(|_| {
+        confirm::by_a_person(&widens(&plan), host).inspect_err(|_| {
             for planned in &plan.services {
                 let name = planned.name.as_str();
                 admin::record_if_possible(host, &output, "service.import.refused", name);

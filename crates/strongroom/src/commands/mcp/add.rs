@@ -94,7 +94,7 @@ pub(super) fn run(args: &Args, host: &Host, output: Output) -> Result<(), Failur
     drop(preview);
     let server = entry.server().map_err(of_problem)?;
     if !headless {
-        confirm::at_terminal(&widens(server), &*host.clock).inspect_err(|_| {
+        confirm::by_a_person(&widens(server), host).inspect_err(|_| {
             admin::record_if_possible(host, &output, "server.add.refused", args.name.as_str());
         })?;
     }

@@ -100,7 +100,7 @@ pub(super) fn run(args: &Args, host: &Host, output: Output) -> Result<(), Failur
         return output.report(&answer);
     }
     if !headless {
-        confirm::at_terminal(&changes(&drafts), &*host.clock).inspect_err(|_| {
+        confirm::by_a_person(&changes(&drafts), host).inspect_err(|_| {
             for draft in &drafts {
                 admin::record_if_possible(host, &output, "server.add.refused", draft.name.as_str());
             }

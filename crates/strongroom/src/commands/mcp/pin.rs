@@ -118,7 +118,7 @@ fn confirmed(
     if config.headless {
         return Ok(());
     }
-    confirm::at_terminal(&[change], &*host.clock).or_else(|error| {
+    confirm::by_a_person(&[change], host).or_else(|error| {
         admin::record(host, home, "server.pin.refused", name.as_str())?;
         Err(error.into())
     })

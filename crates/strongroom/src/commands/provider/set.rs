@@ -106,7 +106,7 @@ pub(super) fn run(args: &Args, host: &Host, output: Output) -> Result<(), Failur
     let mut wider = leads_elsewhere(&about, &before, &settings, &args.unset, renewed);
     wider.extend(takes(&about, &before, &settings, key, token.as_ref()));
     if !wider.is_empty() && !config.headless {
-        confirm::at_terminal(&wider, &*host.clock).inspect_err(|_| {
+        confirm::by_a_person(&wider, host).inspect_err(|_| {
             admin::record_if_possible(host, &output, "provider.set.refused", about.scheme);
         })?;
     }

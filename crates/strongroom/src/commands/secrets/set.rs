@@ -73,7 +73,7 @@ pub(super) fn run(args: &Args, host: &Host, output: Output) -> Result<(), Failur
     let used_by = args.used_by(name, before.as_ref(), host, &home, &config)?;
     let wider = wider(&reference, before.as_ref(), &used_by);
     if !wider.is_empty() && !config.headless {
-        confirm::at_terminal(&wider, &*host.clock).inspect_err(|_| {
+        confirm::by_a_person(&wider, host).inspect_err(|_| {
             admin::record_if_possible(host, &output, "secrets.set.refused", name);
         })?;
     }
