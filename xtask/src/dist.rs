@@ -4,6 +4,8 @@
 //! What cargo leaves in its own folders is no place for a manifest: the same program is built anew there
 //! with other features, whenever more of the workspace is built.
 
+mod npm;
+
 use std::{
     env::consts::{ARCH, EXE_SUFFIX, OS},
     fs,
@@ -27,7 +29,10 @@ struct Package {
 }
 
 /// The packages that carry the window program.
-const PACKAGES: &[Package] = &[Package { title: "mcp_secrets", build: wheel::build }];
+const PACKAGES: &[Package] = &[
+    Package { title: "mcp_secrets", build: wheel::build },
+    Package { title: "mcp-secrets", build: npm::package },
+];
 
 /// Builds everything by the profile that `arguments` name, and says what was made.
 pub(crate) fn run(shell: &Shell, arguments: &[String]) -> Result<(), String> {
@@ -39,13 +44,14 @@ pub(crate) fn run(shell: &Shell, arguments: &[String]) -> Result<(), String> {
         _ => return Err("usage: cargo xtask dist [--profile dev|release]".to_owned()),
     };
     let dist = shell.target.join("dist");
-    let mut made = packages(shell, profile)?;
+    let mut made = Vec::new();
     step("strongroom", || {
         made.push(program(shell, profile, "strongroom")?);
         Ok(())
     })?;
+    let packages = packages(shell, profile)?;
     println!("\n== {}", dist.display());
-    for file in &made {
+    for file in made.iter().chain(&packages) {
         let name = file.strip_prefix(&dist).unwrap_or(file).display();
         let size = file.metadata().map_or(0, |metadata| metadata.len());
         println!("{name:<44} {size:>12} bytes  {}", sha256(shell, file)?);

@@ -194,8 +194,7 @@ fn the_stand_in_of_an_asker_that_is_killed_ends() {
     let record = room.file("record");
     let mut asker = Command::new(example("asker"));
     asker.arg("window").args([room.folder.path(), room.home.path()]);
-    asker.args(["t", &format!("record {} and hang", record.display()), ":0"]);
-    asker.stdout(Stdio::null());
+    asker.args(["t", &format!("record {} and hang", record.display())]).stdout(Stdio::null());
     let mut asker = asker.spawn().unwrap();
     until("it is shown", || (lines(&record).len() == 1).then_some(()));
     asker.kill().unwrap();
@@ -236,18 +235,16 @@ fn a_question_can_be_awaited_without_a_runtime() {
     assert_eq!(answer(&answers), "canary");
 }
 
-/// Our children, zombies included, by state and name.
+/// Our children, zombies included, by name and state.
 fn children() -> Vec<String> {
     let us = std::process::id().to_string();
-    let processes = std::fs::read_dir("/proc").unwrap().flatten();
-    let ours = |text: String| {
-        let (name, rest) = text.rsplit_once(") ")?;
+    let stats = std::fs::read_dir("/proc").unwrap().flatten();
+    let stats = stats.filter_map(|entry| std::fs::read_to_string(entry.path().join("stat")).ok());
+    let ours = |stat: String| {
+        let (name, rest) = stat.rsplit_once(") ")?;
         let mut fields = rest.split(' ');
-        let how = fields.next()?;
-        (fields.next()? == us).then(|| format!("{how} {}", name.split_once('(').unwrap().1))
+        let state = fields.next()?;
+        (fields.next()? == us).then(|| format!("{state} {}", name.split_once('(').unwrap().1))
     };
-    processes
-        .filter_map(|entry| std::fs::read_to_string(entry.path().join("stat")).ok())
-        .filter_map(ours)
-        .collect()
+    stats.filter_map(ours).collect()
 }
