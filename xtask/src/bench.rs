@@ -4,6 +4,7 @@
 //! checks every answer. The services that are called raise their own limit of calls, and the table
 //! says so.
 
+mod asking;
 mod gateway;
 mod launch;
 mod loaded;
@@ -98,6 +99,12 @@ pub(crate) fn gateway(shell: &Shell) -> Result<(), String> {
     let section = gateway::section(&gateway::measure(shell)?)?;
     println!("{section}");
     gateway::replace(shell, &section)
+}
+
+/// Builds the packages, measures the one for Python, and prints that.
+pub(crate) fn asking(shell: &Shell) -> Result<(), String> {
+    println!("{}", asking::measure(shell)?);
+    Ok(())
 }
 
 fn build(shell: &Shell) -> Result<(), String> {
