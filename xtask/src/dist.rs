@@ -44,14 +44,13 @@ pub(crate) fn run(shell: &Shell, arguments: &[String]) -> Result<(), String> {
         _ => return Err("usage: cargo xtask dist [--profile dev|release]".to_owned()),
     };
     let dist = shell.target.join("dist");
-    let mut made = Vec::new();
+    let mut made = packages(shell, profile)?;
     step("strongroom", || {
         made.push(program(shell, profile, "strongroom")?);
         Ok(())
     })?;
-    let packages = packages(shell, profile)?;
     println!("\n== {}", dist.display());
-    for file in made.iter().chain(&packages) {
+    for file in &made {
         let name = file.strip_prefix(&dist).unwrap_or(file).display();
         let size = file.metadata().map_or(0, |metadata| metadata.len());
         println!("{name:<44} {size:>12} bytes  {}", sha256(shell, file)?);

@@ -1,6 +1,6 @@
 //! A process that asks, for the tests to kill: by the window program in a folder, or at its terminal.
 //!
-//! `asker window FOLDER HOME TITLE SCRIPT`, `asker terminal HOME KIND`
+//! `asker window FOLDER HOME TITLE SCRIPT DISPLAY`, `asker terminal HOME KIND`
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -9,21 +9,21 @@ use strongroom_dialog::{Answers, Asking, Ended, Places, Terminal, Window, ask, a
 use strongroom_model::form::{Field, FieldType, Form, Kind};
 use strongroom_model::paths::{Environment, Os};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 #[expect(clippy::print_stdout, reason = "the tests read what became of it")]
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let asking = match words[..] {
-        ["window", folder, home, title, script] => {
+        ["window", folder, home, title, script, display] => {
             let form = Form {
                 title: title.to_owned(),
                 description: script.to_owned(),
                 fields: vec![field("a", FieldType::Text)],
                 ..Form::default()
             };
-            let window = Window::find(&Places::within(folder, &environment(home)));
+            let window = Window::find(&Places::within(folder, &environment(home, display)));
             window.map(|window| ask(&window, &form, PATIENCE)).map_err(|error| error.to_string())
         }
         ["terminal", home, kind] => at_terminal(home, kind),
@@ -52,7 +52,7 @@ fn main() -> ExitCode {
 }
 
 fn at_terminal(home: &str, kind: &str) -> Result<Asking, String> {
-    let places = Places::within("/", &environment(home));
+    let places = Places::within("/", &environment(home, ""));
     let terminal = Terminal::find(&places).map_err(|error| error.to_string())?;
     let consent = kind == "consent";
     let form = Form {
@@ -72,8 +72,9 @@ fn field(name: &str, field_type: FieldType) -> Field {
     Field { name: name.to_owned(), field_type, ..Field::default() }
 }
 
-fn environment(home: &str) -> Environment {
-    Environment::new(Os::CURRENT, [("HOME", home), ("DISPLAY", ":0"), ("LOCALAPPDATA", home)])
+fn environment(home: &str, display: &str) -> Environment {
+    let variables = [("HOME", home), ("DISPLAY", display), ("LOCALAPPDATA", home)];
+    Environment::new(Os::CURRENT, variables)
 }
 
 fn wait(mut asking: Asking) -> Result<Answers, String> {

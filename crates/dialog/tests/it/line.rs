@@ -96,7 +96,7 @@ fn tickets_are_served_in_order_and_their_numbers_are_not_given_twice() {
 fn asker(room: &Room, title: &str, script: &str) -> Child {
     let mut asker = Command::new(example("asker"));
     asker.arg("window").args([room.folder.path(), room.home.path()]).args([title, script]);
-    asker.stdout(Stdio::null()).spawn().unwrap()
+    asker.arg(":0").stdout(Stdio::null()).spawn().unwrap()
 }
 
 /// The tickets that lie in the folder of the line.

@@ -7,6 +7,8 @@
 
 mod find;
 mod line;
+#[cfg(target_os = "linux")]
+mod real;
 mod room;
 #[cfg(target_os = "linux")]
 mod terminal;

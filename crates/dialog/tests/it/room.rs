@@ -13,7 +13,7 @@ use strongroom_seal::{hex, sha256};
 use tempfile::TempDir;
 
 /// Long enough for a machine that is very busy.
-pub(crate) const LONG: Duration = Duration::from_secs(60);
+pub(crate) const LONG: Duration = Duration::from_mins(1);
 
 pub(crate) struct Room {
     pub(crate) folder: TempDir,

@@ -194,7 +194,8 @@ fn the_stand_in_of_an_asker_that_is_killed_ends() {
     let record = room.file("record");
     let mut asker = Command::new(example("asker"));
     asker.arg("window").args([room.folder.path(), room.home.path()]);
-    asker.args(["t", &format!("record {} and hang", record.display())]).stdout(Stdio::null());
+    asker.args(["t", &format!("record {} and hang", record.display()), ":0"]);
+    asker.stdout(Stdio::null());
     let mut asker = asker.spawn().unwrap();
     until("it is shown", || (lines(&record).len() == 1).then_some(()));
     asker.kill().unwrap();
@@ -235,16 +236,18 @@ fn a_question_can_be_awaited_without_a_runtime() {
     assert_eq!(answer(&answers), "canary");
 }
 
-/// Our children, zombies included, by name and state.
+/// Our children, zombies included, by state and name.
 fn children() -> Vec<String> {
     let us = std::process::id().to_string();
-    let stats = std::fs::read_dir("/proc").unwrap().flatten();
-    let stats = stats.filter_map(|entry| std::fs::read_to_string(entry.path().join("stat")).ok());
-    let ours = |stat: String| {
-        let (name, rest) = stat.rsplit_once(") ")?;
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let ours = |text: String| {
+        let (name, rest) = text.rsplit_once(") ")?;
         let mut fields = rest.split(' ');
-        let state = fields.next()?;
-        (fields.next()? == us).then(|| format!("{state} {}", name.split_once('(').unwrap().1))
+        let how = fields.next()?;
+        (fields.next()? == us).then(|| format!("{how} {}", name.split_once('(').unwrap().1))
     };
-    stats.filter_map(ours).collect()
+    processes
+        .filter_map(|entry| std::fs::read_to_string(entry.path().join("stat")).ok())
+        .filter_map(ours)
+        .collect()
 }
