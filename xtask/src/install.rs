@@ -154,6 +154,12 @@ pub(crate) fn python_backends(shell: &Shell) -> Result<(), String> {
     from_pypi(shell, "tests/backends", &shell.target.join("backends/python"))
 }
 
+/// Another implementation of the keychain's layout from `PyPI`, as `tests/keychains/requirements.txt`
+/// pins it.
+pub(crate) fn python_keyring(shell: &Shell) -> Result<(), String> {
+    from_pypi(shell, "tests/keychains", &shell.target.join("keychains/python"))
+}
+
 /// What tries the document of a team's interface, as `tests/openapi/requirements.txt` pins it.
 pub(crate) fn openapi_client(shell: &Shell) -> Result<(), String> {
     from_pypi(shell, "tests/openapi", &shell.target.join("openapi/python"))

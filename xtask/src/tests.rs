@@ -20,6 +20,7 @@ pub(crate) fn run(shell: &Shell) -> Result<(), String> {
         install::node_clients(shell)?;
         install::python_clients(shell)?;
         install::python_backends(shell)?;
+        install::python_keyring(shell)?;
         install::openapi_client(shell)?;
         install::vault_server(shell)
     })?;

@@ -21,6 +21,7 @@ pub struct Surroundings {
     /// The folder that has the window program and its manifest, inside the wheel or the package.
     pub window: Option<PathBuf>,
     /// Where notices go: to the log of the binding's language, or to stderr.
+    #[expect(clippy::type_complexity, reason = "one function, and we name no types anew")]
     pub notices: Option<Arc<dyn Fn(&Notice) + Send + Sync>>,
     /// Whether values that were read are kept in memory: a change that another process makes is not
     /// seen then.

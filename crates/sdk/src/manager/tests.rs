@@ -104,7 +104,7 @@ async fn no_answer_within_two_minutes_is_a_no() {
     let start = tokio::time::Instant::now();
     let error = set.retrieve(&says(&[])).await.unwrap_err();
     assert_eq!(error.code(), "permission_denied");
-    assert_eq!(start.elapsed(), crate::fetch::PATIENCE);
+    assert_eq!(start.elapsed().as_secs(), 120);
 }
 
 #[tokio::test(start_paused = true)]
@@ -141,10 +141,8 @@ async fn where_the_client_cannot_ask_a_window_does_and_without_one_it_is_a_no() 
             (Ending::Missing, false),
         ] {
             let set = Set::new(&[], ending);
-            let client = match client.elicits() {
-                true => says(&[Elicited::Unsupported]),
-                false => Client::mute(),
-            };
+            let client =
+                if client.elicits() { says(&[Elicited::Unsupported]) } else { Client::mute() };
             assert_eq!(set.retrieve(&client).await.is_ok(), allowed);
             if let Some(form) = set.windows.forms.lock().unwrap().first() {
                 assert_eq!(form.kind, Kind::Consent);

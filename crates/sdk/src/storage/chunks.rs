@@ -45,7 +45,9 @@ impl Head {
     /// The value of these parts; `None` where they are not what was written.
     pub(super) fn join(&self, parts: &[Secret]) -> Option<Secret> {
         let mut value = Vec::with_capacity(parts.iter().map(Secret::len).sum());
-        parts.iter().for_each(|part| value.extend_from_slice(part.expose()));
+        for part in parts {
+            value.extend_from_slice(part.expose());
+        }
         let value = Secret::new(value);
         (hex(&sha256(value.expose())) == self.digest).then_some(value)
     }

@@ -134,7 +134,9 @@ fn two_programs_of_one_name_do_not_see_each_others_secrets_and_the_second_is_tol
     let place = Place::new(&[]);
     let items: Arc<Items> = Arc::default();
     let programs = ["a.py", "b.py"].map(|name| place.home.path().join(name));
-    programs.iter().for_each(|path| std::fs::write(path, "").unwrap());
+    for path in &programs {
+        std::fs::write(path, "").unwrap();
+    }
     let of = |program: Option<&std::path::PathBuf>| {
         let mut surroundings = place.surroundings.clone();
         surroundings.program = program.cloned();
