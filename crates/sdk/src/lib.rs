@@ -15,14 +15,14 @@
 mod context;
 mod error;
 mod fetch;
+#[cfg(test)]
+mod for_tests;
 mod handler;
 mod info;
 mod manager;
 mod names;
 mod storage;
 mod surroundings;
-#[cfg(test)]
-mod testing;
 mod window;
 
 pub use context::{Context, Elicitation, Elicited};

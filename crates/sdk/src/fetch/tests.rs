@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::testing::{Client, Ending, Items, Place, Scripted};
+use crate::for_tests::{Client, Ending, Items, Place, Scripted};
 
 const SERVICE: &str = "com.mcp.My Server";
 const BOTH: Ending = Ending::Filled(&[("user", "me"), ("key", "canary")]);

@@ -4,7 +4,7 @@ use strongroom_model::form::{Choice, Kind};
 
 use super::*;
 use crate::context::Elicited;
-use crate::testing::{Client, Ending, Items, Place, Scripted, secret, text};
+use crate::for_tests::{Client, Ending, Items, Place, Scripted, secret, text};
 
 const SERVICE: &str = "com.mcp.My Server";
 

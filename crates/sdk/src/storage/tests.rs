@@ -1,5 +1,5 @@
 use super::*;
-use crate::testing::{Items, Place, secret, text};
+use crate::for_tests::{Items, Place, secret, text};
 
 const SERVICE: &str = "com.mcp.s";
 
