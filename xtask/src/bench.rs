@@ -10,6 +10,7 @@ mod launch;
 mod loaded;
 mod page;
 mod team;
+mod window;
 
 use std::{
     fs,
@@ -51,6 +52,7 @@ pub(crate) struct Measured {
     launched: launch::Launched,
     team: Value,
     gateway: Value,
+    asking: String,
 }
 
 /// Builds, measures, writes the page.
@@ -101,10 +103,26 @@ pub(crate) fn gateway(shell: &Shell) -> Result<(), String> {
     gateway::replace(shell, &section)
 }
 
-/// Builds the packages, measures the one for Python, and prints that.
+/// Builds the window program and the packages, measures how long people and servers wait for them, and
+/// puts that into the page.
 pub(crate) fn asking(shell: &Shell) -> Result<(), String> {
-    println!("{}", asking::measure(shell)?);
+    let section = asked(shell)?;
+    println!("{section}");
+    window::replace(shell, &section)
+}
+
+/// Builds the window program, measures it, and prints that.
+pub(crate) fn window(shell: &Shell) -> Result<(), String> {
+    window::build(shell)?;
+    println!("{}", window::section(&window::measure(shell)?)?);
     Ok(())
+}
+
+/// The section about asking people.
+fn asked(shell: &Shell) -> Result<String, String> {
+    window::build(shell)?;
+    let window = window::section(&window::measure(shell)?)?;
+    Ok(format!("{window}\n{}", asking::measure(shell)?))
 }
 
 fn build(shell: &Shell) -> Result<(), String> {
@@ -186,6 +204,7 @@ impl Rig {
         let launched = launch::measure(shell)?;
         let team = team::measure(shell)?;
         let gateway = gateway::measure(shell)?;
+        let asking = asked(shell)?;
         Ok(Measured {
             bare,
             spawn,
@@ -200,6 +219,7 @@ impl Rig {
             launched,
             team,
             gateway,
+            asking,
         })
     }
 

@@ -54,7 +54,9 @@ fn check(shell: &Shell, target: &str, stubs: &Path) -> Result<(), String> {
         .env("AR_aarch64_apple_darwin", stubs.join("darwin-ar"))
         .env("SDKROOT", stubs.join("sdk"))
         .args(["check", "--quiet", "-Z", "build-std=std,panic_abort", "--target", target]);
-    shell::run(command.args(["-p", "strongroom", "--lib", "--bins"]))
+    // The window has no assembly of its own to choose: the features of both are those of the first.
+    let packages = ["-p", "strongroom", "-p", "strongroom-window"];
+    shell::run(command.args(packages).args(["--lib", "--bins"]))
 }
 
 /// A compiler and an archiver that only create what they were asked for.

@@ -29,7 +29,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
           its part of the page;
           `bench gateway` measures calls of MCP servers through the gateway, and
           writes its part of the page;
-          `bench asking` measures the Python package, and prints that;
+          `bench asking` measures how long a person waits for the window, and the Python
+          package, and writes its part of the page; `bench window` prints the first;
           `bench timing` measures how long refusals and comparisons take, and prints that
   soak    kills `serve` during writes 200 times, refreshes of the cache 500 times,
           a team's server 100 times on each database, and its Postgres 20 times, and loads
@@ -53,6 +54,7 @@ fn main() -> ExitCode {
             bench::gateway(&shell)
         }
         "bench" if env::args().nth(2).is_some_and(|part| part == "asking") => bench::asking(&shell),
+        "bench" if env::args().nth(2).is_some_and(|part| part == "window") => bench::window(&shell),
         "bench" if env::args().nth(2).is_some_and(|part| part == "timing") => tests::timing(&shell),
         "bench" => bench::run(&shell),
         "soak" => tests::soak(&shell),

@@ -31,6 +31,7 @@ pub(crate) enum Failed {
     #[error(transparent)]
     Form(#[from] FormError),
     /// Nothing to show a window on.
+    #[cfg(target_os = "linux")]
     #[error("there is no display to show a window on")]
     NoDisplay,
     /// The desktop does not let us.

@@ -5,9 +5,15 @@ pub(crate) fn end_with_the_reader() {
     #[cfg(unix)]
     std::thread::spawn(|| {
         if unix::wait() {
-            std::process::exit(1);
+            end();
         }
     });
+}
+
+#[cfg(unix)]
+#[expect(clippy::exit, reason = "there is nobody to return to, and the desktop has no say in it")]
+fn end() {
+    std::process::exit(1);
 }
 
 #[cfg(unix)]

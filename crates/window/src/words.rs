@@ -65,14 +65,50 @@ pub(crate) fn marked_label(field: &Field) -> String {
 }
 
 /// What shows a password, for who does not see the picture on it.
+#[cfg_attr(all(windows, not(test)), expect(dead_code, reason = "there, a box says it in words"))]
 pub(crate) fn reveal(field: &Field) -> String {
     format!("Show what is typed for {}", field.shown_label())
 }
 
 /// The code as it is read aloud: character by character.
+#[cfg_attr(
+    all(windows, not(test)),
+    expect(dead_code, reason = "there, a reader spells texts itself")
+)]
 pub(crate) fn spelled(code: &str) -> String {
     let characters: Vec<String> = code.chars().map(String::from).collect();
     format!("{CODE}: {}", characters.join(" "))
+}
+
+/// The most parts that are shown one by one.
+#[cfg(any(target_os = "linux", test))]
+pub(crate) const MOST_PARTS: usize = 200;
+
+/// A part of a description.
+#[cfg(any(target_os = "linux", test))]
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Part<'a> {
+    /// A line of who asks.
+    Line(&'a str),
+    /// Lines that are somebody else's, each of which had `| ` before it.
+    Quoted(String),
+}
+
+/// The parts of a description, without empty lines.
+#[cfg(any(target_os = "linux", test))]
+pub(crate) fn parts(description: &str) -> Vec<Part<'_>> {
+    let mut parts = Vec::new();
+    for line in description.lines().filter(|line| !line.trim().is_empty()) {
+        match (line.strip_prefix("| "), parts.last_mut()) {
+            (Some(quoted), Some(Part::Quoted(before))) => {
+                before.push('\n');
+                before.push_str(quoted);
+            }
+            (Some(quoted), _) => parts.push(Part::Quoted(quoted.to_owned())),
+            (None, _) => parts.push(Part::Line(line)),
+        }
+    }
+    parts
 }
 
 /// Whether the columns of a description mean something: some of its lines are indented or quoted.
@@ -105,6 +141,21 @@ mod tests {
     #[test]
     fn a_code_is_spelled_for_who_listens() {
         assert_eq!(spelled("AB3F-9K2L"), "Verification code: A B 3 F - 9 K 2 L");
+    }
+
+    // DE-05
+    #[test]
+    fn what_is_quoted_is_told_apart_from_what_is_said() {
+        assert_eq!(
+            parts("POST /x\n\n| {\n|   \"a\": 1\nby the rule\n| \n|x"),
+            [
+                Part::Line("POST /x"),
+                Part::Quoted("{\n  \"a\": 1".to_owned()),
+                Part::Line("by the rule"),
+                Part::Quoted(String::new()),
+                Part::Line("|x"),
+            ]
+        );
     }
 
     #[test]

@@ -29,6 +29,7 @@ pub(super) fn render(shell: &Shell, measured: &Measured) -> Result<String, Strin
         launched,
         team,
         gateway,
+        asking,
     } = measured;
     row(
         "spawn to the first `tools/list` over stdio (bare: `true`), p50",
@@ -89,6 +90,7 @@ pub(super) fn render(shell: &Shell, measured: &Measured) -> Result<String, Strin
     page.push_str(&rates(redaction)?);
     page.push_str(&team::section(team)?);
     page.push_str(&gateway::section(gateway)?);
+    page.push_str(asking);
     Ok(page)
 }
 

@@ -53,6 +53,14 @@ impl Shown {
     }
 }
 
+/// What one kind of question has of its own.
+struct Asked {
+    /// In the order that they stand in.
+    buttons: Vec<gtk::Button>,
+    /// Where the person begins.
+    focus: gtk::Widget,
+}
+
 /// What must be so before the library starts, while there is one thread that reads the environment.
 #[expect(unsafe_code, reason = "the library takes these from the environment only")]
 #[expect(clippy::disallowed_methods, reason = "the library takes these from the environment only")]
@@ -80,21 +88,22 @@ fn window(form: &Rc<Form>, shown: &Rc<Shown>) -> gtk::Window {
         .build();
     let middle = gtk::Box::builder().orientation(gtk::Orientation::Vertical).spacing(16).build();
     middle.add_css_class("middle");
-    parts::head(form).iter().for_each(|part| middle.append(part));
+    for part in parts::head(form) {
+        middle.append(&part);
+    }
 
     let content = gtk::Box::new(gtk::Orientation::Vertical, 0);
     content.append(&parts::brand(form.kind));
-    let buttons = match form.kind {
-        Kind::Fields => fields::fill(&window, &middle, form, shown),
+    let asked = match form.kind {
+        Kind::Fields => fields::fill(&middle, form, shown),
         Kind::Consent => consent::fill(&window, shown),
     };
     let scrolled = parts::scrolled(&middle);
     content.append(&scrolled);
-    content.append(&parts::foot(form, &buttons));
+    content.append(&parts::foot(form, &asked.buttons));
     window.set_child(Some(&content));
     parts::fit(&scrolled, &middle, WIDTH);
-    // Where the focus is must be seen before the first key is pressed.
-    window.set_focus_visible(true);
+    GtkWindowExt::set_focus(&window, Some(&asked.focus));
 
     let closed = Rc::clone(shown);
     window.connect_close_request(move |_| {

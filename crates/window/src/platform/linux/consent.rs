@@ -8,7 +8,7 @@ use gtk::glib;
 use gtk::prelude::*;
 use strongroom_model::form::Choice;
 
-use super::Shown;
+use super::{Asked, Shown};
 use crate::dead_time::{DeadTime, Press};
 use crate::ended::Ended;
 use crate::words;
@@ -17,13 +17,13 @@ use crate::words;
 const GLANCE: Duration = Duration::from_millis(20);
 
 /// Makes the buttons.
-pub(super) fn fill(window: &gtk::Window, shown: &Rc<Shown>) -> Vec<gtk::Button> {
+pub(super) fn fill(window: &gtk::Window, shown: &Rc<Shown>) -> Asked {
     let deny = button(words::DENY, Choice::Deny, shown);
     let allow = Rc::new([
         button(words::ALLOW, Choice::Allow, shown),
         button(words::ALLOW_SESSION, Choice::AllowSession, shown),
     ]);
-    GtkWindowExt::set_focus(window, Some(&deny));
+    let focus = deny.clone().upcast();
 
     let guard = Guard::new(allow);
     window.connect_map({
@@ -45,7 +45,7 @@ pub(super) fn fill(window: &gtk::Window, shown: &Rc<Shown>) -> Vec<gtk::Button> 
         guard.glance();
         glib::ControlFlow::Continue
     });
-    buttons
+    Asked { buttons, focus }
 }
 
 fn button(label: &str, choice: Choice, shown: &Rc<Shown>) -> gtk::Button {

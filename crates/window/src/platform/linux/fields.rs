@@ -6,18 +6,13 @@ use gtk::glib;
 use gtk::prelude::*;
 use strongroom_model::form::{Field, FieldType, Form, visible, visible_line};
 
-use super::{Shown, access, parts};
+use super::{Asked, Shown, access, parts};
 use crate::ended::Ended;
 use crate::typed::{self, Typed};
 use crate::words;
 
-/// Puts the fields into `middle`, and returns the buttons.
-pub(super) fn fill(
-    window: &gtk::Window,
-    middle: &gtk::Box,
-    form: &Rc<Form>,
-    shown: &Rc<Shown>,
-) -> Vec<gtk::Button> {
+/// Puts the fields into `middle`.
+pub(super) fn fill(middle: &gtk::Box, form: &Rc<Form>, shown: &Rc<Shown>) -> Asked {
     let rows: Rc<Vec<Row>> = Rc::new(form.fields.iter().map(Row::new).collect());
     rows.iter().for_each(|row| middle.append(&row.whole));
 
@@ -45,10 +40,8 @@ pub(super) fn fill(
             }
         });
     }
-    if let Some(first) = rows.first() {
-        GtkWindowExt::set_focus(window, Some(&first.entry));
-    }
-    vec![cancel, accept]
+    let focus = rows.first().map_or_else(|| accept.clone().upcast(), |first| first.entry.clone());
+    Asked { buttons: vec![cancel, accept], focus }
 }
 
 /// Ends with what was typed, or shows what is wrong with it and goes there.
@@ -71,6 +64,9 @@ fn take(form: &Form, rows: &[Row], shown: &Shown) {
 #[derive(Clone)]
 struct Row {
     whole: gtk::Box,
+    /// What looks like a field.
+    frame: gtk::Widget,
+    /// What has the focus.
     entry: gtk::Widget,
     editable: gtk::Editable,
     error: gtk::Label,
@@ -84,10 +80,9 @@ impl Row {
         whole.append(&label);
 
         let line = gtk::Box::new(gtk::Orientation::Horizontal, 6);
-        let (entry, editable) = entry(field);
-        entry.set_hexpand(true);
-        label.set_mnemonic_widget(Some(&entry));
-        line.append(&entry);
+        let Input { frame, focus: entry, editable } = Input::new(field);
+        frame.set_hexpand(true);
+        line.append(&frame);
         if field.field_type == FieldType::Password {
             line.append(&reveal(field, &editable));
         }
@@ -104,7 +99,7 @@ impl Row {
         access::name(&entry, &field.shown_label());
         access::describe(&entry, &help_text);
         access::required(&entry, field.required);
-        let row = Self { whole, entry, editable, error, help_text: help_text.into() };
+        let row = Self { whole, frame, entry, editable, error, help_text: help_text.into() };
         row.editable.connect_changed({
             let row = row.clone();
             // What is being mended is not complained of.
@@ -130,8 +125,8 @@ impl Row {
         self.error.set_text(&text.unwrap_or_default());
         self.error.set_visible(wrong.is_some());
         match wrong {
-            Some(_) => self.entry.add_css_class("error"),
-            None => self.entry.remove_css_class("error"),
+            Some(_) => self.frame.add_css_class("error"),
+            None => self.frame.remove_css_class("error"),
         }
         access::invalid(&self.entry, wrong.is_some());
         let said: Vec<&str> = wrong.into_iter().chain([&*self.help_text]).collect();
@@ -153,21 +148,48 @@ impl Row {
     }
 }
 
-fn entry(field: &Field) -> (gtk::Widget, gtk::Editable) {
-    let placeholder = visible_line(&field.placeholder);
-    if field.field_type == FieldType::Password {
-        let entry = gtk::PasswordEntry::new();
-        entry.set_property("placeholder-text", placeholder);
-        return (entry.clone().upcast(), entry.upcast());
+/// What is typed into.
+struct Input {
+    frame: gtk::Widget,
+    focus: gtk::Widget,
+    editable: gtk::Editable,
+}
+
+impl Input {
+    fn new(field: &Field) -> Self {
+        let placeholder = visible_line(&field.placeholder);
+        if field.field_type == FieldType::Password {
+            return Self::password(&placeholder);
+        }
+        let entry =
+            gtk::Entry::builder().placeholder_text(placeholder).text(&field.default).build();
+        entry.set_input_purpose(match field.field_type {
+            FieldType::Url => gtk::InputPurpose::Url,
+            FieldType::Email => gtk::InputPurpose::Email,
+            FieldType::Text | FieldType::Password => gtk::InputPurpose::FreeForm,
+        });
+        entry.set_input_hints(gtk::InputHints::NO_SPELLCHECK | gtk::InputHints::NO_EMOJI);
+        let editable = entry.clone().upcast();
+        Self { frame: entry.clone().upcast(), focus: entry.upcast(), editable }
     }
-    let entry = gtk::Entry::builder().placeholder_text(placeholder).text(&field.default).build();
-    entry.set_input_purpose(match field.field_type {
-        FieldType::Url => gtk::InputPurpose::Url,
-        FieldType::Email => gtk::InputPurpose::Email,
-        FieldType::Text | FieldType::Password => gtk::InputPurpose::FreeForm,
-    });
-    entry.set_input_hints(gtk::InputHints::NO_SPELLCHECK | gtk::InputHints::NO_EMOJI);
-    (entry.clone().upcast(), entry.upcast())
+
+    /// Not a `GtkPasswordEntry`: that one tells every program on the bus of the screen readers what is typed,
+    /// hidden or not. The text of this widget is on no bus; its name and what is said about it are.
+    fn password(placeholder: &str) -> Self {
+        let text = gtk::Text::builder()
+            .accessible_role(gtk::AccessibleRole::TextBox)
+            .buffer(&gtk::PasswordEntryBuffer::new())
+            .visibility(false)
+            .placeholder_text(placeholder)
+            .input_purpose(gtk::InputPurpose::Password)
+            .input_hints(gtk::InputHints::NO_SPELLCHECK | gtk::InputHints::NO_EMOJI)
+            .hexpand(true)
+            .build();
+        let frame = gtk::Box::builder().css_name("entry").build();
+        frame.append(&text);
+        let editable = text.clone().upcast();
+        Self { frame: frame.upcast(), focus: text.upcast(), editable }
+    }
 }
 
 /// The button that shows a password: beside the field, so that keys reach it too.
@@ -176,7 +198,7 @@ fn reveal(field: &Field, editable: &gtk::Editable) -> gtk::ToggleButton {
     let words = words::reveal(field);
     button.set_tooltip_text(Some("Show or hide what is typed"));
     access::name(&button, &words);
-    let text = editable.delegate().and_downcast::<gtk::Text>();
+    let text = editable.downcast_ref::<gtk::Text>().cloned();
     button.connect_toggled(move |button| {
         let revealed = button.is_active();
         button.set_icon_name(if revealed {

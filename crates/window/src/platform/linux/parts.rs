@@ -4,7 +4,7 @@ use gtk::prelude::*;
 use strongroom_model::form::{Form, Kind, visible_line};
 
 use super::{access, emblem};
-use crate::words;
+use crate::words::{self, Part};
 
 /// The tallest that the part between head and foot becomes by itself.
 const TALLEST: i32 = 560;
@@ -33,16 +33,51 @@ pub(super) fn head(form: &Form) -> Vec<gtk::Widget> {
     }
     let description = form.shown_description();
     if !description.trim().is_empty() {
-        let label = text(&description);
-        if words::is_preformatted(&description) {
-            label.add_css_class("preformatted");
-        }
-        if form.kind == Kind::Consent {
-            label.add_css_class("framed");
-        }
-        parts.push(label.upcast());
+        parts.push(match form.kind {
+            Kind::Fields => prose(&description).upcast(),
+            Kind::Consent => framed(&description).upcast(),
+        });
     }
     parts
+}
+
+fn prose(description: &str) -> gtk::Label {
+    let label = text(description);
+    if words::is_preformatted(description) {
+        label.add_css_class("preformatted");
+    }
+    label
+}
+
+/// What is asked for, so that nothing within a line can pass for a line of its own, however it wraps: each
+/// has a sign before it, which no text reaches, and what is quoted stands behind a bar.
+fn framed(description: &str) -> gtk::Box {
+    let frame = gtk::Box::new(gtk::Orientation::Vertical, 6);
+    frame.add_css_class("framed");
+    let parts = words::parts(description);
+    if parts.len() > words::MOST_PARTS {
+        frame.append(&prose(description));
+        return frame;
+    }
+    let signs = parts.len() > 1;
+    for part in parts {
+        let line = gtk::Box::new(gtk::Orientation::Horizontal, 8);
+        let label = match part {
+            Part::Line(line) => text(line),
+            Part::Quoted(quoted) => classed(&text(&quoted), "quoted"),
+        };
+        label.set_hexpand(true);
+        if signs {
+            let sign = text("\u{203a}");
+            sign.add_css_class("sign");
+            sign.set_valign(gtk::Align::Start);
+            sign.set_opacity(if label.has_css_class("quoted") { 0.0 } else { 1.0 });
+            line.append(&sign);
+        }
+        line.append(&label);
+        frame.append(&line);
+    }
+    frame
 }
 
 fn verification(code: &str) -> gtk::Box {
@@ -93,7 +128,9 @@ pub(super) fn foot(form: &Form, buttons: &[gtk::Button]) -> gtk::Box {
     foot.add_css_class("foot");
     foot.append(&classed(&text(&words::note(form)), "dim"));
     let row = gtk::Box::builder().spacing(8).halign(gtk::Align::End).homogeneous(true).build();
-    buttons.iter().for_each(|button| row.append(button));
+    for button in buttons {
+        row.append(button);
+    }
     foot.append(&row);
     foot
 }

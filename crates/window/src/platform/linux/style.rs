@@ -12,6 +12,9 @@ const CSS: &str = "
 .middle { padding: 20px 24px; }
 .heading { font-weight: bold; font-size: 1.35em; }
 .preformatted { font-family: monospace; font-size: 0.92em; }
+.quoted { font-family: monospace; font-size: 0.92em; padding-left: 10px;
+          border-left: 3px solid alpha(@theme_fg_color, 0.3); }
+.sign { font-weight: bold; color: alpha(@theme_fg_color, 0.55); }
 .framed { padding: 12px; border-radius: 6px; background: @theme_base_color;
           border: 1px solid alpha(@theme_fg_color, 0.15); }
 .code-card { padding: 12px; border-radius: 8px; background: alpha(@theme_selected_bg_color, 0.12);
@@ -19,12 +22,13 @@ const CSS: &str = "
 .code-caption { font-weight: bold; font-size: 0.92em; }
 .code { font-family: monospace; font-size: 2.1em; font-weight: bold; letter-spacing: 0.12em; }
 .field-label { font-weight: bold; }
-.field-error { color: #c01c28; font-size: 0.92em; }
-.dark .field-error { color: #ff8b8b; }
-entry.error, .error { outline-color: #c01c28; border-color: #c01c28; }
+@define-color wrong mix(#e01b24, @theme_fg_color, 0.3);
+.field-error { color: @wrong; font-size: 0.92em; font-weight: bold; }
+entry.error { color: @theme_text_color; border-color: @wrong; outline-color: @wrong; }
+scrolledwindow:focus { box-shadow: inset 0 0 0 2px alpha(@theme_selected_bg_color, 0.6); }
 .foot { padding: 14px 24px 18px 24px; border-top: 1px solid alpha(@theme_fg_color, 0.12); }
 .foot button { min-height: 24px; padding: 6px 18px; }
-.foot button:focus:focus-visible { outline-width: 3px; }
+.foot button:focus { outline: 2px solid alpha(@theme_selected_bg_color, 0.8); outline-offset: 1px; }
 ";
 
 const PORTAL: &str = "org.freedesktop.portal.Desktop";

@@ -1,0 +1,104 @@
+//! Questions of consent.
+
+use serde_json::Value;
+use strongroom_model::form::Choice;
+
+use crate::rig::{Asked, CONSENT, Ended, until};
+
+/// Where the buttons are: from the left of the window, and from its bottom.
+const DENY: (i32, i32) = (186, 38);
+const ALLOW: (i32, i32) = (344, 38);
+const SESSION: (i32, i32) = (502, 38);
+
+fn choice(ended: &Ended) -> Choice {
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{ended:?}");
+    Choice::read(ended.stdout.as_bytes())
+}
+
+fn is(thing: &Value, name: &str, state: &str) -> bool {
+    thing["name"] == name && thing["states"].as_array().unwrap().iter().any(|one| one == state)
+}
+
+// DE-09
+#[test]
+fn enter_and_space_deny_as_long_as_nobody_goes_to_another_button() {
+    for key in ["Return", "space", "KP_Enter"] {
+        let asked = Asked::with(CONSENT);
+        asked.window();
+        asked.display.press(key);
+        let ended = asked.ended();
+        assert_eq!(choice(&ended), Choice::Deny, "{key}");
+        assert_eq!(ended.stdout, "{\"answer\":\"deny\"}\n");
+    }
+}
+
+// DE-09
+#[test]
+fn clicks_that_came_with_the_window_allow_nothing_and_one_after_a_pause_does() {
+    for (place, chosen) in [(ALLOW, Choice::Allow), (SESSION, Choice::AllowSession)] {
+        let mut asked = Asked::with(CONSENT);
+        let window = asked.window();
+        // To and fro, so that the dead time has just begun when they come.
+        asked.click(&window, 100, 120, 1);
+        asked.click(&window, place.0, place.1, 8);
+        assert!(asked.is_open(), "a click allowed at once");
+        until("a click that counts", || {
+            std::thread::sleep(std::time::Duration::from_millis(1_500));
+            if asked.is_open() {
+                asked.click(&window, place.0, place.1, 1);
+            }
+            !asked.is_open()
+        });
+        assert_eq!(choice(&asked.ended()), chosen);
+    }
+}
+
+// DE-09
+#[test]
+fn deny_and_escape_work_at_once() {
+    let asked = Asked::with(CONSENT);
+    let window = asked.window();
+    asked.click(&window, DENY.0, DENY.1, 1);
+    assert_eq!(choice(&asked.ended()), Choice::Deny);
+
+    let asked = Asked::with(CONSENT);
+    asked.window();
+    asked.display.press("Escape");
+    let ended = asked.ended();
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""));
+    assert_eq!(Choice::read(ended.stdout.as_bytes()), Choice::Deny, "no answer is a no");
+}
+
+// DE-09
+#[test]
+fn with_the_keyboard_deny_has_the_focus_and_another_button_is_chosen_on_purpose() {
+    let asked = Asked::read(CONSENT);
+    asked.window();
+    let seen = asked.seen_when("the buttons", |seen| {
+        seen.iter().any(|thing| is(thing, "Allow once", "SENSITIVE"))
+    });
+    assert!(seen.iter().any(|thing| is(thing, "Deny", "FOCUSED")), "{seen:#?}");
+    asked.display.press("Tab");
+    asked
+        .seen_when("the focus", |seen| seen.iter().any(|thing| is(thing, "Allow once", "FOCUSED")));
+    asked.display.press("space");
+    assert_eq!(choice(&asked.ended()), Choice::Allow);
+}
+
+// DE-09
+#[test]
+fn a_key_that_is_held_down_when_the_focus_comes_allows_nothing() {
+    let mut asked = Asked::read(CONSENT);
+    asked.window();
+    asked.seen_when("the buttons", |seen| {
+        seen.iter().any(|thing| is(thing, "Allow once", "SENSITIVE"))
+    });
+    // Held on a part that does nothing with it: the keys are looked at before any button has them.
+    asked.display.press("Tab");
+    asked.display.person(&["keydown", "x"]).unwrap();
+    asked.display.person(&["keyup", "x"]).unwrap();
+    assert!(asked.is_open());
+    asked.display.press("shift+Tab");
+    asked.display.press("space");
+    assert_eq!(choice(&asked.ended()), Choice::Deny);
+}
