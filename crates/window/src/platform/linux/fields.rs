@@ -70,7 +70,8 @@ struct Row {
     entry: gtk::Widget,
     editable: gtk::Editable,
     error: gtk::Label,
-    help_text: Rc<str>,
+    /// What is said about it while nothing is wrong.
+    said: Rc<str>,
 }
 
 impl Row {
@@ -97,9 +98,12 @@ impl Row {
         whole.append(&help);
 
         access::name(&entry, &field.shown_label());
-        access::describe(&entry, &help_text);
+        // Old screen readers have no state for it.
+        let required = if field.required { "Required. " } else { "" };
+        let said = format!("{required}{help_text}");
+        access::describe(&entry, said.trim());
         access::required(&entry, field.required);
-        let row = Self { whole, frame, entry, editable, error, help_text: help_text.into() };
+        let row = Self { whole, frame, entry, editable, error, said: said.into() };
         row.editable.connect_changed({
             let row = row.clone();
             // What is being mended is not complained of.
@@ -129,7 +133,7 @@ impl Row {
             None => self.frame.remove_css_class("error"),
         }
         access::invalid(&self.entry, wrong.is_some());
-        let said: Vec<&str> = wrong.into_iter().chain([&*self.help_text]).collect();
+        let said: Vec<&str> = wrong.into_iter().chain([&*self.said]).collect();
         access::describe(&self.entry, said.join(" ").trim());
     }
 
