@@ -36,6 +36,12 @@ const PROGRAMS: &[(&str, &[&str], &str)] = &[
     ("sh", &["-c", "command -v openbox"], "openbox"),
     ("xdotool", &["version"], "xdotool"),
     ("/usr/bin/python3", &["-c", "import gi; gi.require_version('Gtk', '4.0')"], "gir1.2-gtk-4.0"),
+    (
+        "/usr/bin/python3",
+        &["-c", "import gi; gi.require_version('Atspi', '2.0')"],
+        "gir1.2-atspi-2.0",
+    ),
+    ("test", &["-x", "/usr/libexec/at-spi-bus-launcher"], "at-spi2-core"),
     ("/usr/bin/python3", &["-c", "import gi"], "python3-gi"),
     ("sh", &["-c", "ls /usr/lib/postgresql/*/bin/postgres"], "postgresql"),
 ];
