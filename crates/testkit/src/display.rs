@@ -6,7 +6,6 @@
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// Nothing here takes as long on a machine that has time.
@@ -25,8 +24,20 @@ impl Display {
     /// A screen with a window manager and nothing on it.
     #[must_use]
     pub fn start() -> Self {
-        let (server, number) = server();
-        let mut display = Self { name: format!(":{number}"), processes: vec![server] };
+        let mut server = Command::new("Xvfb");
+        // It takes the first number that is free, and says which.
+        server.args(["-displayfd", "1", "-screen", "0", "1280x900x24", "-nolisten", "tcp"]);
+        let mut server = server
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("Xvfb starts: `cargo xtask test` installs it");
+        let mut number = String::new();
+        let stdout = server.stdout.take().expect("piped");
+        BufReader::new(stdout).read_line(&mut number).expect("the server says its number");
+        let mut display = Self { name: format!(":{}", number.trim()), processes: vec![server] };
         let mut manager = display.command("openbox");
         let manager = manager.process_group(0).stdout(Stdio::null()).spawn();
         display.processes.push(manager.expect("openbox starts: `cargo xtask test` installs it"));
@@ -98,35 +109,6 @@ impl Display {
             std::thread::sleep(PAUSE);
         }
     }
-}
-
-/// A server with a number that nobody has or had a moment ago: one that ends takes the socket of its number
-/// along, also where that is another's by then.
-fn server() -> (Child, String) {
-    static STARTED: AtomicU32 = AtomicU32::new(0);
-    for _ in 0..20 {
-        let step = STARTED.fetch_add(1, Ordering::Relaxed);
-        let number = 100 + (std::process::id().wrapping_mul(16) + step) % 50_000;
-        let mut server = Command::new("Xvfb");
-        server.arg(format!(":{number}"));
-        server.args(["-displayfd", "1", "-screen", "0", "1280x900x24", "-nolisten", "tcp"]);
-        let mut server = server
-            .process_group(0)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("Xvfb starts: `cargo xtask test` installs it");
-        let mut said = String::new();
-        let stdout = server.stdout.take().expect("piped");
-        BufReader::new(stdout).read_line(&mut said).expect("the server says its number");
-        if !said.trim().is_empty() {
-            return (server, said.trim().to_owned());
-        }
-        // The number is taken.
-        drop(server.wait());
-    }
-    panic!("no number for a screen is free");
 }
 
 impl Drop for Display {
