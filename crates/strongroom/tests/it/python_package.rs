@@ -52,7 +52,8 @@ fn type_checkers_know_the_package_and_find_mistakes() {
     });
     let mut marked: Vec<(usize, String)> = marked.collect();
     let mut found: Vec<_> = said.lines().filter_map(mistake).collect();
-    (marked.sort(), found.sort());
+    marked.sort();
+    found.sort();
     assert_eq!(found, marked, "{said}");
 }
 
@@ -119,5 +120,8 @@ fn package(path: &str) -> PathBuf {
 }
 
 fn tests() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../bindings/python/tests").canonicalize().unwrap()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../bindings/python/tests")
+        .canonicalize()
+        .unwrap()
 }
