@@ -12,7 +12,7 @@ use strongroom_model::call::{
 use strongroom_model::canonical::{CanonicalRequest, Method, RawRequest, canonicalize};
 use strongroom_model::code::{Code, Refusal};
 use strongroom_model::injection::Target as _;
-use strongroom_model::pipeline::{Ended, Pipeline};
+use strongroom_model::pipeline::{Ended, Permit, Pipeline};
 use strongroom_model::policy::Judgement;
 use strongroom_model::ports::{
     Approvals, BoxFuture, Calls, Clock, Credentials, Dialog, Dns, KillSwitch, Lacking, Registry,
@@ -182,25 +182,13 @@ impl Broker {
         };
         let judged = match judged {
             Ok(judged) => {
-                let matter = |request: &CanonicalRequest| Matter::request(service, request);
-                let asks = matches!(judged, Judged::Asks(_));
-                let settled = self.consent().settle(&asked, judged, matter, &mut cancel).await;
-                let mut waited = asks;
-                let settled = match settled {
-                    Ok(permit) => {
-                        let keys = service.keys();
-                        let supplied = self.supplied(caller, &catalog, keys, &mut cancel).await;
-                        supplied.map(|asked| {
-                            waited |= asked;
-                            permit
-                        })
+                let settled = self.settle(&asked, judged, service, &catalog, &mut cancel).await;
+                settled.map(|(permit, waited)| {
+                    if waited {
+                        began = self.clock.monotonic();
                     }
-                    refused => refused,
-                };
-                if waited {
-                    began = self.clock.monotonic();
-                }
-                settled
+                    permit
+                })
             }
             Err(refusal) => Err(refusal),
         };
@@ -231,6 +219,23 @@ impl Broker {
         }
         span.in_scope(|| report(&span, &ended));
         ended
+    }
+
+    /// The permit for what was judged: a person has said yes where a rule asks, and the credential is
+    /// stored, or nobody can give it. Says, too, whether anybody was waited for.
+    async fn settle(
+        &self,
+        asked: &Asked<'_>,
+        judged: Judged<CanonicalRequest>,
+        service: &Service,
+        catalog: &Catalog,
+        cancel: &mut BoxFuture<'_, ()>,
+    ) -> Result<(Permit<CanonicalRequest>, bool), Refusal> {
+        let matter = |request: &CanonicalRequest| Matter::request(service, request);
+        let asks = matches!(judged, Judged::Asks(_));
+        let permit = self.consent().settle(asked, judged, matter, cancel).await?;
+        let supplied = self.supplied(asked.caller, catalog, service.keys(), cancel).await?;
+        Ok((permit, asks || supplied))
     }
 
     /// Whether the call may be made, now: its form, the policy, the destination as far as it is
