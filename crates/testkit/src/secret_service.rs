@@ -25,7 +25,21 @@ impl SecretService {
     #[must_use]
     pub fn start() -> Self {
         let mut session = Self::bus_only();
-        let mut keyring = session.command("gnome-keyring-daemon");
+        session.begin();
+        session
+    }
+
+    /// Ends the keyring and starts it anew: what it holds is there again, and nothing that was agreed
+    /// with the old one.
+    pub fn restart(&mut self) {
+        let mut keyring = self.processes.pop().expect("there is one");
+        signal("-KILL", keyring.id());
+        drop(keyring.wait());
+        self.begin();
+    }
+
+    fn begin(&mut self) {
+        let mut keyring = self.command("gnome-keyring-daemon");
         keyring.args(["--foreground", "--unlock", "--components=secrets"]);
         let mut keyring = keyring
             .stdin(Stdio::piped())
@@ -33,9 +47,8 @@ impl SecretService {
             .spawn()
             .expect("gnome-keyring-daemon starts: `cargo xtask install` installs it");
         keyring.stdin.take().expect("piped").write_all(b"pw").expect("it takes the password");
-        session.processes.push(keyring);
-        session.wait_for_service();
-        session
+        self.processes.push(keyring);
+        self.wait_for_service();
     }
 
     /// A session with a D-Bus on which no Secret Service answers, nor can be started.

@@ -3,7 +3,7 @@
 use strongroom_sdk::{Manager, Storage};
 use strongroom_testkit::secret_service::SecretService;
 
-use crate::session::{Rig, secret, surroundings};
+use crate::session::{Rig, get, secret, surroundings};
 
 #[test]
 fn secrets_are_items_that_other_programs_find() {
@@ -78,6 +78,16 @@ fn locked_and_silent_are_two_errors_and_unlocked_it_works() {
     let late = Storage::new("s", surroundings).unwrap();
     assert_eq!(late.store_secret("b", secret("x")).unwrap_err().code(), "keychain_locked");
     assert!(told.lock().unwrap().is_empty());
+}
+
+#[test]
+fn a_keyring_that_begins_anew_is_connected_to_again() {
+    let (mut session, home) = (SecretService::start(), tempfile::tempdir().unwrap());
+    let (surroundings, _) = surroundings(Some(&session), home.path(), &[]);
+    let storage = Storage::new("s", surroundings).unwrap();
+    storage.store_secret("a", secret("canary")).unwrap();
+    session.restart();
+    assert_eq!(get(&storage, "a").as_deref(), Some("canary"));
 }
 
 #[test]

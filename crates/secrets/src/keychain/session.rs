@@ -38,7 +38,7 @@ impl Session {
 
     /// Whether there is a keychain that could be used now.
     pub fn look(&self) -> Result<(), KeychainError> {
-        self.run(|connection| connection.look())
+        self.run(platform::Connection::look)
     }
 
     /// The values of `items`, in their order: the newest where there are several, `None` where there
