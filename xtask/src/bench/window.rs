@@ -86,7 +86,7 @@ fn once(program: &Path, display: &str, template: &str) -> Result<Duration, Strin
     drop(stdin);
     loop {
         let mut search = Command::new("xdotool");
-        search.args(["search", "--onlyvisible", "--name", "- Strongroom$"]);
+        search.args(["search", "--onlyvisible", "--name", "Strongroom$"]);
         let found = search.env("DISPLAY", display).stderr(Stdio::null()).output();
         if found.map_err(|error| error.to_string())?.status.success() {
             let waited = began.elapsed();
