@@ -83,6 +83,8 @@ fn is_hazard(c: char) -> bool {
         // invisible operators, directional isolates, deprecated format characters
         | '\u{2060}'..='\u{206f}'
         | '\u{3164}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
+        // what steers shorthand and musical notation
+        | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
         // tags and the selectors that text is smuggled in
         | '\u{e0000}'..='\u{e0fff}' => true,
         _ => c.is_control(),

@@ -32,8 +32,9 @@ pub const TEMPLATE: usize = 8 * 1024 * 1024;
 /// What stands before the code in the line of a description that has one.
 pub const CODE_LINE: &str = "Verification Code: ";
 
-/// One question: fields to fill in, or a consent to give.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// One question: fields to fill in, or a consent to give. Its text may have a code in it, which only the
+/// window shows.
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Form {
     /// Who asks, and for whom. Never empty.
     pub title: String,
@@ -43,6 +44,14 @@ pub struct Form {
     pub kind: Kind,
     /// What is to be filled in; none in a question of consent, else at least one.
     pub fields: Vec<Field>,
+}
+
+impl std::fmt::Debug for Form {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names: Vec<_> = self.fields.iter().map(|field| &field.name).collect();
+        let mut form = f.debug_struct("Form");
+        form.field("kind", &self.kind).field("fields", &names).finish_non_exhaustive()
+    }
 }
 
 /// What is to be answered.
@@ -56,7 +65,7 @@ pub enum Kind {
 }
 
 /// One thing to fill in.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Field {
     /// The name of the answer. Unique in its form.
     pub name: String,
@@ -72,6 +81,16 @@ pub struct Field {
     pub placeholder: String,
     /// What stands below the field.
     pub help_text: String,
+}
+
+impl std::fmt::Debug for Field {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut field = f.debug_struct("Field");
+        field
+            .field("name", &self.name)
+            .field("field_type", &self.field_type)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What kind of answer a field takes.

@@ -18,13 +18,19 @@ pub trait Context: Send + Sync {
     fn elicit<'a>(&'a self, question: &'a Elicitation) -> BoxFuture<'a, Elicited>;
 }
 
-/// A question to the client.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A question to the client. Its text may have a code in it, which only the client shows.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Elicitation {
     /// The text.
     pub message: String,
     /// The answers to choose from, as a single choice of texts; none where accepting is the answer.
     pub choices: &'static [&'static str],
+}
+
+impl std::fmt::Debug for Elicitation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Elicitation").field("choices", &self.choices).finish_non_exhaustive()
+    }
 }
 
 /// What became of a question.

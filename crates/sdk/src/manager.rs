@@ -1,8 +1,9 @@
 //! What a server's author holds: the secrets of one server, and the leave to use them.
 
+mod leave;
 mod permission;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use strongroom_model::secret::Secret;
@@ -15,6 +16,7 @@ use crate::info::SecretsInfo;
 use crate::storage::Storage;
 use crate::surroundings::Surroundings;
 use crate::window::Windows;
+use leave::Leave;
 
 /// Clears the server's secrets when it is named, where it is exactly `true`.
 const CLEAR: &str = "SECRETS_STORAGE_CLEAR";
@@ -28,8 +30,8 @@ struct Named {
     storage: Arc<Storage>,
     surroundings: Surroundings,
     windows: Arc<dyn Windows>,
-    /// The names whose use was allowed for the session: for the life of the process.
-    granted: Mutex<HashSet<String>>,
+    /// What a person said of their use.
+    leave: Leave,
     /// What was read, where values are kept.
     kept: Mutex<HashMap<String, Arc<Secret>>>,
 }
@@ -65,7 +67,7 @@ impl Manager {
             storage,
             surroundings,
             windows,
-            granted: Mutex::default(),
+            leave: Leave::default(),
             kept: Mutex::default(),
         };
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(named));
@@ -100,7 +102,7 @@ impl Manager {
     /// secrets there were.
     pub fn clear_secrets(&self) -> Result<usize, Error> {
         let named = self.named()?;
-        named.granted().clear();
+        named.leave.forget(None);
         let cleared = named.storage.clear_secrets();
         named.kept().clear();
         cleared
@@ -109,7 +111,7 @@ impl Manager {
     /// Removes the secret `name`; says whether it was there.
     pub fn delete_secret(&self, name: &str) -> Result<bool, Error> {
         let named = self.named()?;
-        named.granted().remove(name);
+        named.leave.forget(Some(name));
         let deleted = named.storage.delete_secret(name);
         named.kept().remove(name);
         deleted
@@ -198,10 +200,6 @@ impl Named {
 
     fn has(&self, storage: &Storage, name: &str) -> Result<bool, Error> {
         Ok(self.kept().contains_key(name) || storage.secret_exists(name)?)
-    }
-
-    fn granted(&self) -> MutexGuard<'_, HashSet<String>> {
-        self.granted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn kept(&self) -> MutexGuard<'_, HashMap<String, Arc<Secret>>> {

@@ -40,6 +40,9 @@ impl ServerName {
         if hides(text) {
             return Err(Error::ServerName(HIDDEN));
         }
+        if text.trim() != text {
+            return Err(Error::ServerName(SPACED));
+        }
         let is_mark = |mark: &str| mark.len() == 16 && mark.bytes().all(|b| b.is_ascii_hexdigit());
         if text.rsplit_once(APART).is_some_and(|(_, mark)| is_mark(mark)) {
             return Err(Error::ServerName(MARKED));
@@ -101,7 +104,9 @@ impl fmt::Display for SecretName {
 
 /// Whether something in it is not seen, or changes how the rest is.
 fn hides(text: &str) -> bool {
-    escape_line(text, usize::MAX).0 != text
+    // Selectors and the empty Braille cell may stand in a text; a name has no use for them.
+    let unseen = |c: char| matches!(c, '\u{fe00}'..='\u{fe0f}' | '\u{2800}');
+    escape_line(text, usize::MAX).0 != text || text.contains(unseen)
 }
 
 #[cfg(test)]

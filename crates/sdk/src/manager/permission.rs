@@ -27,7 +27,7 @@ impl Named {
         context: &dyn Context,
         reason: Option<&str>,
     ) -> Result<(), Error> {
-        if self.granted().contains(name) {
+        if self.leave.is_granted(name) {
             return Ok(());
         }
         if self.surroundings.is_true(BYPASS) {
@@ -40,6 +40,14 @@ impl Named {
             );
             return Ok(());
         }
+        let before = self.leave.before(name);
+        let turn = self.leave.turn().await;
+        if self.leave.is_granted(name) {
+            return Ok(());
+        }
+        if self.leave.was_denied_since(name, before) {
+            return Err(denied(name, "it was denied a moment ago"));
+        }
         let text = prompt(self.storage.server().as_str(), name, reason);
         let choice =
             if context.elicits() { self.elicit(name, context, &text).await? } else { None };
@@ -50,10 +58,13 @@ impl Named {
         match choice {
             Choice::Allow => Ok(()),
             Choice::AllowSession => {
-                self.granted().insert(name.to_owned());
+                turn.grant(name);
                 Ok(())
             }
-            Choice::Deny => Err(denied(name, "it was denied")),
+            Choice::Deny => {
+                turn.deny(name);
+                Err(denied(name, "it was denied"))
+            }
         }
     }
 

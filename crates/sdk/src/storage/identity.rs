@@ -4,7 +4,7 @@
 //! item [`ACCOUNT`]. Another program that comes with the same name gets a namespace of its own,
 //! `com.mcp.{server}#{mark}`, and is told so: it neither reads the first one's secrets nor writes
 //! over them. Where the first program is gone (moved, installed anew elsewhere), the next one takes
-//! over what it had, and is told that.
+//! over what it had, and is told that; one that only cannot be looked at is not gone.
 //!
 //! This keeps servers from each other by mistake, not by force: whoever may use the keychain of the
 //! user can read all of it.
@@ -52,7 +52,9 @@ pub(super) fn owner(base: &Space, program: Option<&Path>) -> Result<Owner, Error
     let Some(program) = program else { return Ok(Owner::Us) };
     let Some(item) = base.value(ACCOUNT)? else { return Ok(Owner::Nobody) };
     let record = serde_json::from_slice::<Record>(item.expose()).ok();
-    Ok(judge(record.map(|record| record.program), &canonical(program), &|path| path.exists()))
+    Ok(judge(record.map(|record| record.program), &canonical(program), &|path| {
+        path.try_exists().unwrap_or(true)
+    }))
 }
 
 /// Writes down that the name is this program's. The turn to write is ours.
@@ -64,14 +66,14 @@ pub(super) fn claim(base: &Space, program: &Path) -> Result<(), Error> {
 
 fn judge(recorded: Option<String>, program: &Path, exists: &dyn Fn(&Path) -> bool) -> Owner {
     let us = program.to_string_lossy();
+    let mark = hex(&sha256(us.as_bytes())[..8]);
     match recorded {
-        // Not one of our records.
-        None => Owner::Nobody,
+        // Not one of our records: whoever wrote it is not us.
+        None => Owner::Other { program: UNKNOWN.to_owned(), mark },
         Some(recorded) if recorded == us => Owner::Us,
         Some(recorded) => {
             let shown = escape_line(&recorded, 300).0;
             if exists(Path::new(&recorded)) {
-                let mark = hex(&sha256(us.as_bytes())[..8]);
                 Owner::Other { program: shown, mark }
             } else {
                 Owner::Gone(shown)
@@ -79,6 +81,9 @@ fn judge(recorded: Option<String>, program: &Path, exists: &dyn Fn(&Path) -> boo
         }
     }
 }
+
+/// What is said of a program whose record cannot be read.
+const UNKNOWN: &str = "a program that is not known";
 
 /// One path of a program: links are followed where it is there.
 fn canonical(program: &Path) -> PathBuf {
@@ -95,7 +100,7 @@ mod tests {
         let of = |recorded: Option<&str>, there: bool| {
             judge(recorded.map(str::to_owned), us, &|_| there)
         };
-        assert_eq!(of(None, true), Owner::Nobody);
+        assert!(matches!(of(None, true), Owner::Other { .. }), "it cannot be read");
         assert_eq!(of(Some("/srv/a.py"), true), Owner::Us);
         assert_eq!(of(Some("/srv/b.py"), false), Owner::Gone("/srv/b.py".to_owned()));
         let Owner::Other { program, mark } = of(Some("/srv/b.py"), true) else { panic!() };

@@ -178,9 +178,25 @@ fn connect(place: &Place) -> Result<SecretService<'static>, KeychainError> {
     let address = place.0.as_deref().ok_or(NO_BUS)?;
     let bus = Builder::address(address)
         .and_then(|builder| builder.method_timeout(DEADLINE).build())
-        .map_err(|_| NO_BUS)?;
+        .map_err(|error| of_connecting(&error))?;
     SecretService::connect_with_existing(EncryptionType::Dh, bus)
         .map_err(|error| of_library(&error))
+}
+
+/// Only where nobody listens there is no bus. What else fails may be over at the next start, and who took it for
+/// an absence would keep secrets elsewhere from then on.
+fn of_connecting(error: &zbus::Error) -> KeychainError {
+    use std::io::ErrorKind::{ConnectionRefused, NotFound};
+
+    match error {
+        zbus::Error::InputOutput(error) if matches!(error.kind(), NotFound | ConnectionRefused) => {
+            NO_BUS
+        }
+        zbus::Error::InputOutput(error) if error.kind() == std::io::ErrorKind::TimedOut => {
+            KeychainError::Slow
+        }
+        _ => KeychainError::Failed("the session bus cannot be reached"),
+    }
 }
 
 /// The one item of this service and account, unlocked. `None`: nothing is known of one.
