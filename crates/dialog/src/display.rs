@@ -1,6 +1,7 @@
 //! Whether there is a display, and what the window program is told of it.
 
 use std::ffi::{OsStr, OsString};
+use std::path::Path;
 
 use strongroom_model::paths::{Environment, Os};
 
@@ -48,6 +49,11 @@ pub(crate) fn variables(environment: &Environment) -> Vec<(OsString, OsString)> 
         variables.extend(environment.variables().filter(locale).map(owned));
     }
     if environment.os == Os::Linux {
+        // The program has no home, where the display's key is looked for else.
+        if let (None, Some(home)) = (environment.get("XAUTHORITY"), environment.get("HOME")) {
+            let key = Path::new(home).join(".Xauthority").into_os_string();
+            variables.push(("XAUTHORITY".into(), key));
+        }
         let looks = LOOKS.iter().filter_map(|name| value(name));
         variables.extend(looks.filter(|(_, value)| is_word(value)));
         // Another backend would serve the window over the network.
@@ -62,6 +68,8 @@ pub(crate) fn variables(environment: &Environment) -> Vec<(OsString, OsString)> 
 fn is_word(value: &OsStr) -> bool {
     let bytes = value.as_encoded_bytes();
     bytes.len() <= 64
+        // A dot in front could lead to another folder.
+        && !bytes.starts_with(b".")
         && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_:.+".contains(byte))
 }
 

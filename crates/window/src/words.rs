@@ -14,10 +14,12 @@ pub(crate) const CODE: &str = "Verification code";
 pub(crate) const CODE_HINT: &str = "Continue only if your client shows the same code.";
 /// At the end.
 pub(crate) const FIELDS_NOTE: &str =
-    "What you type goes to the program that asks, and not to the AI agent.";
+    "What you type goes to the program that opened this window, and nowhere else.";
 /// At the end, where a consent is asked for.
-pub(crate) const CONSENT_NOTE: &str =
-    "Your choice goes to the program that asks. The AI agent cannot make it for you.";
+pub(crate) const CONSENT_NOTE: &str = "Allow only what you have just asked for yourself. Your choice goes to the program that opened this window.";
+/// Until the end of a long question has been in sight.
+#[cfg(any(target_os = "linux", test))]
+pub(crate) const READ_ON: &str = "Scroll to the end of the question to be able to allow it.";
 /// Where there are required fields.
 pub(crate) const REQUIRED_NOTE: &str = "Fields marked with * are required.";
 

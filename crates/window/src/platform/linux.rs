@@ -59,6 +59,8 @@ struct Asked {
     buttons: Vec<gtk::Button>,
     /// Where the person begins.
     focus: gtk::Widget,
+    /// What allows nothing before everything was shown.
+    guard: Option<consent::Guard>,
 }
 
 /// What must be so before the library starts, while there is one thread that reads the environment.
@@ -73,6 +75,11 @@ fn prepare(environment: &Environment) {
     unsafe {
         // A form needs no graphics card, and starting one takes longer than all the rest.
         std::env::set_var("GSK_RENDERER", "cairo");
+        // Styles and settings of the home would be loaded, and whoever may write a file there could paint
+        // another question over this one. Without the variable the home would be looked up by the user.
+        for folder in ["HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME"] {
+            std::env::set_var(folder, "/dev/null/none");
+        }
         if !environment.bus {
             // Else a bus would be started that outlives us.
             std::env::set_var("DBUS_SESSION_BUS_ADDRESS", "disabled:");
@@ -100,6 +107,9 @@ fn window(form: &Rc<Form>, shown: &Rc<Shown>) -> gtk::Window {
     };
     let scrolled = parts::scrolled(&middle);
     content.append(&scrolled);
+    if let Some(guard) = asked.guard {
+        content.append(&guard.until_read(&scrolled));
+    }
     content.append(&parts::foot(form, &asked.buttons));
     window.set_child(Some(&content));
     parts::fit(&scrolled, &middle, WIDTH);

@@ -112,3 +112,32 @@ fn a_key_that_goes_on_being_pressed_never_gets_to_allow() {
     asked.display.press("Escape");
     assert_eq!(asked.ended().code, Some(1));
 }
+
+// DE-09: what decides must not stand where nobody looks.
+#[test]
+fn a_long_question_is_allowed_when_its_end_has_been_in_sight_and_not_before() {
+    let lines: String = (0..200).map(|line| format!("line {line}\\n")).collect();
+    let template =
+        format!(r#"{{"title": "Allow it?", "description": "{lines}the end", "kind": "consent"}}"#);
+    let mut asked = Asked::with(&template);
+    let window = asked.window();
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    asked.click(&window, ALLOW.0, ALLOW.1, 3);
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    assert!(asked.is_open(), "it was allowed unread");
+    until("a click that counts", || {
+        // The wheel, over the text.
+        let wheel =
+            ["mousemove", "--window", &window, "200", "240", "click", "--repeat", "60", "5"];
+        if asked.is_open() {
+            asked.display.person(&wheel);
+            std::thread::sleep(std::time::Duration::from_millis(1_500));
+        }
+        if asked.is_open() {
+            asked.click(&window, ALLOW.0, ALLOW.1, 1);
+            std::thread::sleep(std::time::Duration::from_millis(300));
+        }
+        !asked.is_open()
+    });
+    assert_eq!(choice(&asked.ended()), Choice::Allow);
+}

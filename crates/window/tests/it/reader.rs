@@ -30,7 +30,7 @@ fn every_field_and_button_has_a_name_and_the_code_is_spelled() {
         "Submit",
         "Cancel",
         "Show what is typed for API key",
-        "What you type goes to the program that asks, and not to the AI agent.",
+        "What you type goes to the program that opened this window, and nowhere else.",
     ] {
         let found = seen.iter().any(|thing| thing["name"].as_str().unwrap().contains(name));
         assert!(found, "{name}: {seen:#?}");

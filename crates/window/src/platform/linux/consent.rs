@@ -1,6 +1,6 @@
 //! A consent to give.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use gtk::glib;
 use gtk::prelude::*;
 use strongroom_model::form::Choice;
 
-use super::{Asked, Shown};
+use super::{Asked, Shown, parts};
 use crate::dead_time::{DeadTime, Press};
 use crate::ended::Ended;
 use crate::words;
@@ -41,11 +41,14 @@ pub(super) fn fill(window: &gtk::Window, shown: &Rc<Shown>) -> Asked {
     window.add_controller(keys(&guard, shown));
     window.add_controller(pointer(&guard));
     let buttons: Vec<_> = std::iter::once(deny).chain(guard.allow.iter().cloned()).collect();
-    glib::timeout_add_local(GLANCE, move || {
-        guard.glance();
-        glib::ControlFlow::Continue
+    glib::timeout_add_local(GLANCE, {
+        let guard = guard.clone();
+        move || {
+            guard.glance();
+            glib::ControlFlow::Continue
+        }
     });
-    Asked { buttons, focus }
+    Asked { buttons, focus, guard: Some(guard) }
 }
 
 fn button(label: &str, choice: Choice, shown: &Rc<Shown>) -> gtk::Button {
@@ -57,18 +60,41 @@ fn button(label: &str, choice: Choice, shown: &Rc<Shown>) -> gtk::Button {
     button
 }
 
-/// The dead time, and the buttons that wait for it.
+/// The dead time, whether all was shown, and the buttons that wait for both.
 #[derive(Clone)]
-struct Guard {
+pub(super) struct Guard {
     start: Instant,
     dead: Rc<RefCell<DeadTime>>,
+    read: Rc<Cell<bool>>,
     allow: Rc<[gtk::Button; 2]>,
 }
 
 impl Guard {
     fn new(allow: Rc<[gtk::Button; 2]>) -> Self {
         let dead = Rc::new(RefCell::new(DeadTime::begin(Duration::ZERO)));
-        Self { start: Instant::now(), dead, allow }
+        Self { start: Instant::now(), dead, read: Rc::default(), allow }
+    }
+
+    /// Waits until the end of `scrolled` has been in sight: what decides must not stand where nobody looks.
+    /// Returns what says so until then.
+    pub(super) fn until_read(&self, scrolled: &gtk::ScrolledWindow) -> gtk::Label {
+        let hint = parts::classed(&parts::text(words::READ_ON), "field-error");
+        hint.set_visible(false);
+        let look = {
+            let (guard, hint) = (self.clone(), hint.clone());
+            move |adjustment: &gtk::Adjustment| {
+                let end = adjustment.value() + adjustment.page_size();
+                // Before it has a size nothing is in sight.
+                let is_shown = adjustment.page_size() > 1.0;
+                let read = guard.read.get() || (is_shown && end >= adjustment.upper() - 1.0);
+                guard.read.set(read);
+                hint.set_visible(is_shown && !read);
+                guard.glance();
+            }
+        };
+        scrolled.vadjustment().connect_changed(look.clone());
+        scrolled.vadjustment().connect_value_changed(look);
+        hint
     }
 
     fn seen(&self) {
@@ -79,7 +105,7 @@ impl Guard {
     fn pressed(&self, what: Press) -> bool {
         let may = self.dead.borrow_mut().pressed(self.start.elapsed(), what);
         self.glance();
-        may
+        may && self.read.get()
     }
 
     fn released(&self, what: Press) {
@@ -88,9 +114,9 @@ impl Guard {
 
     /// Buttons that cannot be pressed look like it.
     fn glance(&self) {
-        let over = self.dead.borrow_mut().is_over(self.start.elapsed());
-        for button in self.allow.iter().filter(|button| button.is_sensitive() != over) {
-            button.set_sensitive(over);
+        let may = self.dead.borrow_mut().is_over(self.start.elapsed()) && self.read.get();
+        for button in self.allow.iter().filter(|button| button.is_sensitive() != may) {
+            button.set_sensitive(may);
         }
     }
 }

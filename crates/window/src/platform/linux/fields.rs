@@ -1,5 +1,6 @@
 //! Fields to fill in.
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use gtk::glib;
@@ -28,9 +29,11 @@ pub(super) fn fill(middle: &gtk::Box, form: &Rc<Form>, shown: &Rc<Shown>) -> Ask
         move |_| shown.end(Ended::Cancelled)
     });
 
+    // One for all: a key that is held down goes on in the field that it has led to.
+    let held = Rc::new(Cell::new(false));
     for (at, row) in rows.iter().enumerate() {
         let (rows, accept) = (Rc::downgrade(&rows), accept.clone());
-        row.on_enter(move || {
+        row.on_enter(&held, move || {
             let Some(rows) = rows.upgrade() else { return };
             // On the last field Enter is the button; before it, it goes on to the next one, so that
             // nothing half filled in is sent by a key that was meant for something else.
@@ -41,7 +44,7 @@ pub(super) fn fill(middle: &gtk::Box, form: &Rc<Form>, shown: &Rc<Shown>) -> Ask
         });
     }
     let focus = rows.first().map_or_else(|| accept.clone().upcast(), |first| first.entry.clone());
-    Asked { buttons: vec![cancel, accept], focus }
+    Asked { buttons: vec![cancel, accept], focus, guard: None }
 }
 
 /// Ends with what was typed, or shows what is wrong with it and goes there.
@@ -137,16 +140,33 @@ impl Row {
         access::describe(&self.entry, said.join(" ").trim());
     }
 
-    fn on_enter(&self, then: impl Fn() + 'static) {
+    /// Does `then` when Enter is pressed, and not again before it was let go.
+    fn on_enter(&self, held: &Rc<Cell<bool>>, then: impl Fn() + 'static) {
         let keys = gtk::EventControllerKey::new();
         keys.set_propagation_phase(gtk::PropagationPhase::Capture);
-        keys.connect_key_pressed(move |_, key, _, _| {
+        let is_enter = |key| {
             use gtk::gdk::Key;
-            if !matches!(key, Key::Return | Key::KP_Enter | Key::ISO_Enter) {
-                return glib::Propagation::Proceed;
+            matches!(key, Key::Return | Key::KP_Enter | Key::ISO_Enter)
+        };
+        keys.connect_key_pressed({
+            let held = Rc::clone(held);
+            move |_, key, _, _| {
+                if !is_enter(key) {
+                    return glib::Propagation::Proceed;
+                }
+                if !held.replace(true) {
+                    then();
+                }
+                glib::Propagation::Stop
             }
-            then();
-            glib::Propagation::Stop
+        });
+        keys.connect_key_released({
+            let held = Rc::clone(held);
+            move |_, key, _, _| {
+                if is_enter(key) {
+                    held.set(false);
+                }
+            }
         });
         self.entry.add_controller(keys);
     }
