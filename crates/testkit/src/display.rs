@@ -6,6 +6,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 /// Nothing here takes as long on a machine that has time.
@@ -24,20 +25,8 @@ impl Display {
     /// A screen with a window manager and nothing on it.
     #[must_use]
     pub fn start() -> Self {
-        let mut server = Command::new("Xvfb");
-        // It takes the first number that is free, and says which.
-        server.args(["-displayfd", "1", "-screen", "0", "1280x900x24", "-nolisten", "tcp"]);
-        let mut server = server
-            .process_group(0)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("Xvfb starts: `cargo xtask test` installs it");
-        let mut number = String::new();
-        let stdout = server.stdout.take().expect("piped");
-        BufReader::new(stdout).read_line(&mut number).expect("the server says its number");
-        let mut display = Self { name: format!(":{}", number.trim()), processes: vec![server] };
+        let (name, server) = (0..ATTEMPTS).find_map(serve).expect("a number of a display is free");
+        let mut display = Self { name, processes: vec![server] };
         let mut manager = display.command("openbox");
         let manager = manager.process_group(0).stdout(Stdio::null()).spawn();
         display.processes.push(manager.expect("openbox starts: `cargo xtask test` installs it"));
@@ -110,6 +99,41 @@ impl Display {
         }
     }
 }
+
+/// The server of the display whose number this process takes next; nothing where somebody has it.
+///
+/// A number that Xvfb itself looks for is the one of a server that is just about to end, which then takes
+/// the socket of the new one along.
+fn serve(attempt: u32) -> Option<(String, Child)> {
+    let number =
+        FIRST + (std::process::id() * 31 + STARTED.fetch_add(1, Relaxed) + attempt) % NUMBERS;
+    let name = format!(":{number}");
+    let mut server = Command::new("Xvfb");
+    // When it is ready, it says its number.
+    server.args([&name, "-displayfd", "1", "-screen", "0", "1280x900x24", "-nolisten", "tcp"]);
+    let mut server = server
+        .process_group(0)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("Xvfb starts: `cargo xtask test` installs it");
+    let mut ready = String::new();
+    let stdout = server.stdout.take().expect("piped");
+    let read = BufReader::new(stdout).read_line(&mut ready);
+    if read.is_ok() && !ready.trim().is_empty() {
+        return Some((name, server));
+    }
+    drop(server.kill());
+    drop(server.wait());
+    None
+}
+
+/// How many numbers are tried, which are used, and how many this process has started.
+const ATTEMPTS: u32 = 100;
+const FIRST: u32 = 200;
+const NUMBERS: u32 = 50_000;
+static STARTED: AtomicU32 = AtomicU32::new(0);
 
 impl Drop for Display {
     fn drop(&mut self) {
