@@ -111,6 +111,8 @@ fn serve(attempt: u32) -> Option<(String, Child)> {
     let mut server = Command::new("Xvfb");
     // When it is ready, it says its number.
     server.args([&name, "-displayfd", "1", "-screen", "0", "1280x900x24", "-nolisten", "tcp"]);
+    // Else it begins anew when the first who looks at it has looked, and throws the others out.
+    server.arg("-noreset");
     let mut server = server
         .process_group(0)
         .stdin(Stdio::null())
