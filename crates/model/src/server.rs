@@ -54,6 +54,7 @@ pub struct Offer {
 
 /// What a server may ask of clients, beyond its answers. Nothing, unless somebody has said so.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is allowed by itself")]
 pub struct Asks {
     /// That the client's model answers it: `sampling/createMessage`.
     pub sampling: bool,
