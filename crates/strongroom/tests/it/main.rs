@@ -64,3 +64,5 @@ mod team;
 #[cfg(target_os = "linux")]
 mod team_approvals;
 mod transcripts;
+#[cfg(target_os = "linux")]
+mod windows;

@@ -89,7 +89,12 @@ impl Sandbox {
 
     /// Starts the program with pipes.
     pub(crate) fn child(&self, arguments: &[&str]) -> Child {
-        let mut start = self.prepared(Path::new(PROGRAM), arguments);
+        self.child_of(Path::new(PROGRAM), arguments)
+    }
+
+    /// Starts `program` with pipes.
+    pub(crate) fn child_of(&self, program: &Path, arguments: &[&str]) -> Child {
+        let mut start = self.prepared(program, arguments);
         (start.stdin, start.stdout, start.stderr) = (Stream::Pipe, Stream::Pipe, Stream::Pipe);
         start.start().unwrap()
     }

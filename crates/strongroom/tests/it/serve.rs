@@ -22,7 +22,11 @@ pub(crate) struct Serving {
 
 impl Serving {
     pub(crate) fn start(sandbox: &Sandbox, arguments: &[&str]) -> Self {
-        let mut child = sandbox.child(arguments);
+        Self::of(sandbox.child(arguments))
+    }
+
+    /// At the pipes of `child`.
+    pub(crate) fn of(mut child: Child) -> Self {
         let stdout = BufReader::new(child.stdout().unwrap());
         let mut client = Client::new(stdout, child.stdin().unwrap());
         assert!(client.start("test").unwrap().contains(&"execute".to_owned()));
