@@ -5,14 +5,13 @@
 //! do, one slow question after the other on a virtual machine. The same code stands in the static libraries
 //! that the compiler brings along, and asks nothing.
 
-#![expect(clippy::print_stdout, reason = "a build script talks to cargo by it")]
-
 use std::path::PathBuf;
 use std::{env, fs};
 
 /// What the linker finds where it looks for the shared library: a script that names the static ones.
 const SCRIPT: &str = "INPUT(-lgcc_eh -lgcc)\n";
 
+#[expect(clippy::disallowed_methods, reason = "cargo tells a build script by variables")]
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     let is = |name: &str, value: &str| env::var(name).is_ok_and(|there| there == value);

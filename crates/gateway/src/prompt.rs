@@ -64,7 +64,7 @@ fn words(question: &Question, session: bool, code: Option<&dyn Verification>) ->
         text.push_str(&line);
     }
     text.push_str("\n\n");
-    let code = code.map(|code| code.shown());
+    let code = code.map(Verification::shown);
     match &code {
         Some(code) if question.typed => {
             let _ = write!(

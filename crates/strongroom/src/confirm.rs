@@ -93,7 +93,7 @@ pub fn confirm(
     while let Some(line) = person.answer(&prompt, Echo::On, &mut over)? {
         match typed.attempt(&String::from_utf8_lossy(line.expose())) {
             Verdict::Right => return Ok(()),
-            Verdict::Again { .. } => prompt = "That is not it. Again: ".to_owned(),
+            Verdict::Again { .. } => "That is not it. Again: ".clone_into(&mut prompt),
             Verdict::Denied => break,
         }
     }

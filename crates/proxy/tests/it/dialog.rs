@@ -108,7 +108,7 @@ impl Prompt for Watched {
         Box::pin(async move {
             let _showing = Showing(&self.taken_back);
             let shown = self.shown.lock().unwrap().take();
-            drop(shown.map(|shown| shown.send(code.map(|code| code.shown()))));
+            drop(shown.map(|shown| shown.send(code.map(Verification::shown))));
             match self.says {
                 Some(prompted) => prompted,
                 None => pending().await,
@@ -442,14 +442,14 @@ async fn a_client_that_comes_back_later_leaves_the_window_open_for_the_same_ques
     assert_eq!(person.windows().len(), 1);
 }
 
-fn missing() -> Option<ResolveError> {
-    Some(ResolveError::NotFound { reference: "local://acme/token".parse().unwrap() })
+fn missing() -> ResolveError {
+    ResolveError::NotFound { reference: "local://acme/token".parse().unwrap() }
 }
 
 #[tokio::test]
 async fn a_credential_that_is_not_stored_is_asked_for_and_the_call_goes_on() {
     let (mut rig, _) = rig().await;
-    rig.credentials.fail(missing());
+    rig.credentials.fail(Some(missing()));
     let (asked, credentials) = (Arc::<Mutex<Vec<String>>>::default(), rig.credentials.clone());
     let stores = FakeLacking({
         let asked = Arc::clone(&asked);
@@ -472,7 +472,7 @@ async fn a_credential_that_is_not_stored_is_asked_for_and_the_call_goes_on() {
 #[tokio::test]
 async fn a_credential_that_nobody_gives_is_refused_as_before() {
     let (mut rig, _) = rig().await;
-    rig.credentials.fail(missing());
+    rig.credentials.fail(Some(missing()));
     rig.ask_by(
         None,
         Some(Arc::new(FakeLacking(|_: strongroom_model::ports::Lack<'_>| {
@@ -496,7 +496,7 @@ async fn what_is_locked_or_cannot_be_reached_is_asked_of_nobody() {
     );
     rig.credentials.fail(Some(ResolveError::unreachable("op", "it does not answer")));
     rig.failed(get("acme", "/public/fine"), Code::SecretUnavailable).await;
-    rig.credentials.fail(missing());
+    rig.credentials.fail(Some(missing()));
     rig.switch.change(|locks| *locks = strongroom_model::lock::Locks::unreadable());
     let refusal = call(&rig, &caller("default"), get("acme", "/public/fine")).await.result;
     assert_eq!(refusal.unwrap_err().code, Code::Locked);
@@ -507,27 +507,27 @@ async fn who_leaves_while_a_credential_is_asked_for_ends_the_asking() {
     struct Asked(Option<oneshot::Sender<()>>);
     impl Drop for Asked {
         fn drop(&mut self) {
-            drop(self.0.take().map(|sender| sender.send(())));
+            let _ = self.0.take().map(|sender| sender.send(()));
         }
     }
     let (mut rig, _) = rig().await;
-    rig.credentials.fail(missing());
-    let ((began, begun), (ended, end)) = (oneshot::channel(), oneshot::channel());
-    let once = Mutex::new(Some((began, Asked(Some(ended)))));
+    rig.credentials.fail(Some(missing()));
+    let ((begins, started), (ended, end)) = (oneshot::channel(), oneshot::channel());
+    let once = Mutex::new(Some((begins, Asked(Some(ended)))));
     rig.ask_by(
         None,
         Some(Arc::new(FakeLacking(
             move |_: strongroom_model::ports::Lack<'_>| -> BoxFuture<'static, bool> {
-                let (began, asked) = once.lock().unwrap().take().unwrap();
+                let (begins, asked) = once.lock().unwrap().take().unwrap();
                 Box::pin(async move {
                     let _asked = asked;
-                    drop(began.send(()));
+                    let _ = begins.send(());
                     pending().await
                 })
             },
         ))),
     );
-    let cancel = Box::pin(async move { drop(begun.await) });
+    let cancel = Box::pin(async move { drop(started.await) });
     let finished =
         rig.broker.execute(&caller("default"), get("acme", "/public/fine"), cancel).await;
     assert_eq!(finished.result.unwrap_err().code, Code::SecretUnavailable);
@@ -539,7 +539,7 @@ async fn who_leaves_while_a_credential_is_asked_for_ends_the_asking() {
 #[tokio::test]
 async fn a_credential_is_not_used_where_the_configuration_changed_while_it_was_asked_for() {
     let (mut rig, _) = rig().await;
-    rig.credentials.fail(missing());
+    rig.credentials.fail(Some(missing()));
     let (credentials, registry) = (rig.credentials.clone(), rig.registry.clone());
     let mut others = rig.services.clone();
     for service in &mut others {

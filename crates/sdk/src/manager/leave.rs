@@ -34,7 +34,7 @@ pub(super) struct Before {
 /// The turn to ask a person.
 pub(super) struct Turn<'a> {
     leave: &'a Leave,
-    _turn: sync::MutexGuard<'a, ()>,
+    _guard: sync::MutexGuard<'a, ()>,
     forgotten: u64,
 }
 
@@ -55,8 +55,8 @@ impl Leave {
     ///
     /// Dropping the future leaves the line.
     pub(super) async fn turn(&self) -> Turn<'_> {
-        let turn = self.turn.lock().await;
-        Turn { leave: self, _turn: turn, forgotten: self.said().forgotten }
+        let guard = self.turn.lock().await;
+        Turn { leave: self, _guard: guard, forgotten: self.said().forgotten }
     }
 
     /// Whether somebody has said no to `name` since.

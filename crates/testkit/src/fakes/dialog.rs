@@ -110,7 +110,7 @@ impl Dialog for FakeDialog {
         code: Option<&'a dyn Verification>,
     ) -> BoxFuture<'a, Shown> {
         Box::pin(async move {
-            let code = code.map(|code| code.shown());
+            let code = code.map(Verification::shown);
             // One window at a time, as the real ones.
             let mut said = self.said.lock().await;
             lock(&self.shown).push(Window { question: question.clone(), session, code });
