@@ -189,6 +189,11 @@ fn of_connecting(error: &zbus::Error) -> KeychainError {
     use std::io::ErrorKind::{ConnectionRefused, NotFound};
 
     match error {
+        zbus::Error::Connection(error, _)
+            if matches!(error.kind(), NotFound | ConnectionRefused) =>
+        {
+            NO_BUS
+        }
         zbus::Error::InputOutput(error) if matches!(error.kind(), NotFound | ConnectionRefused) => {
             NO_BUS
         }

@@ -193,7 +193,7 @@ async fn an_answer_at_another_place_closes_the_window() {
 async fn a_credential_that_is_not_stored_is_typed_in_the_window_and_the_call_goes_on() {
     let name = "typed at the window";
     let desk = Desk::new(name).await;
-    desk.shell(&["secrets", "remove", "echo/token"]).ok();
+    desk.shell(&["secrets", "remove", "echo/token", "--yes"]).ok();
     let mut serving = desk.serve();
     let key = canary::of("another key");
     let get = |serving: &mut Serving| serving.execute("echo", "GET", "/x");

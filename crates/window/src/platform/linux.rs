@@ -80,6 +80,10 @@ fn prepare(environment: &Environment) {
         for folder in ["HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME"] {
             std::env::set_var(folder, "/dev/null/none");
         }
+        // A driver would complain on stderr that it cannot keep anything there.
+        for cache in ["MESA_SHADER_CACHE_DISABLE", "MESA_GLSL_CACHE_DISABLE"] {
+            std::env::set_var(cache, "true");
+        }
         if !environment.bus {
             // Else a bus would be started that outlives us.
             std::env::set_var("DBUS_SESSION_BUS_ADDRESS", "disabled:");
