@@ -6,11 +6,17 @@
 //! its process, however that ends, so a question of a process that was killed is passed over.
 
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
 use strongroom_seal::{FileError, Guard, SecureDir};
 
 /// Held for as long as it takes to take a ticket.
 const COUNTER: &str = "counter.lock";
+
+/// How often it is tried, and how long is waited in between.
+const TRIES: u32 = 50;
+const MOMENT: Duration = Duration::from_millis(1);
 
 const SUFFIX: &str = ".ticket";
 
@@ -35,7 +41,7 @@ impl Line {
 
     /// The last place in the line; `None` where another process takes one just now: try again.
     pub fn enter(self) -> Result<Result<Ticket, Self>, FileError> {
-        let Some(_counter) = self.0.try_lock(COUNTER)? else { return Ok(Err(self)) };
+        let Some(_counter) = self.counter()? else { return Ok(Err(self)) };
         let mut last = 0;
         for (number, name) in self.tickets()? {
             // Whoever held it is gone. Below the lowest of those that are held no number is given
@@ -52,6 +58,18 @@ impl Line {
             Some(held) => Ok(Ok(Ticket { line: self, name, number, _held: held })),
             None => Ok(Err(self)),
         }
+    }
+
+    /// The right to take a ticket. A child that was forked a moment ago has a copy of it until it becomes its
+    /// program: who asks next must not lose their place to who asks after them by that.
+    fn counter(&self) -> Result<Option<Guard>, FileError> {
+        for _ in 0..TRIES {
+            if let Some(counter) = self.0.try_lock(COUNTER)? {
+                return Ok(Some(counter));
+            }
+            thread::sleep(MOMENT);
+        }
+        Ok(None)
     }
 
     /// All tickets, the lowest first.
