@@ -5,6 +5,8 @@ use std::path::Path;
 
 use strongroom_model::paths::{Environment, Os};
 
+use crate::session::with_session;
+
 /// What leads to the display, the session and the language. Nothing here names a file that is loaded as
 /// code (`GTK_MODULES`, `GTK_PATH`, `LD_PRELOAD` and their like), or a folder of styles.
 const LINUX: [&str; 10] = [
@@ -28,8 +30,16 @@ const MACOS: [&str; 3] = ["HOME", "LANG", "__CF_USER_TEXT_ENCODING"];
 
 const WINDOWS: [&str; 3] = ["SystemRoot", "TEMP", "TMP"];
 
-/// Whether there is a display that a window can be on. Whether it answers is known when it is asked.
-pub fn has_display(environment: &Environment) -> bool {
+/// `environment`, if it leads to a display that a window can be on: as it is, or with what the login
+/// session tells. Whether the display answers is known when it is asked.
+pub(crate) fn with_display(environment: &Environment) -> Option<Environment> {
+    if has_display(environment) {
+        return Some(environment.clone());
+    }
+    with_session(environment, &LINUX).filter(has_display)
+}
+
+fn has_display(environment: &Environment) -> bool {
     let set = |name: &&str| environment.get(name).is_some();
     environment.os != Os::Linux || ["DISPLAY", "WAYLAND_DISPLAY"].iter().any(set)
 }

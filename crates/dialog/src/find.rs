@@ -9,20 +9,21 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use strongroom_model::paths::{Environment, Os, PathsError};
 use strongroom_process::{Start, Stream};
 use strongroom_seal::{hex, sha256_of};
 
-use crate::manifest;
-use crate::{display, has_display};
+use crate::{display, manifest};
 
 /// Where the window program is looked for, and where a user's questions stand in line.
 #[derive(Clone, Debug)]
 pub struct Places {
     folder: PathBuf,
     environment: Environment,
+    /// The environment that leads to a display, once there was one.
+    display: Arc<OnceLock<Environment>>,
 }
 
 /// The window program of this build: opened, and checked.
@@ -86,12 +87,29 @@ impl Places {
         // A link to us leads to where we were installed.
         let program = program.canonicalize().unwrap_or_else(|_| program.to_owned());
         let folder = program.parent().map_or_else(PathBuf::new, Path::to_owned);
-        Self { folder, environment: environment.clone() }
+        Self::within(folder, environment)
     }
 
     /// In `folder`, which is inside of the package that we are part of.
     pub fn within(folder: impl Into<PathBuf>, environment: &Environment) -> Self {
-        Self { folder: folder.into(), environment: environment.clone() }
+        let (folder, environment) = (folder.into(), environment.clone());
+        Self { folder, environment, display: Arc::default() }
+    }
+
+    /// Whether there is a display that a window can be on: one of this process, or of the session that the
+    /// user is logged in to. Whether it answers is known when it is asked.
+    ///
+    /// Where neither is known the login session is asked every time: some milliseconds.
+    pub fn has_display(&self) -> bool {
+        self.display().is_some()
+    }
+
+    fn display(&self) -> Option<&Environment> {
+        if self.display.get().is_none() {
+            let found = display::with_display(&self.environment)?;
+            return Some(self.display.get_or_init(|| found));
+        }
+        self.display.get()
     }
 
     /// Where the program would be.
@@ -139,10 +157,8 @@ impl Window {
             return Err(NoWindow::Changed { path });
         }
         let line = places.line()?;
-        if !has_display(&places.environment) {
-            return Err(NoWindow::NoDisplay);
-        }
-        let variables = display::variables(&places.environment);
+        let environment = places.display().ok_or(NoWindow::NoDisplay)?;
+        let variables = display::variables(environment);
         Ok(Self { path, image: Arc::new(image), variables, line })
     }
 
@@ -198,7 +214,10 @@ impl NoWindow {
             Self::Unsafe { path, .. } => {
                 format!("run `chmod go-w '{}'`, or install Strongroom anew", path.display())
             }
-            Self::NoDisplay => "run this where there is a desktop".to_owned(),
+            Self::NoDisplay => {
+                "run this where there is a desktop, or give it `DISPLAY` or `WAYLAND_DISPLAY`"
+                    .to_owned()
+            }
             Self::NoHome(_) | Self::Io { .. } => return None,
         })
     }

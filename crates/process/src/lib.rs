@@ -22,6 +22,7 @@ mod guard;
 mod guarded;
 mod replace;
 mod run;
+mod runtime;
 mod sandbox;
 #[cfg(unix)]
 mod session;
@@ -40,6 +41,7 @@ pub use detached::{DETACHED, intermediate};
 pub use guard::{GUARD, Guard, guard};
 pub use guarded::Guarded;
 pub use run::{Output, RunError, run};
+pub use runtime::runtime_directory;
 pub use sandbox::{CONFINE, Layers, Limits, Missing, Room, Sandbox, confine};
 #[cfg(unix)]
 pub use session::session_of;

@@ -34,7 +34,8 @@ pub(crate) struct Place {
 impl Place {
     pub(crate) fn new(variables: &[(&str, &str)]) -> Self {
         let home = tempfile::tempdir().unwrap();
-        let ours = [("HOME", home.path().to_str().unwrap())];
+        let folder = home.path().to_str().unwrap();
+        let ours = [("HOME", folder), ("XDG_RUNTIME_DIR", folder)];
         let all = ours.iter().chain(variables).copied();
         let told: Arc<Mutex<Vec<Notice>>> = Arc::default();
         let sink = Arc::clone(&told);

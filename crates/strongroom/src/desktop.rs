@@ -8,13 +8,10 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use strongroom_dialog::{
-    Answers, Code, Ended, Failure as Unasked, Places, TRIES, Window, ask, has_display,
-};
+use strongroom_dialog::{Answers, Code, Ended, Failure as Unasked, Places, TRIES, Window, ask};
 use strongroom_model::approval::{Answer, PATIENCE, Question};
 use strongroom_model::display::DisplaySafe;
 use strongroom_model::form::{CODE_LINE, Choice, DESCRIPTION, Field, FieldType, Form, Kind};
-use strongroom_model::paths::Environment;
 use strongroom_model::ports::{BoxFuture, Dialog, Shown, Verification};
 use tracing::{debug, warn};
 
@@ -31,7 +28,6 @@ const CODE: &str = "code";
 #[derive(Clone)]
 pub struct Desktop {
     places: Places,
-    environment: Environment,
 }
 
 /// How a person at the display answered, or that there was none to ask.
@@ -50,14 +46,13 @@ pub enum Said {
 impl Desktop {
     /// The one of this user.
     pub fn of(host: &Host) -> Self {
-        let environment = host.environment.clone();
-        Self { places: Places::beside(&host.program, &environment), environment }
+        Self { places: Places::beside(&host.program, &host.environment) }
     }
 
     /// Whether there is a display and a window program. That it is the right one is seen when it is
     /// started.
     pub fn is_there(&self) -> bool {
-        has_display(&self.environment) && self.places.program().is_file()
+        self.places.program().is_file() && self.places.has_display()
     }
 
     /// Has `form` filled in, or says why not.

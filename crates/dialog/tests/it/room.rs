@@ -52,7 +52,8 @@ impl Room {
     }
 
     pub(crate) fn environment(&self, more: &[(&str, &str)]) -> Environment {
-        let home = [("HOME", self.home.path().to_str().unwrap()), ("PATH", "/usr/bin:/bin")];
+        let home = self.home.path().to_str().unwrap();
+        let home = [("HOME", home), ("XDG_RUNTIME_DIR", home), ("PATH", "/usr/bin:/bin")];
         Environment::new(Os::CURRENT, home.iter().chain(more).copied())
     }
 

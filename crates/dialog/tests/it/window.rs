@@ -145,7 +145,10 @@ async fn a_large_answer_comes_whole_from_a_stand_in() {
 #[tokio::test]
 async fn a_stand_in_has_the_display_three_descriptors_no_arguments_and_nothing_else() {
     let room = Room::new();
-    assert_eq!(answer(&room.outcome("environment").await.unwrap()), "DISPLAY XAUTHORITY");
+    assert_eq!(
+        answer(&room.outcome("environment").await.unwrap()),
+        "DISPLAY XAUTHORITY XDG_RUNTIME_DIR"
+    );
     assert_eq!(answer(&room.outcome("descriptors").await.unwrap()), "0 1 2");
     assert_eq!(answer(&room.outcome("arguments").await.unwrap()), "1");
 }

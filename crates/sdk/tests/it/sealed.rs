@@ -78,7 +78,7 @@ fn a_sealed_file_that_was_changed_is_refused_and_not_replaced() {
 fn without_a_keychain_and_a_home_it_is_absent() {
     let around = strongroom_sdk::Surroundings::new(strongroom_sdk::Environment::new(
         strongroom_sdk::Os::CURRENT,
-        [("PATH", "/usr/bin")],
+        [("PATH", "/usr/bin"), ("XDG_RUNTIME_DIR", "/nonexistent")],
     ));
     let error = Storage::new("s", around).unwrap().retrieve_secret("a").unwrap_err();
     assert_eq!(error.code(), "keychain_absent");

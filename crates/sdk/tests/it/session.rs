@@ -18,7 +18,8 @@ pub(crate) fn surroundings(
 ) -> (Surroundings, Told) {
     let address = session.map(SecretService::address);
     let bus = address.map(|address| ("DBUS_SESSION_BUS_ADDRESS", address));
-    let variables = [("HOME", home.to_str().unwrap())].into_iter().chain(bus);
+    let home = home.to_str().unwrap();
+    let variables = [("HOME", home), ("XDG_RUNTIME_DIR", home)].into_iter().chain(bus);
     let all = variables.chain(more.iter().copied());
     let mut surroundings = Surroundings::new(Environment::new(Os::CURRENT, all));
     let told = Told::default();

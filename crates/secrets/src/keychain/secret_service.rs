@@ -5,11 +5,11 @@
 
 use std::collections::HashMap;
 use std::ffi::OsString;
-use std::path::PathBuf;
 
 use secret_service::blocking::{Collection, Item as Found, SecretService};
 use secret_service::{EncryptionType, Error};
 use strongroom_model::secret::Secret;
+use strongroom_process::runtime_directory;
 use zbus::blocking::connection::Builder;
 
 use super::{Answers, DEADLINE, Item, KeychainError};
@@ -22,9 +22,9 @@ impl Place {
     pub(super) fn new(variable: &dyn Fn(&str) -> Option<OsString>) -> Self {
         let set = |name| variable(name).filter(|value| !value.is_empty());
         let address = set("DBUS_SESSION_BUS_ADDRESS").and_then(|text| text.into_string().ok());
-        // The custom of systems without that variable.
+        // Its usual place, where the variable is not told.
         let usual = || {
-            let bus = PathBuf::from(set("XDG_RUNTIME_DIR")?).join("bus");
+            let bus = runtime_directory(set("XDG_RUNTIME_DIR").as_deref())?.join("bus");
             Some(format!("unix:path={}", bus.to_str()?))
         };
         Self(address.or_else(usual))
@@ -329,7 +329,8 @@ mod tests {
         );
         assert_eq!(place(&[runtime]), usual);
         assert_eq!(place(&[("DBUS_SESSION_BUS_ADDRESS", ""), runtime]), usual);
-        assert_eq!(place(&[]), None);
+        let nowhere = ("XDG_RUNTIME_DIR", "relative");
+        assert_eq!(place(&[nowhere]), None);
     }
 
     #[test]

@@ -18,7 +18,10 @@ pub(super) fn examine(host: &Host) -> Finding {
             Finding::fine(about, format!("{program} belongs to this build; there is a display"))
         }
         Err(NoWindow::NoDisplay) => {
-            let found = format!("{program} belongs to this build; {}", without_display(&places));
+            let found = format!(
+                "{program} belongs to this build; there is no display, and {}",
+                without_display(&places)
+            );
             Finding::warning(about, found, "strongroom approvals")
         }
         Err(error @ (NoWindow::Missing { .. } | NoWindow::Manifest { .. })) => {
@@ -61,7 +64,8 @@ mod tests {
     use crate::paths::{Environment, Os};
 
     fn host(folder: &Path, display: &[(&str, &str)]) -> Host {
-        let home = [("HOME", folder.to_str().unwrap())];
+        let folder_text = folder.to_str().unwrap();
+        let home = [("HOME", folder_text), ("XDG_RUNTIME_DIR", folder_text)];
         Host {
             arguments: Vec::new(),
             environment: Environment::new(Os::CURRENT, home.iter().chain(display).copied()),

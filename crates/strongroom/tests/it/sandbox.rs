@@ -52,12 +52,16 @@ impl Sandbox {
     /// A home directory with nothing in it.
     pub(crate) fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let env = vec![("HOME".into(), directory.path().into())];
+        // The session of whoever runs the tests, its display and its keyring, are none of theirs.
+        let session = directory.path().join("no-session").into_os_string();
+        let home = directory.path().into();
+        let env = vec![("HOME".into(), home), ("XDG_RUNTIME_DIR".into(), session)];
         Self { directory, env }
     }
 
     /// The same, with a variable.
     pub(crate) fn with(mut self, name: &str, value: impl Into<OsString>) -> Self {
+        self.env.retain(|(known, _)| known != name);
         self.env.push((name.into(), value.into()));
         self
     }

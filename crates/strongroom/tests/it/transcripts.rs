@@ -64,12 +64,12 @@ fn replay(file: &Path) {
         "XDG_CACHE_HOME",
         "XDG_STATE_HOME",
         "XDG_DATA_HOME",
-        "XDG_RUNTIME_DIR",
         "CLAUDE_CONFIG_DIR",
     ] {
         // Empty counts as not set.
         cases.env(name, "");
     }
+    cases.env("XDG_RUNTIME_DIR", "/nonexistent");
     cases.case(file);
     cases.run();
 }
