@@ -3,12 +3,18 @@
 const { around, text } = require('./around.cjs');
 const { asking } = require('./asker.cjs');
 const { unwrap } = require('./errors.cjs');
+const { Kept } = require('./kept.cjs');
 const { native } = require('./native.cjs');
-const { value_of } = require('./secret.cjs');
 
 /** The secrets of one MCP server. */
-class MCPSecretsManager {
-  #native = new native.Manager();
+class MCPSecretsManager extends Kept {
+  #native;
+
+  constructor() {
+    const manager = new native.Manager();
+    super(manager);
+    this.#native = manager;
+  }
 
   get server_name() {
     return this.#native.serverName() ?? null;
@@ -16,30 +22,6 @@ class MCPSecretsManager {
 
   initialize(server_name, options) {
     unwrap(this.#native.initialize(text(server_name, 'the name of the server'), around(options)));
-  }
-
-  store_secret(name, value) {
-    unwrap(this.#native.store(text(name, 'a name'), value_of(value)));
-  }
-
-  retrieve_secret(name) {
-    return unwrap(this.#native.retrieve(text(name, 'a name'))) ?? null;
-  }
-
-  list_secrets() {
-    return unwrap(this.#native.list());
-  }
-
-  clear_secrets() {
-    return unwrap(this.#native.clear());
-  }
-
-  delete_secret(name) {
-    return unwrap(this.#native.delete(text(name, 'a name')));
-  }
-
-  secret_exists(name) {
-    return unwrap(this.#native.exists(text(name, 'a name')));
   }
 
   ensure_secrets(names) {

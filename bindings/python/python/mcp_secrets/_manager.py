@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from . import _core
+from ._kept import Kept
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -17,14 +18,14 @@ if TYPE_CHECKING:
 WINDOW = os.path.join(os.path.dirname(os.path.abspath(__file__)), "bin")
 
 
-class MCPSecretsManager:
+class MCPSecretsManager(Kept):
     """The secrets of one server: kept in the platform's keychain, each server's apart.
 
     What asks a person is awaited; everything else waits for the keychain, without holding up other threads.
     """
 
     def __init__(self) -> None:
-        self._core = _core.Manager()
+        self._core: _core.Manager = _core.Manager()
 
     def initialize(self, server_name: str, *, cache: bool = False) -> None:
         """Names the server. With `cache`, values that were read are kept in memory.
@@ -37,30 +38,6 @@ class MCPSecretsManager:
     def server_name(self) -> str | None:
         """The name of the server, once it has one."""
         return self._core.server_name
-
-    def store_secret(self, name: str, value: str | _core.Secret) -> None:
-        """Stores `value` under `name`, in the place of what was there."""
-        self._core.store_secret(name, value)
-
-    def retrieve_secret(self, name: str) -> str | None:
-        """The value of `name`; None where there is none. Nobody is asked."""
-        return self._core.retrieve_secret(name)
-
-    def list_secrets(self) -> list[str]:
-        """The names of the secrets that are there, sorted."""
-        return self._core.list_secrets()
-
-    def clear_secrets(self) -> int:
-        """Removes every secret of this server; says how many there were."""
-        return self._core.clear_secrets()
-
-    def delete_secret(self, name: str) -> bool:
-        """Removes the secret `name`; says whether it was there."""
-        return self._core.delete_secret(name)
-
-    def secret_exists(self, name: str) -> bool:
-        """Whether there is a secret `name`."""
-        return self._core.secret_exists(name)
 
     def ensure_secrets(self, names: Iterable[str]) -> bool:
         """Whether there is a secret for each of `names`."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from . import _core
+from ._kept import Kept
 from ._manager import WINDOW, caller
 
 __all__ = ["MCPSecretsStorage"]
 
 
-class MCPSecretsStorage:
+class MCPSecretsStorage(Kept):
     """The secrets of the server of this name, without a flow or a question.
 
     The service of an item is `com.mcp.{server_name}`, its account the name of the secret.
@@ -16,27 +17,3 @@ class MCPSecretsStorage:
 
     def __init__(self, server_name: str) -> None:
         self._core = _core.Storage(server_name, caller(), WINDOW)
-
-    def store_secret(self, name: str, value: str | _core.Secret) -> None:
-        """Stores `value` under `name`, in the place of what was there."""
-        self._core.store_secret(name, value)
-
-    def retrieve_secret(self, name: str) -> str | None:
-        """The value of `name`; None where there is none."""
-        return self._core.retrieve_secret(name)
-
-    def list_secrets(self) -> list[str]:
-        """The names of the secrets that are there, sorted."""
-        return self._core.list_secrets()
-
-    def clear_secrets(self) -> int:
-        """Removes every secret of this server; says how many there were."""
-        return self._core.clear_secrets()
-
-    def delete_secret(self, name: str) -> bool:
-        """Removes the secret `name`; says whether it was there."""
-        return self._core.delete_secret(name)
-
-    def secret_exists(self, name: str) -> bool:
-        """Whether there is a secret `name`."""
-        return self._core.secret_exists(name)

@@ -27,7 +27,8 @@ async fn rig() -> Rig {
     rig
 }
 
-fn post(body: &str) -> Execute {
+/// A call that a rule asks about.
+pub(crate) fn post(body: &str) -> Execute {
     Execute {
         service: "acme".into(),
         method: "POST".into(),
@@ -42,7 +43,8 @@ fn delete() -> Execute {
     Execute { method: "DELETE".into(), body: Body::Empty, ..post("") }
 }
 
-async fn call(rig: &Rig, caller: &Caller, call: Execute) -> Finished {
+/// A call by this caller.
+pub(crate) async fn call(rig: &Rig, caller: &Caller, call: Execute) -> Finished {
     rig.broker.execute(caller, call, Box::pin(pending())).await
 }
 
@@ -52,7 +54,8 @@ async fn asked(rig: &Rig, call: Execute) -> String {
     refusal.approval.expect("it says which question")
 }
 
-fn with(prompt: impl Prompt + 'static) -> Caller {
+/// A caller whose client asks like this.
+pub(crate) fn with(prompt: impl Prompt + 'static) -> Caller {
     let channel = Channel { session: Some(Arc::default()), prompt: Some(Arc::new(prompt)) };
     Caller { channel, ..caller("default") }
 }

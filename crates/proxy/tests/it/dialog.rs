@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use strongroom_model::approval::{Answer, Channel, MOST_OPEN, PATIENCE, Question, State};
 use strongroom_model::audit::{Draft, Kind};
-use strongroom_model::call::{Body, Execute, Finished};
+use strongroom_model::call::{Execute, Finished};
 use strongroom_model::code::Code;
 use strongroom_model::policy::{AskMethod, Policy, Rule, Terms, Verdict};
 use strongroom_model::ports::{
@@ -20,6 +20,7 @@ use strongroom_testkit::upstream::Reply;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use crate::consent::{call, post, with};
 use crate::rig::{Rig, get};
 
 async fn rig() -> (Rig, Arc<FakeDialog>) {
@@ -38,22 +39,7 @@ async fn rig_under(terms: &Terms) -> (Rig, Arc<FakeDialog>) {
     (rig, person)
 }
 
-fn post(body: &str) -> Execute {
-    Execute {
-        service: "acme".into(),
-        method: "POST".into(),
-        path: "/items".into(),
-        body: Body::Text(body.into()),
-        reason: Some("to sell it".into()),
-        ..Execute::default()
-    }
-}
-
-async fn call(rig: &Rig, caller: &Caller, call: Execute) -> Finished {
-    rig.broker.execute(caller, call, Box::pin(pending())).await
-}
-
-/// The same beside the test.
+/// A call beside the test.
 fn under_way(rig: &Rig, caller: Caller, call: Execute) -> JoinHandle<Finished> {
     let broker = Arc::clone(&rig.broker);
     tokio::spawn(async move { broker.execute(&caller, call, Box::pin(pending())).await })
@@ -61,11 +47,6 @@ fn under_way(rig: &Rig, caller: Caller, call: Execute) -> JoinHandle<Finished> {
 
 fn connected() -> Caller {
     let channel = Channel { session: Some(Arc::default()), prompt: None };
-    Caller { channel, ..caller("default") }
-}
-
-fn with(prompt: impl Prompt + 'static) -> Caller {
-    let channel = Channel { session: Some(Arc::default()), prompt: Some(Arc::new(prompt)) };
     Caller { channel, ..caller("default") }
 }
 

@@ -127,21 +127,7 @@ impl Rig {
     /// Other secrets than those of the corpus.
     pub(crate) fn use_credentials(&mut self, credentials: StaticCredentials) {
         self.credentials = Arc::new(credentials);
-        self.broker = Arc::new(Broker::new(Parts {
-            approvals: self.approvals.clone(),
-            dialog: None,
-            lacking: None,
-            approval_wait: std::time::Duration::ZERO,
-            registry: self.registry.clone(),
-            credentials: self.credentials.clone(),
-            audit: self.audit.clone(),
-            switch: self.switch.clone(),
-            clock: self.clock.clone(),
-            dns: self.dns.clone(),
-            calls_at_once: Parts::CALLS_AT_ONCE,
-            exchange: None,
-            ground: Ground::bare("/nonexistent".into()),
-        }));
+        self.ask_by(None, None);
     }
 
     /// With windows that a test answers, and a person who is asked for credentials.
