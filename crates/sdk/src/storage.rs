@@ -6,6 +6,8 @@
 //! index right, and so a process that was killed between an item and the index leaves nothing wrong.
 //! Writers of several processes take turns by a lock on a file.
 //!
+//! What was kept elsewhere while there was no keychain is not lost: [`left`].
+//!
 //! A second program that uses a name which the first still has is kept apart: [`identity`].
 
 mod chunks;
@@ -13,6 +15,7 @@ mod home;
 mod identity;
 mod index;
 mod keychain;
+mod left;
 mod sealed;
 mod space;
 
@@ -61,22 +64,40 @@ pub(crate) trait Backend: Send + Sync {
 pub struct Storage {
     server: ServerName,
     surroundings: Surroundings,
-    backend: OnceLock<Arc<dyn Backend>>,
+    places: OnceLock<Places>,
     /// Which space is ours, once that cannot change any more.
     settled: OnceLock<String>,
+}
+
+/// Where a process keeps its secrets.
+#[derive(Clone)]
+struct Places {
+    backend: Arc<dyn Backend>,
+    /// The sealed file, where a keychain has taken its place.
+    left: Option<Arc<dyn Backend>>,
 }
 
 impl Storage {
     /// The secrets of the server of this name. Nothing is asked yet.
     pub fn new(server_name: &str, surroundings: Surroundings) -> Result<Self, Error> {
         let server = ServerName::parse(server_name)?;
-        Ok(Self { server, surroundings, backend: OnceLock::new(), settled: OnceLock::new() })
+        Ok(Self { server, surroundings, places: OnceLock::new(), settled: OnceLock::new() })
     }
 
     #[cfg(test)]
     pub(crate) fn over(name: &str, around: Surroundings, backend: Arc<dyn Backend>) -> Self {
+        Self::over_both(name, around, backend, None)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn over_both(
+        name: &str,
+        around: Surroundings,
+        backend: Arc<dyn Backend>,
+        left: Option<Arc<dyn Backend>>,
+    ) -> Self {
         let storage = Self::new(name, around).unwrap();
-        assert!(storage.backend.set(backend).is_ok());
+        assert!(storage.places.set(Places { backend, left }).is_ok());
         storage
     }
 
@@ -110,8 +131,8 @@ impl Storage {
         }
         let put =
             |(name, value): &(SecretName, Arc<Secret>)| space.put(name.as_str(), Arc::clone(value));
-        let names = values.iter().map(|(name, _)| name.as_str());
-        let stored = values.iter().try_for_each(put).and_then(|()| space.list(names));
+        let names = || values.iter().map(|(name, _)| name.as_str());
+        let stored = values.iter().try_for_each(put).and_then(|()| space.list(names()));
         stored.inspect_err(|_| {
             for (name, value) in before {
                 // What cannot be put back either is said by the first error.
@@ -120,17 +141,20 @@ impl Storage {
                     None => space.remove(name).map(drop),
                 });
             }
-        })
+        })?;
+        // An old value must not come back where the keychain is not there once more.
+        self.of_left(&space, |left| left::take(left, names()));
+        Ok(())
     }
 
     /// The value of `name`; `None` where there is none. It is text.
     pub fn retrieve_secret(&self, name: &str) -> Result<Option<Secret>, Error> {
         let name = SecretName::parse(name)?;
-        let Some(value) = self.to_read()?.value(name.as_str())? else { return Ok(None) };
+        let space = self.to_read()?;
         // An item that another program left empty is none.
-        if value.is_empty() {
-            return Ok(None);
-        }
+        let found = space.value(name.as_str())?.filter(|value| !value.is_empty());
+        let found = found.or_else(|| self.of_left(&space, |left| left.value(name.as_str())));
+        let Some(value) = found else { return Ok(None) };
         text_of(name.as_str(), &value)?;
         Ok(Some(value))
     }
@@ -143,34 +167,52 @@ impl Storage {
     /// The names of the secrets that are there, sorted. The index is put right where it differs.
     pub fn list_secrets(&self) -> Result<Vec<String>, Error> {
         let space = self.to_read()?;
-        let (names, agrees) = space.names()?;
+        let (mut names, agrees) = space.names()?;
         if !agrees {
             let _turn = self.home()?.lock(&self.server.service())?;
-            return space.heal();
+            names = space.heal()?;
         }
+        names.extend(self.of_left(&space, |left| Ok(left.names()?.0)));
+        names.sort_unstable();
+        names.dedup();
         Ok(names)
     }
 
-    /// Removes the secret `name`; says whether it was there.
+    /// Removes the secret `name`, from the keychain and from the sealed file that was in its place before;
+    /// says whether it was there.
+    ///
+    /// # Errors
+    ///
+    /// Also where one of the two cannot be looked into: something may be left there.
     pub fn delete_secret(&self, name: &str) -> Result<bool, Error> {
         let name = SecretName::parse(name)?;
         let _turn = self.home()?.lock(&self.server.service())?;
         let space = self.to_read()?;
         let deleted = space.remove(name.as_str())?;
         space.unlist(name.as_str())?;
-        Ok(deleted)
+        let Some(left) = self.left(&space)? else { return Ok(deleted) };
+        Ok(left::take(&left, std::iter::once(name.as_str()))? || deleted)
     }
 
     /// Removes every secret of this server and all that is kept about them; says how many secrets
-    /// there were.
+    /// there were. As [`delete_secret`](Self::delete_secret), it leaves none in the sealed file either.
     pub fn clear_secrets(&self) -> Result<usize, Error> {
         let _turn = self.home()?.lock(&self.server.service())?;
-        self.to_read()?.clear()
+        let space = self.to_read()?;
+        if self.places()?.left.is_none() {
+            return space.clear();
+        }
+        let (names, _) = space.names()?;
+        let cleared = space.clear()?;
+        let Some(left) = self.left(&space)? else { return Ok(cleared) };
+        let more = left.names()?.0.iter().filter(|name| !names.contains(name)).count();
+        left.clear()?;
+        Ok(cleared + more)
     }
 
     /// The space that is read: that of the name, unless another program has it.
     fn to_read(&self) -> Result<Space, Error> {
-        let base = Space::new(self.backend()?, self.server.service());
+        let base = Space::new(self.places()?.backend, self.server.service());
         if let Some(service) = self.settled.get() {
             return Ok(base.of(service));
         }
@@ -180,7 +222,7 @@ impl Storage {
 
     /// The space that is written, which is ours from here on. The lock is held.
     fn to_write(&self) -> Result<Space, Error> {
-        let base = Space::new(self.backend()?, self.server.service());
+        let base = Space::new(self.places()?.backend, self.server.service());
         let program = self.surroundings.program.as_deref();
         let owner = identity::owner(&base, program)?;
         if let (Owner::Nobody | Owner::Gone(_), Some(program)) = (&owner, program) {
@@ -202,7 +244,7 @@ impl Storage {
                 base.clone()
             }
             Owner::Other { program, mark } => {
-                let service = format!("{}{}{mark}", base.service(), crate::names::APART);
+                let service = apart(base.service(), mark);
                 self.tell("name_is_anothers", &format!(
                     "another program, `{program}`, uses the server name `{}` too: the secrets of this one are kept apart, as `{service}`; give it a name of its own",
                     self.server
@@ -215,15 +257,19 @@ impl Storage {
     }
 
     /// The keychain, or the sealed file in its place. What is chosen holds for the process.
-    fn backend(&self) -> Result<Arc<dyn Backend>, Error> {
-        if let Some(backend) = self.backend.get() {
-            return Ok(Arc::clone(backend));
+    fn places(&self) -> Result<Places, Error> {
+        if let Some(places) = self.places.get() {
+            return Ok(places.clone());
         }
         let variable = |name: &str| self.surroundings.environment.get(name).map(OsString::from);
         let session = Session::new(&Keychain::new(&variable));
-        let backend: Arc<dyn Backend> = match session.look() {
+        let sealed = |home| -> Arc<dyn Backend> { Arc::new(SealedFile::new(home)) };
+        let places = match session.look() {
             // What is locked may be unlocked later.
-            Ok(()) | Err(KeychainError::Locked) => Arc::new(KeychainItems::new(session)),
+            Ok(()) | Err(KeychainError::Locked) => {
+                let home = self.home().ok().filter(|_| cfg!(target_os = "linux"));
+                Places { backend: Arc::new(KeychainItems::new(session)), left: home.map(sealed) }
+            }
             Err(KeychainError::Absent { why, .. }) if cfg!(target_os = "linux") => {
                 let home = self.home().map_err(|_| Error::Absent(why))?;
                 let text = format!(
@@ -231,11 +277,11 @@ impl Storage {
                     home.path().display()
                 );
                 self.tell("keychain_absent", &text);
-                Arc::new(SealedFile::new(home))
+                Places { backend: sealed(home), left: None }
             }
             Err(error) => return Err(error.into()),
         };
-        Ok(Arc::clone(self.backend.get_or_init(|| backend)))
+        Ok(self.places.get_or_init(|| places).clone())
     }
 
     fn home(&self) -> Result<Home, Error> {
@@ -265,6 +311,11 @@ impl std::fmt::Debug for Storage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Storage").field("server", &self.server).finish_non_exhaustive()
     }
+}
+
+/// The namespace of a program that another one has the name of.
+fn apart(service: &str, mark: &str) -> String {
+    format!("{service}{}{mark}", crate::names::APART)
 }
 
 fn check(name: &SecretName, value: &Secret) -> Result<(), Error> {

@@ -30,10 +30,19 @@ pub struct SecureDir {
     path: PathBuf,
 }
 
-/// A lock on a file, held until it is dropped or the process ends, however it ends.
+/// A lock on a file, held until it is dropped or the process ends, however it ends. Programs that we start do not
+/// get it. A child that was only forked has a copy, which holds the lock if the process ends without dropping it.
 #[derive(Debug)]
 pub struct Guard {
-    _file: File,
+    file: File,
+}
+
+/// Closing it would leave the lock with a child that was forked meanwhile.
+impl Drop for Guard {
+    fn drop(&mut self) {
+        // Where that does not work, closing it must do.
+        let _ = self.file.unlock();
+    }
 }
 
 /// A directory or file cannot be used.
@@ -181,14 +190,14 @@ impl SecureDir {
     pub fn lock(&self, name: &str) -> Result<Guard, FileError> {
         let file = self.append(name)?;
         lock(&file).map_err(|source| FileError::io(&self.path.join(name), source))?;
-        Ok(Guard { _file: file })
+        Ok(Guard { file })
     }
 
     /// The lock on the file `name`, as [`lock`](Self::lock), or `None` where somebody has it.
     pub fn try_lock(&self, name: &str) -> Result<Option<Guard>, FileError> {
         let file = self.append(name)?;
         match file.try_lock() {
-            Ok(()) => Ok(Some(Guard { _file: file })),
+            Ok(()) => Ok(Some(Guard { file })),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(source)) => Err(FileError::io(&self.path.join(name), source)),
         }
@@ -309,4 +318,21 @@ impl FileError {
 /// Without a slash at the end, which would make the system follow a link.
 fn tidy(path: &Path) -> PathBuf {
     path.components().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_that_is_dropped_is_free_also_where_a_forked_child_has_a_copy_of_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = SecureDir::create(folder.path().join("d")).unwrap();
+        let guard = dir.try_lock("lock").unwrap().unwrap();
+        let copy = guard.file.try_clone().unwrap();
+        assert!(dir.try_lock("lock").unwrap().is_none());
+        drop(guard);
+        assert!(dir.try_lock("lock").unwrap().is_some());
+        drop(copy);
+    }
 }

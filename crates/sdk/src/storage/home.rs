@@ -12,7 +12,7 @@ use strongroom_seal::{Guard, SecureDir, hex, sha256};
 use crate::error::Error;
 
 /// How long another process may be at it.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 const BETWEEN: Duration = Duration::from_millis(10);
 
 /// The folder, which is made when it is first needed.
@@ -46,18 +46,22 @@ impl Home {
     /// Waits for the turn to write what belongs to `service`. It ends with the value, or with the
     /// process.
     pub(super) fn lock(&self, service: &str) -> Result<Guard, Error> {
-        let dir = self.dir()?;
-        let name = format!("{}.lock", file_of(service));
-        let until = Instant::now() + PATIENCE;
-        loop {
-            if let Some(guard) = dir.try_lock(&name)? {
-                return Ok(guard);
-            }
-            if Instant::now() >= until {
-                return Err(Error::Busy);
-            }
-            thread::sleep(BETWEEN);
+        turn(&self.dir()?, &format!("{}.lock", file_of(service)), PATIENCE)
+    }
+}
+
+/// Waits for the lock on the file `name` for as long as `patience`: a process that is stopped while it has it
+/// must not stop us too.
+pub(super) fn turn(dir: &SecureDir, name: &str, patience: Duration) -> Result<Guard, Error> {
+    let until = Instant::now() + patience;
+    loop {
+        if let Some(guard) = dir.try_lock(name)? {
+            return Ok(guard);
         }
+        if Instant::now() >= until {
+            return Err(Error::Busy);
+        }
+        thread::sleep(BETWEEN);
     }
 }
 
@@ -97,7 +101,8 @@ mod tests {
         assert!(home.lock("com.mcp.b").is_ok(), "another server's turn is another's");
         let dir = home.dir().unwrap();
         let name = format!("{}.lock", file_of("com.mcp.a"));
-        assert!(dir.try_lock(&name).unwrap().is_none());
+        let refused = super::turn(&dir, &name, Duration::ZERO).unwrap_err();
+        assert_eq!(refused.code(), "storage_busy");
         drop(turn);
         assert!(home.lock("com.mcp.a").is_ok());
     }

@@ -15,14 +15,14 @@ use strongroom_seal::{
 };
 
 use super::Backend;
-use super::home::{Home, file_of};
+use super::home::{Home, PATIENCE, file_of, turn};
 use crate::error::Error;
 
 const MAGIC: &[u8] = b"mcp-secrets sealed 1\n";
 const KEY_FILE: &str = "machine.key";
 const KEY_LOCK: &str = "machine.lock";
 
-/// The largest file that is read.
+/// The largest file that is read, and written.
 const LARGEST: usize = 64 << 20;
 
 /// Bound to this machine's id; where a machine has none (a container), to none.
@@ -34,13 +34,15 @@ const NOT_OURS: Error = Error::Damaged("the sealed file is not one that was writ
 pub(super) struct SealedFile {
     home: Home,
     secret: OnceLock<Arc<Secret>>,
+    /// The largest file, in bytes.
+    most: usize,
 }
 
 type Items = BTreeMap<String, Arc<Secret>>;
 
 impl SealedFile {
     pub(super) fn new(home: Home) -> Self {
-        Self { home, secret: OnceLock::new() }
+        Self { home, secret: OnceLock::new(), most: LARGEST }
     }
 
     fn read(&self, service: &str) -> Result<Items, Error> {
@@ -48,7 +50,7 @@ impl SealedFile {
             Err(FileError::Missing { .. }) => return Ok(Items::new()),
             other => other?,
         };
-        let bytes = match dir.read(&file_name(service), LARGEST) {
+        let bytes = match dir.read(&file_name(service), self.most) {
             Ok(bytes) => bytes,
             Err(FileError::Missing { .. }) => return Ok(Items::new()),
             Err(error) => return Err(error.into()),
@@ -74,6 +76,11 @@ impl SealedFile {
             SealError::Format(_) => Error::Damaged("the format of the sealed file is not known"),
         })?;
         let bytes = [MAGIC, &[bound], &sealed].concat();
+        // What is written is read again: a file that is too large would have lost everything.
+        if bytes.len() > self.most {
+            let path = dir.path().join(file_name(service));
+            return Err(FileError::Large { path, max: self.most }.into());
+        }
         Ok(dir.write_atomic(&file_name(service), &bytes)?)
     }
 
@@ -127,7 +134,7 @@ impl Backend for SealedFile {
 fn load(dir: &SecureDir, make: bool) -> Result<Secret, Error> {
     let file = FileSecret::new(SecureDir::open(dir.path())?, KEY_FILE);
     // Whoever makes it has the lock, so that nobody reads half of it.
-    let _turn = dir.lock(KEY_LOCK)?;
+    let _turn = turn(dir, KEY_LOCK, PATIENCE)?;
     match file.load() {
         Err(MachineKeyError::Missing { .. }) if make => {}
         other => return other.map_err(key_error),
@@ -201,4 +208,28 @@ fn take<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
         after.split_at_checked(usize::try_from(u32::from_be_bytes(*length)).ok()?)?;
     *rest = after;
     Some(part)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::for_tests::{Place as Rig, secret, text};
+
+    #[test]
+    fn a_value_that_would_make_the_file_too_large_to_be_read_is_refused_and_the_others_stay() {
+        let rig = Rig::new(&[]);
+        let home = Home::of(&rig.surroundings.environment).unwrap();
+        let file = SealedFile { most: 1_000, ..SealedFile::new(home) };
+        let set = |account: &str, size| file.set("s", account, Arc::new(secret(&"x".repeat(size))));
+        set("a", 400).unwrap();
+        set("b", 400).unwrap();
+        assert_eq!(set("c", 400).unwrap_err().code(), "storage_file");
+        let found = file.get("s", &["a", "b", "c"]).unwrap();
+        let found: Vec<_> = found.iter().map(|value| value.as_ref().map(Secret::len)).collect();
+        assert_eq!(found, [Some(400), Some(400), None]);
+        // It is full, and not for ever.
+        assert!(file.delete("s", "a").unwrap());
+        set("c", 400).unwrap();
+        assert_eq!(text(file.get("s", &["c"]).unwrap()[0].as_ref().unwrap()).len(), 400);
+    }
 }

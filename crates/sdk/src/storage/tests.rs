@@ -191,3 +191,85 @@ fn a_value_that_another_program_left_is_judged_before_it_is_given() {
     items.put(SERVICE, "python", "from python");
     assert_eq!(get(&storage, "python").as_deref(), Some("from python"));
 }
+
+/// A keychain that came to a machine whose secrets lie in a sealed file.
+fn with_left(program: Option<&std::path::Path>, place: &Place, both: &[Arc<Items>; 2]) -> Storage {
+    let mut surroundings = place.surroundings.clone();
+    surroundings.program = program.map(std::path::Path::to_owned);
+    let [keychain, file] = both.clone().map(|items| -> Arc<dyn Backend> { items });
+    Storage::over_both("s", surroundings, keychain, Some(file))
+}
+
+#[test]
+fn what_was_kept_while_there_was_no_keychain_is_found_and_what_is_stored_leaves_it() {
+    let (place, both) = (Place::new(&[]), [Arc::<Items>::default(), Arc::default()]);
+    let before = place.storage("s", &both[1]);
+    for name in ["a", "b"] {
+        before.store_secret(name, secret("old")).unwrap();
+    }
+    let storage = with_left(None, &place, &both);
+    assert_eq!(get(&storage, "a").as_deref(), Some("old"));
+    storage.store_secret("c", secret("new")).unwrap();
+    assert_eq!(storage.list_secrets().unwrap(), ["a", "b", "c"]);
+    assert_eq!(both[0].find(SERVICE, INDEX).as_deref(), Some(r#"["c"]"#), "only what is there");
+    storage.store_secret("a", secret("new")).unwrap();
+    assert_eq!(get(&storage, "a").as_deref(), Some("new"));
+    assert_eq!(get(&before, "a"), None, "an old value does not come back");
+    assert_eq!(before.list_secrets().unwrap(), ["b"]);
+    storage.store_secret("b", secret("new")).unwrap();
+    assert!(both[1].all.lock().unwrap().is_empty(), "with the last secret all of it has gone");
+}
+
+#[test]
+fn what_is_deleted_or_cleared_is_left_in_neither_place() {
+    let (place, both) = (Place::new(&[]), [Arc::<Items>::default(), Arc::default()]);
+    let here = place.storage("s", &both[0]);
+    let before = place.storage("s", &both[1]);
+    for storage in [&before, &here] {
+        for name in ["both", if std::ptr::eq(storage, &raw const here) { "here" } else { "before" }]
+        {
+            storage.store_secret(name, secret("x")).unwrap();
+        }
+    }
+    let storage = with_left(None, &place, &both);
+    assert!(storage.delete_secret("before").unwrap());
+    assert!(!storage.delete_secret("before").unwrap());
+    assert_eq!((get(&before, "before"), get(&before, "both").as_deref()), (None, Some("x")));
+    before.store_secret("before", secret("x")).unwrap();
+    assert_eq!(storage.clear_secrets().unwrap(), 3);
+    assert_eq!(storage.list_secrets().unwrap(), [""; 0]);
+    for items in both {
+        assert!(items.all.lock().unwrap().is_empty(), "nothing is left");
+    }
+}
+
+#[test]
+fn two_programs_of_one_name_keep_what_each_had_before_the_keychain_came() {
+    let (place, both) = (Place::new(&[]), [Arc::<Items>::default(), Arc::default()]);
+    let programs = ["a.py", "b.py"].map(|name| place.home.path().join(name));
+    for path in &programs {
+        std::fs::write(path, "").unwrap();
+    }
+    let [a, b] = [&programs[0], &programs[1]];
+    let before = |program: &std::path::Path| {
+        let mut surroundings = place.surroundings.clone();
+        surroundings.program = Some(program.to_owned());
+        let file: Arc<dyn Backend> = Arc::<Items>::clone(&both[1]);
+        Storage::over("s", surroundings, file)
+    };
+    before(a).store_secret("key", secret("of a")).unwrap();
+    before(b).store_secret("key", secret("of b")).unwrap();
+    // In the keychain they come in the other order.
+    let (now_b, now_a) = (with_left(Some(b), &place, &both), with_left(Some(a), &place, &both));
+    now_b.store_secret("more", secret("of b")).unwrap();
+    now_a.store_secret("more", secret("of a")).unwrap();
+    assert_eq!(get(&now_a, "key").as_deref(), Some("of a"));
+    assert_eq!(get(&now_b, "key").as_deref(), Some("of b"));
+    assert_eq!(now_b.clear_secrets().unwrap(), 2);
+    assert_eq!(now_a.list_secrets().unwrap(), ["key", "more"]);
+    assert_eq!(get(&before(b), "key"), None);
+    assert_eq!(now_a.clear_secrets().unwrap(), 2);
+    for items in both {
+        assert!(items.all.lock().unwrap().is_empty(), "nothing is left");
+    }
+}

@@ -84,3 +84,49 @@ fn without_a_keychain_and_a_home_it_is_absent() {
     assert_eq!(error.code(), "keychain_absent");
     assert!(error.text().contains("HOME"), "{}", error.text());
 }
+
+#[test]
+fn when_a_keychain_comes_later_what_lies_in_the_sealed_file_is_read_and_cleared() {
+    let (session, home) = (SecretService::start(), tempfile::tempdir().unwrap());
+    let storage = |session| {
+        let (around, told) = surroundings(session, home.path(), &[]);
+        (Storage::new("s", around).unwrap(), told)
+    };
+    for name in ["a", "b", "c"] {
+        storage(None).0.store_secret(name, secret("canary")).unwrap();
+    }
+    let (now, _) = storage(Some(&session));
+    assert_eq!(get(&now, "a").as_deref(), Some("canary"));
+    assert_eq!(now.list_secrets().unwrap(), ["a", "b", "c"]);
+    now.store_secret("a", secret("canary-2")).unwrap();
+    assert!(now.delete_secret("b").unwrap());
+    assert_eq!(storage(None).0.list_secrets().unwrap(), ["c"]);
+    assert_eq!(now.list_secrets().unwrap(), ["a", "c"]);
+    assert_eq!(now.clear_secrets().unwrap(), 2);
+    assert_eq!(storage(None).0.list_secrets().unwrap(), [""; 0]);
+    let folder = home.path().join(".local/share/mcp-secrets");
+    let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    assert!(!names.into_iter().any(|path| path.extension().is_some_and(|e| e == "sealed")));
+}
+
+#[test]
+fn a_sealed_file_that_does_not_open_keeps_nobody_from_the_keychain_and_clearing_says_that_it_stays()
+{
+    let (session, home) = (SecretService::start(), tempfile::tempdir().unwrap());
+    let storage = |session| {
+        let (around, told) = surroundings(session, home.path(), &[]);
+        (Storage::new("unopened", around).unwrap(), told)
+    };
+    storage(None).0.store_secret("a", secret("canary")).unwrap();
+    fs::remove_file(home.path().join(".local/share/mcp-secrets/machine.key")).unwrap();
+    let (now, told) = storage(Some(&session));
+    assert_eq!(get(&now, "a"), None);
+    now.store_secret("b", secret("canary")).unwrap();
+    assert_eq!(now.list_secrets().unwrap(), ["b"]);
+    assert_eq!(told.lock().unwrap().len(), 1);
+    assert_eq!(told.lock().unwrap()[0].code, "sealed_file_unusable");
+    for refused in [now.delete_secret("a").map(usize::from), now.clear_secrets()] {
+        assert_eq!(refused.unwrap_err().code(), "storage_damaged");
+    }
+    assert_eq!(get(&now, "b"), None, "what can be cleared is");
+}
