@@ -3,7 +3,8 @@
 //! An item is found by its service and its account, as Python's `keyring`, `@napi-rs/keyring` and
 //! Rust's `keyring` store theirs. Nothing here unlocks anything: a prompt would wait for a person
 //! who may not be there, so what is locked is said to be locked. The libraries below wait without
-//! end; every question here has a deadline.
+//! end; every question here has a deadline. A change whose deadline is over is given up: what had not been sent
+//! yet is not sent any more. What the keychain already has, and has not answered, it may still do.
 //!
 //! Making a [`Keychain`] asks nothing.
 
@@ -20,7 +21,8 @@ mod platform;
 mod session;
 
 use std::ffi::OsString;
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -91,7 +93,7 @@ impl Keychain {
     /// The secrets of `items`, in their order, over one connection.
     pub fn read(&self, items: &[Item]) -> Result<Answers, KeychainError> {
         let (place, items) = (self.place.clone(), items.to_vec());
-        within(move || platform::read(&place, &items))
+        within(move |_| platform::read(&place, &items))
     }
 
     /// The same, while other things go on.
@@ -112,15 +114,24 @@ impl Keychain {
     }
 
     /// Puts `secret` into the item, which is made where it is missing.
+    ///
+    /// # Errors
+    ///
+    /// After [`KeychainError::Slow`] it may have been put there all the same, or be yet, where the keychain had
+    /// the change already and does not answer.
     pub fn write(&self, item: &Item, secret: Secret) -> Result<(), KeychainError> {
         let (place, item) = (self.place.clone(), item.clone());
-        within(move || platform::write(&place, &item, &secret))
+        within(move |waited| platform::write(&place, &item, &secret, waited))
     }
 
     /// Removes the item; says whether it was there.
+    ///
+    /// # Errors
+    ///
+    /// As for [`write`](Self::write).
     pub fn remove(&self, item: &Item) -> Result<bool, KeychainError> {
         let (place, item) = (self.place.clone(), item.clone());
-        within(move || match platform::remove(&place, &item) {
+        within(move |waited| match platform::remove(&place, &item, waited) {
             Ok(()) => Ok(true),
             Err(KeychainError::NotFound) => Ok(false),
             Err(error) => Err(error),
@@ -130,7 +141,7 @@ impl Keychain {
     /// Whether there is a keychain that could be used now.
     pub fn look(&self) -> Result<(), KeychainError> {
         let place = self.place.clone();
-        within(move || platform::look(&place))
+        within(move |_| platform::look(&place))
     }
 }
 
@@ -149,16 +160,42 @@ impl KeychainError {
 
 /// Runs `work`, at most until the deadline. What hangs is left behind, and ends with the process.
 fn within<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, KeychainError> + Send + 'static,
+    work: impl FnOnce(&Waited) -> Result<T, KeychainError> + Send + 'static,
 ) -> Result<T, KeychainError> {
     let (sender, receiver) = mpsc::sync_channel(1);
-    spawn(move || drop(sender.send(work())))?;
+    let (waited, seen) = Waited::pair();
+    spawn(move || drop(sender.send(work(&seen))))?;
     match receiver.recv_timeout(DEADLINE) {
         Ok(answer) => answer,
-        Err(mpsc::RecvTimeoutError::Timeout) => Err(KeychainError::Slow),
+        Err(mpsc::RecvTimeoutError::Timeout) => {
+            waited.give_up();
+            Err(KeychainError::Slow)
+        }
         Err(mpsc::RecvTimeoutError::Disconnected) => {
             Err(KeychainError::Failed("its library panicked"))
         }
+    }
+}
+
+/// Whether somebody still waits for what a thread does for them.
+#[derive(Debug)]
+struct Waited(Arc<AtomicBool>);
+
+impl Waited {
+    /// One for who waits, and one for the thread.
+    fn pair() -> (Self, Self) {
+        let flag = Arc::new(AtomicBool::new(true));
+        (Self(Arc::clone(&flag)), Self(flag))
+    }
+
+    /// Nobody does any longer, and has been told that it failed.
+    fn give_up(&self) {
+        self.0.store(false, Ordering::SeqCst);
+    }
+
+    /// To be asked right before anything is changed.
+    fn still(&self) -> Result<(), KeychainError> {
+        if self.0.load(Ordering::SeqCst) { Ok(()) } else { Err(KeychainError::Slow) }
     }
 }
 

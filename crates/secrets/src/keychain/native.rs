@@ -12,7 +12,7 @@ use strongroom_model::secret::Secret;
 #[cfg(windows)]
 use windows_native_keyring_store::Store;
 
-use super::{Answers, Item, KeychainError};
+use super::{Answers, Item, KeychainError, Waited};
 
 /// The user's own.
 #[derive(Clone, Debug)]
@@ -35,8 +35,14 @@ pub(super) fn read(_: &Place, items: &[Item]) -> Result<Answers, KeychainError> 
     Ok(items.iter().map(value).collect())
 }
 
-pub(super) fn write(_: &Place, item: &Item, secret: &Secret) -> Result<(), KeychainError> {
+pub(super) fn write(
+    _: &Place,
+    item: &Item,
+    secret: &Secret,
+    waited: &Waited,
+) -> Result<(), KeychainError> {
     let entry = entry(&*store()?, item)?;
+    waited.still()?;
     let bytes = secret.expose();
     // Texts in the form that each system's own tools read.
     match std::str::from_utf8(bytes) {
@@ -46,8 +52,10 @@ pub(super) fn write(_: &Place, item: &Item, secret: &Secret) -> Result<(), Keych
     .map_err(|error| of_library(&error))
 }
 
-pub(super) fn remove(_: &Place, item: &Item) -> Result<(), KeychainError> {
-    entry(&*store()?, item)?.delete_credential().map_err(|error| of_library(&error))
+pub(super) fn remove(_: &Place, item: &Item, waited: &Waited) -> Result<(), KeychainError> {
+    let entry = entry(&*store()?, item)?;
+    waited.still()?;
+    entry.delete_credential().map_err(|error| of_library(&error))
 }
 
 /// Every account has one; whether it is locked shows when it is asked.
@@ -80,17 +88,24 @@ impl Connection {
         Ok(None)
     }
 
-    pub(super) fn set(&self, item: &Item, secret: &Secret) -> Result<(), KeychainError> {
+    pub(super) fn set(
+        &self,
+        item: &Item,
+        secret: &Secret,
+        waited: &Waited,
+    ) -> Result<(), KeychainError> {
         let text = std::str::from_utf8(secret.expose())
             .map_err(|_| KeychainError::Failed("it does not take such a name or value"))?;
         let entry = entry(&self.0, item)?;
+        waited.still()?;
         entry.set_password(text).map_err(|error| of_library(&error))?;
         follow(&self.0, item, text)
     }
 
-    pub(super) fn delete(&self, item: &Item) -> Result<bool, KeychainError> {
+    pub(super) fn delete(&self, item: &Item, waited: &Waited) -> Result<bool, KeychainError> {
         let mut deleted = false;
         for entry in entries(&self.0, item)? {
+            waited.still()?;
             match entry.delete_credential() {
                 Ok(()) => deleted = true,
                 Err(Error::NoEntry) => {}

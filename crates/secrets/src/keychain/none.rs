@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use strongroom_model::secret::Secret;
 
-use super::{Answers, Item, KeychainError};
+use super::{Answers, Item, KeychainError, Waited};
 
 #[derive(Clone, Debug)]
 pub(super) struct Place;
@@ -19,11 +19,11 @@ pub(super) fn read(_: &Place, _: &[Item]) -> Result<Answers, KeychainError> {
     Err(ABSENT)
 }
 
-pub(super) fn write(_: &Place, _: &Item, _: &Secret) -> Result<(), KeychainError> {
+pub(super) fn write(_: &Place, _: &Item, _: &Secret, _: &Waited) -> Result<(), KeychainError> {
     Err(ABSENT)
 }
 
-pub(super) fn remove(_: &Place, _: &Item) -> Result<(), KeychainError> {
+pub(super) fn remove(_: &Place, _: &Item, _: &Waited) -> Result<(), KeychainError> {
     Err(ABSENT)
 }
 
@@ -47,11 +47,11 @@ impl Connection {
         match *self {}
     }
 
-    pub(super) fn set(&self, _: &Item, _: &Secret) -> Result<(), KeychainError> {
+    pub(super) fn set(&self, _: &Item, _: &Secret, _: &Waited) -> Result<(), KeychainError> {
         match *self {}
     }
 
-    pub(super) fn delete(&self, _: &Item) -> Result<bool, KeychainError> {
+    pub(super) fn delete(&self, _: &Item, _: &Waited) -> Result<bool, KeychainError> {
         match *self {}
     }
 

@@ -12,7 +12,7 @@ use strongroom_model::secret::Secret;
 use strongroom_process::runtime_directory;
 use zbus::blocking::connection::Builder;
 
-use super::{Answers, DEADLINE, Item, KeychainError};
+use super::{Answers, DEADLINE, Item, KeychainError, Waited};
 
 /// The address of the session's bus, where there is one.
 #[derive(Clone, Debug)]
@@ -40,13 +40,20 @@ pub(super) fn read(place: &Place, items: &[Item]) -> Result<Answers, KeychainErr
     Ok(items.iter().map(value).collect())
 }
 
-pub(super) fn write(place: &Place, item: &Item, secret: &Secret) -> Result<(), KeychainError> {
+pub(super) fn write(
+    place: &Place,
+    item: &Item,
+    secret: &Secret,
+    waited: &Waited,
+) -> Result<(), KeychainError> {
     let service = connect(place)?;
     let stored = if let Some(found) = find(&service, item)? {
+        waited.still()?;
         found.set_secret(secret.expose(), CONTENT_TYPE)
     } else {
         let collection = default_collection(&service)?.ok_or(NO_COLLECTION)?;
         let label = format!("keyring:{}@{}", item.account, item.service);
+        waited.still()?;
         let new =
             collection.create_item(&label, attributes(item), secret.expose(), false, CONTENT_TYPE);
         new.map(drop)
@@ -54,9 +61,10 @@ pub(super) fn write(place: &Place, item: &Item, secret: &Secret) -> Result<(), K
     stored.map_err(|error| of_library(&error))
 }
 
-pub(super) fn remove(place: &Place, item: &Item) -> Result<(), KeychainError> {
+pub(super) fn remove(place: &Place, item: &Item, waited: &Waited) -> Result<(), KeychainError> {
     let service = connect(place)?;
     let found = find(&service, item)?.ok_or(KeychainError::NotFound)?;
+    waited.still()?;
     found.delete().map_err(|error| of_library(&error))
 }
 
@@ -88,22 +96,30 @@ impl Connection {
 
     /// New items have the attributes of Python's `keyring`, so that its next write replaces them
     /// and makes no second one.
-    pub(super) fn set(&self, item: &Item, secret: &Secret) -> Result<(), KeychainError> {
+    pub(super) fn set(
+        &self,
+        item: &Item,
+        secret: &Secret,
+        waited: &Waited,
+    ) -> Result<(), KeychainError> {
         let Some((newest, others)) = self.all(item)?.split_first_by_age()? else {
             let collection = default_collection(&self.0)?.ok_or(NO_COLLECTION)?;
             let label = format!("keyring:{}@{}", item.account, item.service);
             let mut attributes = attributes(item);
             attributes.extend(PYTHON);
+            waited.still()?;
             let new =
                 collection.create_item(&label, attributes, secret.expose(), true, CONTENT_TYPE);
             return new.map(drop).map_err(|error| of_library(&error));
         };
+        waited.still()?;
         newest.set_secret(secret.expose(), CONTENT_TYPE).map_err(|error| of_library(&error))?;
         others.iter().try_for_each(|other| gone(other).map(drop))
     }
 
-    pub(super) fn delete(&self, item: &Item) -> Result<bool, KeychainError> {
+    pub(super) fn delete(&self, item: &Item, waited: &Waited) -> Result<bool, KeychainError> {
         let found = self.all(item)?.0;
+        waited.still()?;
         found.iter().try_fold(false, |deleted, found| Ok(gone(found)? || deleted))
     }
 

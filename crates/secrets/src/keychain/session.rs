@@ -7,10 +7,11 @@
 use std::process;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use strongroom_model::secret::Secret;
 
-use super::{DEADLINE, Item, Keychain, KeychainError, platform, spawn};
+use super::{DEADLINE, Item, Keychain, KeychainError, Waited, platform, spawn};
 
 /// A connection that is made when it is first needed, and again where it broke.
 ///
@@ -20,6 +21,7 @@ use super::{DEADLINE, Item, Keychain, KeychainError, platform, spawn};
 pub struct Session {
     place: platform::Place,
     worker: Arc<Mutex<Option<Worker>>>,
+    deadline: Duration,
 }
 
 #[derive(Debug)]
@@ -33,38 +35,47 @@ type Job = Box<dyn FnOnce(&mut Option<platform::Connection>) + Send>;
 impl Session {
     /// A session with this keychain. Nothing is asked yet.
     pub fn new(keychain: &Keychain) -> Self {
-        Self { place: keychain.place.clone(), worker: Arc::default() }
+        Self { place: keychain.place.clone(), worker: Arc::default(), deadline: DEADLINE }
     }
 
     /// Whether there is a keychain that could be used now.
     pub fn look(&self) -> Result<(), KeychainError> {
-        self.run(platform::Connection::look)
+        self.run(|connection, _| connection.look())
     }
 
     /// The values of `items`, in their order: the newest where there are several, `None` where there
     /// is none.
     pub fn get(&self, items: &[Item]) -> Result<Vec<Option<Secret>>, KeychainError> {
         let items = items.to_vec();
-        self.run(move |connection| items.iter().map(|item| connection.get(item)).collect())
+        self.run(move |connection, _| items.iter().map(|item| connection.get(item)).collect())
     }
 
     /// Puts `secret` into the item and leaves one item of its name.
+    ///
+    /// # Errors
+    ///
+    /// After [`KeychainError::Slow`] it may have been put there all the same, or be yet, where the keychain had
+    /// the change already and does not answer. What waited behind another question is not done any more.
     pub fn set(&self, item: &Item, secret: Arc<Secret>) -> Result<(), KeychainError> {
         let item = item.clone();
-        self.run(move |connection| connection.set(&item, &secret))
+        self.run(move |connection, waited| connection.set(&item, &secret, waited))
     }
 
     /// Removes every item of this name; says whether there was one.
+    ///
+    /// # Errors
+    ///
+    /// As for [`set`](Self::set).
     pub fn delete(&self, item: &Item) -> Result<bool, KeychainError> {
         let item = item.clone();
-        self.run(move |connection| connection.delete(&item))
+        self.run(move |connection, waited| connection.delete(&item, waited))
     }
 
     /// The accounts that have an item of `service`, each once, in no order; `None` where this
     /// keychain cannot be searched.
     pub fn accounts(&self, service: &str) -> Result<Option<Vec<String>>, KeychainError> {
         let service = service.to_owned();
-        self.run(move |connection| connection.accounts(&service))
+        self.run(move |connection, _| connection.accounts(&service))
     }
 
     /// The most bytes of one value, as this keychain counts them, where there is a bound that a
@@ -77,14 +88,19 @@ impl Session {
     /// Runs `work` in the thread that has the connection, at most until the deadline.
     fn run<T: Send + 'static>(
         &self,
-        work: impl Fn(&platform::Connection) -> Result<T, KeychainError> + Send + 'static,
+        work: impl Fn(&platform::Connection, &Waited) -> Result<T, KeychainError> + Send + 'static,
     ) -> Result<T, KeychainError> {
         let (sender, receiver) = mpsc::sync_channel(1);
         let place = self.place.clone();
+        let (waited, seen) = Waited::pair();
+        let work = move |connection: &_| seen.still().and_then(|()| work(connection, &seen));
         self.send(Box::new(move |kept| drop(sender.send(answer(&place, kept, &work)))))?;
-        let error = match receiver.recv_timeout(DEADLINE) {
+        let error = match receiver.recv_timeout(self.deadline) {
             Ok(answer) => return answer,
-            Err(mpsc::RecvTimeoutError::Timeout) => KeychainError::Slow,
+            Err(mpsc::RecvTimeoutError::Timeout) => {
+                waited.give_up();
+                KeychainError::Slow
+            }
             Err(mpsc::RecvTimeoutError::Disconnected) => {
                 KeychainError::Failed("its library panicked")
             }
@@ -134,4 +150,67 @@ fn answer<T>(
         *kept = Some(connection);
     }
     answered
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::ffi::OsString;
+
+    use strongroom_testkit::secret_service::SecretService;
+
+    use super::*;
+
+    #[test]
+    fn a_change_that_was_given_up_while_it_waited_is_not_made_later_and_one_in_time_is() {
+        let service = SecretService::start();
+        let bus = |name: &str| {
+            (name == "DBUS_SESSION_BUS_ADDRESS").then(|| OsString::from(service.address()))
+        };
+        let session = Session::new(&Keychain::new(&bus));
+        let item = Item { service: "s".to_owned(), account: "u".to_owned() };
+        let there = || service.lookup(&["service", "s", "username", "u"]);
+        let secret = |text: &str| Arc::new(Secret::new(text.as_bytes().to_vec()));
+        session.set(&item, secret("in time")).unwrap();
+        assert_eq!(there().as_deref(), Some("in time"));
+
+        let hurried = Session { deadline: Duration::ZERO, ..session.clone() };
+        for given_up in 0..2 {
+            // The thread has something else to do until it is told.
+            let (go, told) = mpsc::channel::<()>();
+            session.send(Box::new(move |_| told.recv().unwrap())).unwrap();
+            let jobs = session.worker.lock().unwrap().as_ref().unwrap().jobs.clone();
+            let error = match given_up {
+                0 => hurried.set(&item, secret("too late")).unwrap_err(),
+                _ => hurried.delete(&item).unwrap_err(),
+            };
+            assert_eq!(error, KeychainError::Slow);
+            let (done, is_done) = mpsc::channel();
+            jobs.send(Box::new(move |_| done.send(()).unwrap())).unwrap();
+            go.send(()).unwrap();
+            is_done.recv().unwrap();
+            assert_eq!(there().as_deref(), Some("in time"));
+        }
+        assert!(session.delete(&item).unwrap());
+        assert_eq!(there(), None);
+    }
+
+    #[test]
+    fn what_was_given_up_while_it_was_looked_for_is_not_changed() {
+        let service = SecretService::start();
+        let bus = |name: &str| {
+            (name == "DBUS_SESSION_BUS_ADDRESS").then(|| OsString::from(service.address()))
+        };
+        let connection = platform::Connection::open(&Keychain::new(&bus).place).unwrap();
+        let item = Item { service: "s".to_owned(), account: "u".to_owned() };
+        let (value, other) = (Secret::new(b"1".to_vec()), Secret::new(b"2".to_vec()));
+        let (waited, seen) = Waited::pair();
+        connection.set(&item, &value, &seen).unwrap();
+        waited.give_up();
+        assert_eq!(connection.set(&item, &other, &seen), Err(KeychainError::Slow));
+        assert_eq!(connection.delete(&item, &seen), Err(KeychainError::Slow));
+        let new = Item { account: "new".to_owned(), ..item.clone() };
+        assert_eq!(connection.set(&new, &other, &seen), Err(KeychainError::Slow));
+        assert!(connection.get(&item).unwrap().unwrap().ct_eq(&value));
+        assert!(connection.get(&new).unwrap().is_none());
+    }
 }
