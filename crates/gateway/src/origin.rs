@@ -1,6 +1,8 @@
 //! The request of a client, as the servers behind see it: who asks, what the client can do, and where
 //! what is said before the answer goes.
 
+mod halts;
+
 use std::sync::Arc;
 
 use strongroom_model::json::{self, Members};
@@ -12,6 +14,8 @@ use crate::protocol::tasks::TASKS;
 use crate::protocol::{Era, Params};
 use crate::wire::RpcError;
 use crate::wire::write::Object;
+
+pub(crate) use halts::Stood;
 
 /// One request of a client.
 pub struct Origin {
@@ -36,6 +40,8 @@ pub struct Origin {
     pub(crate) out: Option<Arc<dyn Outbox>>,
     /// What the client brings back to a server that has asked it something.
     pub(crate) brings: Brings,
+    /// How long the client was asked something meanwhile.
+    pub(crate) stood: Arc<Stood>,
 }
 
 /// What a modern client brings back in a retry.
@@ -200,6 +206,7 @@ impl Origin {
             line: None,
             out: None,
             brings: Brings::default(),
+            stood: Arc::default(),
         }
     }
 

@@ -219,6 +219,8 @@ pub struct Asked<'a> {
 pub struct Facts {
     /// The upstream's status, where it answered.
     pub status: Option<u16>,
+    /// What the answer itself says of a failure.
+    pub said: Option<Code>,
     /// Milliseconds.
     pub duration_ms: u64,
     /// Bytes of the decoded body.

@@ -108,6 +108,8 @@ pub struct ToolAnswer {
     pub text: Clean<Vec<u8>>,
     /// Whether it is an error object.
     pub is_error: bool,
+    /// Whether it tells of a failure, as an error object does, and a result with `isError`.
+    pub failed: bool,
     /// How many markers stand in it.
     pub redactions: u64,
 }

@@ -45,6 +45,8 @@ pub enum Code {
     ToolNotApproved,
     /// The operator does not let a tenant start this program.
     CommandNotAllowed,
+    /// The tool itself says that it failed. The caller has its answer; this is for the audit alone.
+    ToolError,
 }
 
 /// Whether the same call may succeed later.
@@ -61,7 +63,7 @@ pub enum Retry {
 
 impl Code {
     /// Every code, in the order of declaration.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::InvalidRequest,
         Self::PolicyDenied,
         Self::DestinationDenied,
@@ -79,6 +81,7 @@ impl Code {
         Self::Locked,
         Self::ToolNotApproved,
         Self::CommandNotAllowed,
+        Self::ToolError,
     ];
 
     /// The name on the wire and in the audit.
@@ -101,6 +104,7 @@ impl Code {
             Self::Locked => "locked",
             Self::ToolNotApproved => "tool_not_approved",
             Self::CommandNotAllowed => "command_not_allowed",
+            Self::ToolError => "tool_error",
         }
     }
 
@@ -123,7 +127,8 @@ impl Code {
             | Self::IntegrityError
             | Self::Locked
             | Self::ToolNotApproved
-            | Self::CommandNotAllowed => Retry::Never,
+            | Self::CommandNotAllowed
+            | Self::ToolError => Retry::Never,
         }
     }
 }

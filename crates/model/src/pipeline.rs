@@ -140,7 +140,7 @@ impl Pipeline<'_> {
             }
             Err(error) => Done { result: Err(unavailable(&error)), facts: Facts::default() },
         };
-        let code = done.result.as_ref().err().map(|refusal| refusal.code);
+        let code = done.result.as_ref().err().map(|refusal| refusal.code).or(done.facts.said);
         // The act is done and cannot be undone: an outcome that cannot be written turns the answer
         // into an error, so that the agent is never told of a call that the audit does not know.
         let mut written = self.journal.outcome(&recorded, asked, code, done.facts);

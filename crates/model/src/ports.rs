@@ -486,6 +486,12 @@ pub struct ReadRequest<'a> {
     pub bytes: usize,
 }
 
+/// Tells how long a call has stood still because somebody was asked something about it: no time of its own.
+pub trait Halts: Send + Sync {
+    /// All in all, up to now.
+    fn stood(&self) -> Duration;
+}
+
 /// Takes a permitted reading to its server.
 pub trait ReadAct: Send {
     /// Reads. It ends early when `cancel` does.
@@ -495,6 +501,11 @@ pub trait ReadAct: Send {
     ) -> BoxFuture<'a, Result<ToolAnswer, Refusal>>
     where
         Self: 'a;
+
+    /// What tells how long it has stood still, where it can.
+    fn halts(&self) -> Option<Arc<dyn Halts>> {
+        None
+    }
 }
 
 /// What a caller wants of a server.
@@ -520,6 +531,11 @@ pub trait ToolAct: Send {
     ) -> BoxFuture<'a, Result<ToolAnswer, Refusal>>
     where
         Self: 'a;
+
+    /// What tells how long it has stood still, where it can.
+    fn halts(&self) -> Option<Arc<dyn Halts>> {
+        None
+    }
 }
 
 /// Reaches MCP servers at an address: the address is vetted and dialled, the request is sent with the site's

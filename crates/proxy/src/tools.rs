@@ -13,12 +13,13 @@ use strongroom_model::injection::Bound;
 use strongroom_model::pin::News;
 use strongroom_model::pipeline::{Act, Done, Ended, Permit, Pipeline};
 use strongroom_model::ports::{
-    BoxFuture, Clock, ReadAct, ReadRequest, ToolAct, ToolRequest, Tools,
+    BoxFuture, Clock, Halts, ReadAct, ReadRequest, ToolAct, ToolRequest, Tools,
 };
 use strongroom_model::principal::{Caller, Name};
 use strongroom_model::service::Catalog;
 use strongroom_model::tool::{Reading, Served, ToolCall};
-use tokio::time::timeout;
+use tokio::time::error::Elapsed;
+use tokio::time::{Instant, timeout};
 use tracing::{Instrument as _, error, info_span};
 
 use crate::admission::Place;
@@ -27,6 +28,12 @@ use crate::consent::Judged;
 
 /// The method that stands in the audit.
 const METHOD: &str = "tools/call";
+
+/// How long one call stands still at the most, however often somebody is asked something about it.
+const LONGEST_HALT: Duration = Duration::from_mins(30);
+
+/// How soon it is looked again whether a call goes on that stands still.
+const GLANCE: Duration = Duration::from_millis(50);
 
 /// Tools that are recorded by name when many of one server begin to wait at once.
 const MOST_NEWS: usize = 16;
@@ -260,7 +267,8 @@ impl Act<ToolCall, Name> for Forward<'_, Box<dyn ToolAct + '_>> {
         _trail: Trail<'_>,
     ) -> Done<ToolAnswer> {
         let Self { act, served, clock, began, cancel } = self;
-        done(served, clock, began, act.act(permit.into_request(), cancel)).await
+        let halts = act.halts();
+        done((served, halts), clock, began, act.act(permit.into_request(), cancel)).await
     }
 }
 
@@ -274,26 +282,29 @@ impl Act<Reading, Name> for Forward<'_, Box<dyn ReadAct + '_>> {
         _trail: Trail<'_>,
     ) -> Done<ToolAnswer> {
         let Self { act, served, clock, began, cancel } = self;
-        done(served, clock, began, act.act(cancel)).await
+        let halts = act.halts();
+        done((served, halts), clock, began, act.act(cancel)).await
     }
 }
 
 /// What comes of it within the limits of the server.
 async fn done(
-    served: &Served,
+    (served, halts): (&Served, Option<Arc<dyn Halts>>),
     clock: &dyn Clock,
     began: Duration,
     answer: BoxFuture<'_, Result<ToolAnswer, Refusal>>,
 ) -> Done<ToolAnswer> {
     let limits = &served.limits;
-    let answer = timeout(Duration::from_millis(limits.total_ms), answer).await;
+    let halts = halts.as_deref();
+    let answer = in_time(Duration::from_millis(limits.total_ms), answer, halts).await;
     let mut facts = Facts::default();
-    let took = clock.monotonic().saturating_sub(began);
+    let took = clock.monotonic().saturating_sub(began).saturating_sub(stood(halts));
     facts.duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     let result = match answer {
         Ok(Ok(answer)) => {
             facts.response_bytes = answer.text.get().len() as u64;
             facts.redactions = answer.redactions;
+            facts.said = answer.failed.then_some(Code::ToolError);
             if answer.text.get().len() > limits.response_bytes {
                 let text = "the server's answer is larger than this server may send";
                 Err(Refusal::new(Code::ResponseTooLarge, text))
@@ -308,6 +319,32 @@ async fn done(
         }
     };
     Done { result, facts }
+}
+
+/// What comes within `total`, in which the time does not count that the call stood still.
+async fn in_time<T>(
+    total: Duration,
+    mut answer: BoxFuture<'_, T>,
+    halts: Option<&dyn Halts>,
+) -> Result<T, Elapsed> {
+    let start = Instant::now();
+    let mut left = total;
+    loop {
+        let over = match timeout(left, &mut answer).await {
+            Ok(answer) => return Ok(answer),
+            Err(over) => over,
+        };
+        let used = start.elapsed().saturating_sub(stood(halts));
+        if used >= total {
+            return Err(over);
+        }
+        // While it stands still nothing is used up, and there may be next to nothing left.
+        left = total.saturating_sub(used).max(GLANCE);
+    }
+}
+
+fn stood(halts: Option<&dyn Halts>) -> Duration {
+    halts.map_or(Duration::ZERO, |halts| halts.stood().min(LONGEST_HALT))
 }
 
 /// The server of this name, if `caller` may know of it.

@@ -5,12 +5,14 @@
 //! line. A form that looks as if it asked for a secret is declined (MC-17).
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use strongroom_model::json::{self, Members};
 use strongroom_model::principal::Name;
 use strongroom_model::redact::Redactor;
 use strongroom_model::server::Asks;
 use strongroom_seal::hex;
+use tokio::time::timeout;
 
 use crate::origin::{Abilities, Asking, Origin};
 use crate::wire::write::{self, Object};
@@ -24,6 +26,9 @@ const MOST: usize = 32;
 
 /// Bytes of what a person is to read, at the most.
 const LONGEST: usize = 8 << 10;
+
+/// How long an answer of the client is waited for.
+const PATIENCE: Duration = Duration::from_mins(10);
 
 const DECLINED: &str = "{\"action\":\"decline\"}";
 const CANCELLED: &str = "{\"action\":\"cancel\"}";
@@ -164,7 +169,10 @@ pub(super) async fn put(
         Framed::Ask(asking) => {
             let line = origin.line.as_ref();
             let line = line.ok_or_else(|| refused("the client cannot be asked now"))?;
-            let mut answers = line.ask(vec![asking]).await?;
+            // Somebody thinks, or a model does: no time of the call's.
+            let _still = origin.stood.still();
+            let asked = timeout(PATIENCE, line.ask(vec![asking])).await;
+            let mut answers = asked.map_err(|_| refused("nobody has answered in time"))??;
             answers.pop().ok_or_else(|| refused("the client has not answered"))
         }
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use strongroom_model::call::ToolAnswer;
 use strongroom_model::code::{Code, Refusal};
 use strongroom_model::json::{self, Members};
-use strongroom_model::ports::{BoxFuture, ReadAct, ToolAct};
+use strongroom_model::ports::{BoxFuture, Halts, ReadAct, ToolAct};
 use strongroom_model::redact::Redactor;
 use strongroom_model::tool::ToolCall;
 
@@ -60,6 +60,10 @@ impl ToolAct for Forward<'_, ()> {
             unless(cancel, forward(self.server, self.origin, &sent)).await
         })
     }
+
+    fn halts(&self) -> Option<Arc<dyn Halts>> {
+        Some(Arc::clone(&self.origin.stood) as Arc<dyn Halts>)
+    }
 }
 
 impl ReadAct for Forward<'_, Read<'_>> {
@@ -74,6 +78,10 @@ impl ReadAct for Forward<'_, Read<'_>> {
             let sent = Sent { method: self.params.method, params: self.params.params };
             unless(cancel, forward(self.server, self.origin, &sent)).await
         })
+    }
+
+    fn halts(&self) -> Option<Arc<dyn Halts>> {
+        Some(Arc::clone(&self.origin.stood) as Arc<dyn Halts>)
     }
 }
 
@@ -218,8 +226,16 @@ fn progress(origin: &Arc<Origin>, ready: &Ready) -> Option<Progress> {
 }
 
 fn clean(redactor: &Redactor, text: &str, is_error: bool) -> ToolAnswer {
+    let failed = is_error || says_it_failed(text);
     let (text, redactions) = redactor.clean_json(text.as_bytes().to_vec());
-    ToolAnswer { text, is_error, redactions }
+    ToolAnswer { text, is_error, failed, redactions }
+}
+
+/// Whether a result is one that tells of a failure.
+fn says_it_failed(text: &str) -> bool {
+    // Nearly every result ends here.
+    text.contains("\"isError\"")
+        && Members::read(text).is_some_and(|result| result.get("isError") == Some("true"))
 }
 
 /// A result that is none yet.
@@ -284,7 +300,7 @@ fn retold(
     result.close();
     // The frame has our words in it, which are no secret.
     let (text, redactions) = redactor.clean(out);
-    Ok(ToolAnswer { text, is_error: false, redactions })
+    Ok(ToolAnswer { text, is_error: false, failed: false, redactions })
 }
 
 /// Writes what a client is asked, in our frame.
@@ -312,4 +328,25 @@ fn questions(
     }
     all.close();
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_result_tells_of_a_failure_by_its_own_member_and_by_nothing_within() {
+        for (text, failed) in [
+            (r#"{"content":[],"isError":true}"#, true),
+            (r#"{ "isError" : true }"#, true),
+            (r#"{"content":[],"isError":false}"#, false),
+            (r#"{"content":[],"isError":"true"}"#, false),
+            (r#"{"content":[{"isError":true}],"structuredContent":{"isError":true}}"#, false),
+            (r#"{"content":[]}"#, false),
+        ] {
+            let answer = clean(&Redactor::default(), text, false);
+            assert_eq!((answer.failed, answer.is_error), (failed, false), "{text}");
+        }
+        assert!(clean(&Redactor::default(), r#"{"code":1,"message":""}"#, true).failed);
+    }
 }

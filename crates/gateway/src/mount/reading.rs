@@ -288,7 +288,7 @@ impl ReadAct for Watch<'_> {
         Box::pin(async move {
             self.0.ready().await?;
             let (text, redactions) = Redactor::default().clean(b"{}".to_vec());
-            Ok(ToolAnswer { text, is_error: false, redactions })
+            Ok(ToolAnswer { text, is_error: false, failed: false, redactions })
         })
     }
 }

@@ -163,13 +163,14 @@ async fn every_reason_to_refuse_a_call_is_in_its_record() {
     record(rig.audit.take(), finished.result);
 
     // A caller without a principal never comes this far, and of a record that cannot be written there
-    // is none. Programs of tenants are started by whoever mounts them. Definitions are those of tools
-    // (`served`).
+    // is none. Programs of tenants are started by whoever mounts them. Definitions and failures are those
+    // of tools (`served`).
     let elsewhere = [
         Code::Unauthenticated,
         Code::AuditUnavailable,
         Code::CommandNotAllowed,
         Code::ToolNotApproved,
+        Code::ToolError,
     ];
     for code in Code::ALL.into_iter().filter(|code| !elsewhere.contains(code)) {
         assert!(seen.contains(&code), "{code:?}");

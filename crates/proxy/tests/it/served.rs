@@ -14,7 +14,7 @@ use strongroom_model::lock::Locks;
 use strongroom_model::pin::{DefinitionHash, News, Pinning, Standing, Why};
 use strongroom_model::policy::{Terms, Verdict};
 use strongroom_model::ports::{
-    BoxFuture, Calls as _, ReadAct, ReadRequest, Registry, ToolAct, ToolRequest, Tools as _,
+    BoxFuture, Calls as _, Halts, ReadAct, ReadRequest, Registry, ToolAct, ToolRequest, Tools as _,
 };
 use strongroom_model::rate::Gcra;
 use strongroom_model::redact::Redactor;
@@ -43,6 +43,42 @@ struct Rig {
     seen: Arc<Mutex<Vec<String>>>,
 }
 
+/// A server that asks somebody something for so long before it answers, of which so much counts.
+struct Asks {
+    takes: Duration,
+    stands: Duration,
+    failed: bool,
+}
+
+struct Stands(tokio::time::Instant, Duration);
+
+impl Halts for Stands {
+    fn stood(&self) -> Duration {
+        self.0.elapsed().min(self.1)
+    }
+}
+
+impl ToolAct for Asks {
+    fn act<'a>(
+        self: Box<Self>,
+        _: ToolCall,
+        _: BoxFuture<'a, ()>,
+    ) -> BoxFuture<'a, Result<ToolAnswer, Refusal>>
+    where
+        Self: 'a,
+    {
+        Box::pin(async move {
+            tokio::time::sleep(self.takes).await;
+            let (text, redactions) = Redactor::default().clean(b"{}".to_vec());
+            Ok(ToolAnswer { text, is_error: false, failed: self.failed, redactions })
+        })
+    }
+
+    fn halts(&self) -> Option<Arc<dyn Halts>> {
+        Some(Arc::new(Stands(tokio::time::Instant::now(), self.stands)))
+    }
+}
+
 /// A server that answers what it was told to, or never.
 struct Server {
     answer: Option<&'static str>,
@@ -66,7 +102,7 @@ impl ToolAct for Server {
                 return Err(Refusal::new(Code::UpstreamError, "the caller went away"));
             };
             let (text, redactions) = Redactor::default().clean(answer.into());
-            Ok(ToolAnswer { text, is_error: false, redactions })
+            Ok(ToolAnswer { text, is_error: false, failed: false, redactions })
         })
     }
 }
@@ -79,7 +115,7 @@ impl ReadAct for Server {
         Box::pin(async move {
             self.seen.lock().unwrap().push("read".into());
             let (text, redactions) = Redactor::default().clean(self.answer.unwrap().into());
-            Ok(ToolAnswer { text, is_error: false, redactions })
+            Ok(ToolAnswer { text, is_error: false, failed: false, redactions })
         })
     }
 }
@@ -353,4 +389,35 @@ async fn a_call_ends_when_its_caller_goes_or_its_time_is_over_and_the_audit_know
     assert_eq!(called.result.unwrap_err().code, Code::UpstreamTimeout);
     let outcomes = rig.audit.records().iter().filter(|r| r.kind == Kind::Outcome).count();
     assert_eq!(outcomes, 2);
+}
+
+async fn asks(rig: &Rig, takes: u64, stands: u64, failed: bool) -> Result<ToolAnswer, Refusal> {
+    let [takes, stands] = [takes, stands].map(Duration::from_secs);
+    let act = Box::new(Asks { takes, stands, failed });
+    let standing = Standing::Approved;
+    let request = ToolRequest { server: "shop", tool: "get_order", arguments: None, standing };
+    rig.broker.call_tool(&caller("default"), request, act, Box::pin(pending())).await.result
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_time_that_somebody_is_asked_something_is_none_of_the_calls() {
+    let rig = Rig::new(served());
+    let total = Limits::default().total_ms / 1000;
+    for (takes, stands) in [(total - 1, 0), (total + 599, 600), (10 * total - 1, 9 * total)] {
+        asks(&rig, takes, stands, false).await.unwrap();
+    }
+    for (takes, stands) in [(total + 1, 0), (total + 601, 600), (2 * 3600, 2 * 3600)] {
+        let late = asks(&rig, takes, stands, false).await.unwrap_err();
+        assert_eq!(late.code, Code::UpstreamTimeout, "{takes} {stands}");
+    }
+}
+
+#[tokio::test]
+async fn the_audit_knows_that_a_tool_says_that_it_failed_and_the_caller_has_its_answer() {
+    let rig = Rig::new(served());
+    for (failed, code) in [(true, Some(Code::ToolError)), (false, None)] {
+        asks(&rig, 0, 0, failed).await.unwrap();
+        let outcome = rig.audit.records().pop().unwrap();
+        assert_eq!((outcome.kind, outcome.code), (Kind::Outcome, code));
+    }
 }

@@ -315,6 +315,7 @@ mod tests {
         };
         let line = "2026-03-15T10:23:45Z | agent:claude | shop | tools/call order | ";
         assert_eq!(told(None), format!("{line}answered | 8ms\n"));
+        assert_eq!(told(Some("tool_error")), format!("{line}FAILED | tool error | 8ms\n"));
         assert_eq!(told(Some("upstream_error")), format!("{line}FAILED | upstream error | 8ms\n"));
     }
 
