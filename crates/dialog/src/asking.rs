@@ -48,6 +48,12 @@ pub enum Failure {
     /// The line cannot be entered.
     #[error("questions cannot stand in line")]
     Line(#[from] FileError),
+    /// Others were asked for all of its time, or one of them does not go on.
+    #[error("the line is held{}: this question was never shown", by(*.process))]
+    Held {
+        /// The process whose question is the first, where that is known.
+        process: Option<u32>,
+    },
     /// The window program does not start.
     #[error(transparent)]
     Start(#[from] StartError),
@@ -75,6 +81,12 @@ pub enum Failure {
     /// The program or the terminal cannot be talked to.
     #[error("the question cannot be shown")]
     Io(#[from] io::Error),
+}
+
+/// By whom, in words.
+fn by(process: Option<u32>) -> String {
+    let of = |id| format!(" by the question of process {id}, which was not answered or is stopped");
+    process.map(of).unwrap_or_default()
 }
 
 /// Has `window` show `form`, once it is its turn. `patience` is how long the person has, from now: the
@@ -125,14 +137,20 @@ impl Asking {
 
 /// How long a question is waited for, and whether anybody still waits.
 pub(crate) struct Wait {
-    until: Instant,
+    /// `None`: there is no end to it.
+    until: Option<Instant>,
     stop: Receiver<()>,
 }
 
 impl Wait {
+    fn new(patience: Duration, stop: Receiver<()>) -> Self {
+        Self { until: Instant::now().checked_add(patience), stop }
+    }
+
     /// Waits for `pause`; an error is the reason to end.
     pub(crate) fn pause(&self, pause: Duration) -> Result<(), Ended> {
-        let left = self.until.saturating_duration_since(Instant::now());
+        let left = self.until.map(|until| until.saturating_duration_since(Instant::now()));
+        let left = left.unwrap_or(Duration::MAX);
         if left.is_zero() {
             return Err(Ended::TooLong);
         }
@@ -148,13 +166,13 @@ impl Wait {
     /// One that nobody ends but the returned sender.
     pub(crate) fn long() -> (Self, Sender<()>) {
         let (send, stop) = mpsc::channel();
-        (Self { until: Instant::now() + Duration::from_mins(1), stop }, send)
+        (Self::new(Duration::from_mins(1), stop), send)
     }
 
     /// One whose time is over.
     pub(crate) fn none() -> (Self, Sender<()>) {
         let (send, stop) = mpsc::channel();
-        (Self { until: Instant::now(), stop }, send)
+        (Self::new(Duration::ZERO, stop), send)
     }
 }
 
@@ -168,7 +186,7 @@ fn begin(
 ) -> Asking {
     let (stop, stopped) = mpsc::channel();
     let (send, ended) = oneshot::channel();
-    let wait = Wait { until: Instant::now() + patience, stop: stopped };
+    let wait = Wait::new(patience, stopped);
     let place = Line::open(line).and_then(Line::enter);
     let work = move || {
         let answers = turn(place, &wait).and_then(|ticket| {
@@ -192,16 +210,43 @@ fn turn(place: Result<Result<Ticket, Line>, FileError>, wait: &Wait) -> Result<T
         match place {
             Ok(ticket) => break ticket,
             Err(line) => {
-                wait.pause(GLANCE)?;
+                wait.pause(GLANCE).map_err(|ended| in_line(ended, None))?;
                 place = line.enter().map_err(Failure::from)?;
             }
         }
     };
     while !ticket.is_next().map_err(Failure::from)? {
         if let Err(ended) = wait.pause(GLANCE) {
+            let process = ticket.held_by();
             drop(ticket.leave());
-            return Err(ended);
+            return Err(in_line(ended, process));
         }
     }
     Ok(ticket)
+}
+
+/// What it means that the wait has ended while the question stood in line: nobody was late to answer it.
+fn in_line(ended: Ended, process: Option<u32>) -> Ended {
+    match ended {
+        Ended::TooLong => Failure::Held { process }.into(),
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_patience_without_an_end_is_one_and_one_that_is_over_is_over() {
+        for patience in [Duration::MAX, Duration::from_secs(u64::MAX)] {
+            let (send, stop) = mpsc::channel();
+            let wait = Wait::new(patience, stop);
+            wait.pause(Duration::ZERO).unwrap();
+            drop(send);
+            assert!(matches!(wait.pause(Duration::MAX), Err(Ended::Cancelled)));
+        }
+        let (wait, _stop) = Wait::none();
+        assert!(matches!(wait.pause(Duration::MAX), Err(Ended::TooLong)));
+    }
 }

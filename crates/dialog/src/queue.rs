@@ -4,6 +4,9 @@
 //! A question takes a ticket: a file with the next number, which its process holds locked for as long as
 //! the question stands in line or is shown. It is its turn when no lower ticket is held. A lock goes with
 //! its process, however that ends, so a question of a process that was killed is passed over.
+//!
+//! A process that is stopped keeps its place, and what it shows stays on the screen: nobody is shown a second window
+//! beside it. Whoever waits behind it learns that the line is held, and by whom.
 
 use std::path::Path;
 use std::thread;
@@ -53,7 +56,7 @@ impl Line {
             }
         }
         let number = last + 1;
-        let name = format!("{number:016}{SUFFIX}");
+        let name = format!("{number:016}-{}{SUFFIX}", std::process::id());
         match self.0.try_lock(&name)? {
             Some(held) => Ok(Ok(Ticket { line: self, name, number, _held: held })),
             None => Ok(Err(self)),
@@ -74,7 +77,7 @@ impl Line {
 
     /// All tickets, the lowest first.
     fn tickets(&self) -> Result<Vec<(u64, String)>, FileError> {
-        let number = |name: &String| name.strip_suffix(SUFFIX)?.parse().ok();
+        let number = |name: &String| parts(name)?.0.parse().ok();
         let names = self.0.names()?.into_iter();
         let mut tickets: Vec<_> = names.filter_map(|name| Some((number(&name)?, name))).collect();
         tickets.sort_unstable();
@@ -85,20 +88,35 @@ impl Line {
 impl Ticket {
     /// Whether it is this one's turn.
     pub fn is_next(&self) -> Result<bool, FileError> {
+        Ok(self.first()?.is_none())
+    }
+
+    /// The process whose question is the first of those before this one, where that can be told.
+    pub fn held_by(&self) -> Option<u32> {
+        parts(&self.first().ok()??)?.1.parse().ok()
+    }
+
+    /// The first ticket before this one that is held. Those before it that are not are removed.
+    fn first(&self) -> Result<Option<String>, FileError> {
         for (number, name) in self.line.tickets()? {
             if number >= self.number {
                 break;
             }
             if self.line.0.try_lock(&name)?.is_none() {
-                return Ok(false);
+                return Ok(Some(name));
             }
             self.line.0.remove(&name)?;
         }
-        Ok(true)
+        Ok(None)
     }
 
     /// Leaves the line, and nothing behind.
     pub fn leave(self) -> Result<(), FileError> {
         self.line.0.remove(&self.name).map(drop)
     }
+}
+
+/// The number of a ticket, and the process that took it.
+fn parts(name: &str) -> Option<(&str, &str)> {
+    name.strip_suffix(SUFFIX)?.split_once('-')
 }

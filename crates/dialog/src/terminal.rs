@@ -2,7 +2,7 @@
 //!
 //! A terminal that the agent has a part in is no place to ask: whoever shares it can write what the person
 //! reads and, on some systems, what the person types. So it is used only where all of this holds, and it
-//! is looked at again each time before anything is shown:
+//! is looked at again before anything is shown and before each line that is read:
 //!
 //! - our standard input is that terminal: whoever holds the other end of a pipe is whom we serve;
 //! - we are in the foreground of it;
@@ -108,7 +108,7 @@ pub(crate) fn ask(form: &Form, wait: &Wait) -> Result<Answers, Ended> {
     check().map_err(Failure::from)?;
     let mut tty = Tty::open().ok_or(Failure::Terminal(NoTerminal::Nowhere))?;
     let code = Code::draw().map_err(Failure::from)?;
-    put(&mut tty, form, code, wait)
+    put(&mut tty, form, code, wait, &check)
 }
 
 #[cfg(unix)]
@@ -143,7 +143,7 @@ impl Person for Nobody {
 pub(crate) fn ask(form: &Form, wait: &Wait) -> Result<Answers, Ended> {
     form.check().map_err(Failure::from)?;
     check().map_err(Failure::from)?;
-    put(&mut Nobody, form, Code::draw().map_err(Failure::from)?, wait)
+    put(&mut Nobody, form, Code::draw().map_err(Failure::from)?, wait, &check)
 }
 
 #[cfg(not(unix))]

@@ -214,6 +214,11 @@ impl From<Unfilled> for Shown {
 
 fn unasked(failure: &Unasked) -> Unfilled {
     debug!("a window was not answered: {failure}");
+    // It says who holds it, so that a person can end that.
+    if let Unasked::Held { .. } = failure {
+        warn!("{failure}");
+        return Unfilled::Nowhere;
+    }
     warn!("a window could not be shown, or ended before it was answered");
     Unfilled::Nowhere
 }

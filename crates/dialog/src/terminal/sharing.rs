@@ -57,7 +57,7 @@ fn members(session: u32) -> Result<Vec<Member>, NoTerminal> {
         let Some(id) = name.to_str().and_then(|name| name.parse().ok()) else { continue };
         // One that has ended meanwhile has no part in anything.
         let Ok(stat) = std::fs::read(format!("/proc/{id}/stat")) else { continue };
-        members.extend(parse(id, session, &String::from_utf8_lossy(&stat)));
+        members.extend(parse(id, session, &String::from_utf8_lossy(&stat), &|| has_threads(id)));
     }
     // Where we do not see ourselves, we see nobody.
     if members.is_empty() { Err(NoTerminal::Unknown) } else { Ok(members) }
@@ -70,14 +70,35 @@ fn members(_: u32) -> Result<Vec<Member>, NoTerminal> {
 }
 
 /// The process `id`, if it is in `session` and has not ended: fields 3, 4 and 6 of `proc_pid_stat(5)`,
-/// after the name in its brackets.
+/// after the name in its brackets. A process whose first thread has ended looks as if it had ended itself.
 #[cfg(target_os = "linux")]
-fn parse(id: u32, session: u32, stat: &str) -> Option<Member> {
+fn parse(id: u32, session: u32, stat: &str, has_threads: &dyn Fn() -> bool) -> Option<Member> {
     let mut fields = stat.rsplit_once(") ")?.1.split(' ');
     let state = fields.next()?;
     let parent = fields.next()?.parse().ok()?;
     let of: u32 = fields.nth(1)?.parse().ok()?;
-    (of == session && !matches!(state, "Z" | "X")).then_some(Member { id, parent })
+    (of == session && (!is_over(state) || has_threads())).then_some(Member { id, parent })
+}
+
+#[cfg(target_os = "linux")]
+fn is_over(state: &str) -> bool {
+    matches!(state, "Z" | "X")
+}
+
+/// Whether a thread of the process `id` goes on. Where that cannot be seen, one may.
+#[cfg(target_os = "linux")]
+fn has_threads(id: u32) -> bool {
+    let threads = match std::fs::read_dir(format!("/proc/{id}/task")) {
+        Ok(threads) => threads,
+        Err(error) => return error.kind() != io::ErrorKind::NotFound,
+    };
+    threads.flatten().any(|thread| {
+        // One that is gone is over.
+        let stat = std::fs::read(thread.path().join("stat")).unwrap_or_default();
+        let stat = String::from_utf8_lossy(&stat);
+        let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').next());
+        state.is_some_and(|state| !is_over(state))
+    })
 }
 
 #[cfg(test)]
@@ -118,10 +139,14 @@ mod tests {
     #[test]
     fn a_process_is_read_whatever_its_name_is() {
         let stat = "30 (a) S 1 (b) ) S 10 30 10 34816 30 4194304";
-        assert_eq!(parse(30, 10, stat), Some(Member { id: 30, parent: 10 }));
-        assert_eq!(parse(30, 11, stat), None);
-        assert_eq!(parse(30, 10, "30 (a) Z 10 30 10 0 0 0"), None);
-        assert_eq!(parse(30, 10, "30 (a)"), None);
+        let parse = |session, stat, threads| parse(30, session, stat, &|| threads);
+        let found = Some(Member { id: 30, parent: 10 });
+        assert_eq!(parse(10, stat, false), found);
+        assert_eq!(parse(11, stat, true), None);
+        assert_eq!(parse(10, "30 (a) Z 10 30 10 0 0 0", false), None);
+        assert_eq!(parse(10, "30 (a) Z 10 30 10 0 0 0", true), found, "its first thread has ended");
+        assert_eq!(parse(10, "30 (a)", true), None);
+        assert!(has_threads(std::process::id()) && !has_threads(u32::MAX));
         if let Some(session) = session_of(std::process::id()) {
             let members = members(session).unwrap();
             assert!(members.iter().any(|member| member.id == std::process::id()));

@@ -4,8 +4,9 @@ use std::fs;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use strongroom_dialog::queue::Line;
-use strongroom_dialog::{Ended, ask};
+use strongroom_dialog::{Ended, Failure, ask};
 
 use crate::room::{LONG, Room, example, form, lines, until};
 
@@ -41,7 +42,9 @@ async fn who_is_taken_back_or_runs_out_of_time_in_line_is_never_shown_by_a_stand
     let mut third = ask(&window, &form("third", &script, ""), Duration::from_millis(100));
     let mut fourth = ask(&window, &form("fourth", &script, ""), LONG);
     assert_eq!(tickets(&room).len(), 4);
-    assert!(matches!(third.answers().await, Err(Ended::TooLong)));
+    // Nobody was too late to answer what was never shown.
+    let held = third.answers().await.unwrap_err();
+    assert!(matches!(held, Ended::Failed(Failure::Held { process: Some(_) })), "{held}");
     second.cancel().await;
     until("they left the line", || (tickets(&room).len() == 2).then_some(()));
     first.cancel().await;
@@ -73,6 +76,31 @@ async fn a_process_that_is_killed_while_its_stand_in_is_shown_or_waits_is_passed
     let shown = lines(&record);
     assert!(!shown.contains(&"+waits".to_owned()), "{shown:?}");
     assert!(shown.contains(&"+last".to_owned()) && shown.contains(&"-last".to_owned()));
+}
+
+#[tokio::test]
+async fn a_stopped_process_holds_the_line_and_is_named_until_it_goes_on_or_is_gone() {
+    let room = Room::new();
+    let record = room.file("record");
+    let script = format!("record {}", record.display());
+    let mut stopped = asker(&room, "stopped", &format!("{script} and hang"));
+    until("it is shown", || (lines(&record).len() == 1).then_some(()));
+    let id = Pid::from_child(&stopped);
+    kill_process(id, Signal::STOP).unwrap();
+    let window = room.window();
+    let mut behind = ask(&window, &form("behind", &script, ""), Duration::from_millis(300));
+    let ended = behind.answers().await.unwrap_err();
+    let Ended::Failed(Failure::Held { process }) = &ended else { panic!("{ended}") };
+    assert_eq!(*process, Some(stopped.id()));
+    let words = format!("the line is held by the question of process {}", stopped.id());
+    assert!(ended.to_string().starts_with(&words), "{ended}");
+    assert_eq!(lines(&record), ["+stopped"], "no second window");
+    assert_eq!(tickets(&room).len(), 1, "who gave up has left");
+    let mut last = ask(&window, &form("last", &script, ""), LONG);
+    stopped.kill().unwrap();
+    stopped.wait().unwrap();
+    last.answers().await.unwrap();
+    assert!(lines(&record).contains(&"-last".to_owned()));
 }
 
 #[test]

@@ -155,6 +155,22 @@ fn a_terminal_that_somebody_else_shares_is_not_used() {
     }
 }
 
+/// A process whose first thread has ended looks like one that nobody has waited for yet.
+const HEADLESS: &str = "python3 -c 'import ctypes,threading,time
+threading.Thread(target=time.sleep, args=(600,)).start()
+lib = ctypes.CDLL(None)
+lib.syscall({\"x86_64\": 60}.get(__import__(\"platform\").machine(), 93), 0)'";
+
+// DE-08
+#[cfg(target_os = "linux")]
+#[test]
+fn a_process_whose_first_thread_has_ended_shares_the_terminal() {
+    let headless = "until grep -q ') Z' /proc/$!/stat; do sleep 0.01; done; ASKER; kill -9 $!";
+    let session = Session::run(&format!("{HEADLESS} & {headless}"), "consent");
+    let screen = session.sees("shares the terminal, and could be the agent]");
+    assert!(!screen.contains("Type "), "{screen}");
+}
+
 // DE-08
 #[test]
 fn the_terminal_has_its_echo_again_when_the_asker_is_killed() {

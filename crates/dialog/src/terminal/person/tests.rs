@@ -1,3 +1,4 @@
+use std::cell::Cell;
 use std::collections::VecDeque;
 
 use super::*;
@@ -51,7 +52,7 @@ impl Scripted {
 
     fn asked(&mut self, form: &Form) -> Result<Answers, Ended> {
         let (wait, _stop) = Wait::long();
-        put(self, form, Code::draw().unwrap(), &wait)
+        put(self, form, Code::draw().unwrap(), &wait, &|| Ok(()))
     }
 }
 
@@ -106,10 +107,10 @@ fn a_person_who_leaves_cancels_and_one_who_waits_is_too_late() {
     let mut person = Scripted { late: true, ..Scripted::new(&[]) };
     let (wait, stop) = Wait::long();
     drop(stop);
-    let ended = put(&mut person, &form, Code::draw().unwrap(), &wait).unwrap_err();
+    let ended = put(&mut person, &form, Code::draw().unwrap(), &wait, &|| Ok(())).unwrap_err();
     assert!(matches!(ended, Ended::Cancelled), "whoever asked is gone: {ended}");
     let (wait, _stop) = Wait::none();
-    let ended = put(&mut person, &form, Code::draw().unwrap(), &wait).unwrap_err();
+    let ended = put(&mut person, &form, Code::draw().unwrap(), &wait, &|| Ok(())).unwrap_err();
     assert!(matches!(ended, Ended::TooLong), "{ended}");
 }
 
@@ -161,4 +162,30 @@ fn nothing_of_a_form_moves_the_cursor_or_hides() {
     assert!(!person.shown.contains(hidden), "{:?}", person.shown);
     assert!(person.shown.contains("one\\u{a}two\\u{1b}[2J\n"), "{:?}", person.shown);
     assert!(person.shown.contains("\n  verbatim\n"), "{:?}", person.shown);
+}
+
+// DE-08
+#[test]
+fn who_joins_between_two_lines_ends_it_before_the_next_one_is_asked_for() {
+    let form = form_of(vec![field("a", FieldType::Text), field("key", FieldType::Password)]);
+    for (most, lines) in [(1, &["x", "canary"][..]), (2, &["x", "canary"])] {
+        let mut person = Scripted::new(lines);
+        let (wait, _stop) = Wait::long();
+        let looked = Cell::new(0);
+        let alone = || {
+            looked.set(looked.get() + 1);
+            if looked.get() > most { Err(NoTerminal::Shared { process: 7 }) } else { Ok(()) }
+        };
+        let answers = put(&mut person, &form, Code::draw().unwrap(), &wait, &alone);
+        if most == 2 {
+            assert_eq!(answers.unwrap().get("key").unwrap().expose(), b"canary");
+            continue;
+        }
+        let ended = answers.unwrap_err();
+        let Ended::Failed(Failure::Terminal(NoTerminal::Shared { process: 7 })) = ended else {
+            panic!("{ended}")
+        };
+        assert_eq!(person.lines, ["canary"], "it was not read");
+        assert!(!person.shown.contains("key"), "{}", person.shown);
+    }
 }
