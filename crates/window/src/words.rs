@@ -18,7 +18,7 @@ pub(crate) const FIELDS_NOTE: &str =
 /// At the end, where a consent is asked for.
 pub(crate) const CONSENT_NOTE: &str = "Allow only what you have just asked for yourself. Your choice goes to the program that opened this window.";
 /// Until the end of a long question has been in sight.
-#[cfg(any(target_os = "linux", test))]
+#[cfg(any(not(target_os = "macos"), test))]
 pub(crate) const READ_ON: &str = "Scroll to the end of the question to be able to allow it.";
 /// Where there are required fields.
 pub(crate) const REQUIRED_NOTE: &str = "Fields marked with * are required.";

@@ -62,6 +62,10 @@ fn say(text: &str) {
 }
 
 /// What is to be bounded, and by what.
+#[cfg_attr(
+    not(target_os = "linux"),
+    expect(dead_code, reason = "no other platform has what could bound it")
+)]
 struct Told {
     limits: Limits,
     network: bool,

@@ -1,11 +1,12 @@
 //! The window on Windows: Win32, with the system's own controls.
 //!
-//! What is long scrolls in a pane; the note and the buttons stand below it. Tab, Enter and Escape are the
-//! system's (`IsDialogMessage`). Every label stands before its field, which is how a screen reader finds
+//! What is long scrolls in a pane; the note and the buttons stand below it. Tab and Enter are the system's
+//! (`IsDialogMessage`), but for the description, which would keep every key to itself. Every label stands before its field, which is how a screen reader finds
 //! its name, and no text has mnemonics.
 
-#![expect(unsafe_code, reason = "Win32 is called here, in `sys`, and nowhere else")]
+#![expect(unsafe_code, reason = "Win32 is called here, in `fonts` and `sys`, and nowhere else")]
 
+mod fonts;
 mod pane;
 mod sys;
 
@@ -15,12 +16,15 @@ use std::time::{Duration, Instant};
 
 use strongroom_model::form::{Choice, Form, Kind};
 use windows::Win32::Foundation::{HWND, LPARAM, LRESULT, WPARAM};
-use windows::Win32::UI::Input::KeyboardAndMouse::{VK_RETURN, VK_SPACE};
+use windows::Win32::UI::Input::KeyboardAndMouse::{
+    VIRTUAL_KEY, VK_ESCAPE, VK_RETURN, VK_SPACE, VK_TAB,
+};
 use windows::Win32::UI::WindowsAndMessaging as win;
 
 use self::{
+    fonts::{Fonts, text_height},
     pane::Pane,
-    sys::{Fonts, Place, Style},
+    sys::{Place, Style},
 };
 use crate::dead_time::{DeadTime, Press};
 use crate::ended::{Ended, Failed};
@@ -67,9 +71,14 @@ struct Shown {
     form: Form,
     main: Cell<HWND>,
     pane: OnceCell<Pane>,
+    foot: OnceCell<Foot>,
+    /// How much of the pane is shown.
+    height: Cell<i32>,
     allow: OnceCell<[HWND; 2]>,
     start: Instant,
     dead: RefCell<DeadTime>,
+    /// Whether the end of the question has been in sight: what decides must not stand where nobody looks.
+    read: Cell<bool>,
     ended: RefCell<Option<Ended>>,
 }
 
@@ -79,9 +88,12 @@ impl Shown {
             form,
             main: Cell::default(),
             pane: OnceCell::new(),
+            foot: OnceCell::new(),
+            height: Cell::new(0),
             allow: OnceCell::new(),
             start: Instant::now(),
             dead: RefCell::new(DeadTime::begin(Duration::ZERO)),
+            read: Cell::new(false),
             ended: RefCell::default(),
         }
     }
@@ -98,7 +110,7 @@ impl Shown {
             ACCEPT if self.form.kind == Kind::Fields => self.accept(),
             CANCEL => self.end(Ended::Cancelled),
             DENY => self.end(Ended::Chosen(Choice::Deny)),
-            ALLOW | SESSION if self.is_over() => self.end(Ended::Chosen(chosen(id))),
+            ALLOW | SESSION if self.may() => self.end(Ended::Chosen(chosen(id))),
             _ => {}
         }
     }
@@ -113,32 +125,78 @@ impl Shown {
         let typed = pane.typed();
         let mistakes = typed::mistakes(&self.form, &typed);
         pane.complain(&mistakes);
+        self.lay_out();
         if mistakes.is_empty() {
             let names = self.form.fields.iter().map(|field| field.name.clone());
             self.end(Ended::Filled(names.zip(typed).collect()));
         }
     }
 
-    fn is_over(&self) -> bool {
-        self.dead.borrow_mut().is_over(self.start.elapsed())
+    /// Gives the pane the room that it wants and the screen has. What was given is not taken back: nothing
+    /// moves away under the hands of who types.
+    fn lay_out(&self) {
+        let (Some(pane), Some(foot)) = (self.pane.get(), self.foot.get()) else { return };
+        let most = sys::work_height() - foot.height - sys::scaled(60);
+        let height = pane.height().min(most).max(sys::scaled(80));
+        let before = self.height.get();
+        if height > before {
+            self.height.set(height);
+            pane.place(height);
+            foot.place(height);
+            sys::fit(self.main.get(), sys::scaled(WIDTH), height + foot.height, before == 0);
+            sys::redraw(self.main.get());
+        }
+    }
+
+    /// Whether a yes counts by now.
+    fn may(&self) -> bool {
+        self.dead.borrow_mut().is_over(self.start.elapsed()) && self.read.get()
     }
 
     /// Buttons that cannot be pressed look like it.
     fn glance(&self) {
-        let over = self.is_over();
+        let end = self.pane.get().is_some_and(Pane::is_at_its_end);
+        if end
+            && !self.read.replace(true)
+            && let Some(foot) = self.foot.get()
+        {
+            sys::set_text(foot.hint, "");
+        }
+        let may = self.may();
         for button in self.allow.get().into_iter().flatten() {
-            sys::enable(*button, over);
+            sys::enable(*button, may);
         }
     }
 
-    /// Looks at what is pressed before any control does. Whether nothing else may see it.
+    /// Looks at what is pressed or turned before any control does. Whether nothing else may see it.
     fn intercepts(&self, message: &win::MSG) -> bool {
-        let Some(allow) = self.allow.get() else { return false };
+        let Some(pane) = self.pane.get() else { return false };
         let key = u32::try_from(message.wParam.0).unwrap_or_default();
+        let is = |one: VIRTUAL_KEY| key == u32::from(one.0);
+        match message.message {
+            win::WM_MOUSEWHEEL => {
+                pane.scroll_by_wheel(sys::below(message.lParam), message);
+                true
+            }
+            win::WM_KEYDOWN if is(VK_ESCAPE) => {
+                self.end(Ended::Cancelled);
+                true
+            }
+            win::WM_KEYDOWN if is(VK_TAB) && pane.is_reading(message.hwnd) => {
+                sys::tab(self.main.get(), message.hwnd);
+                self.guards(message, key)
+            }
+            _ => self.guards(message, key),
+        }
+    }
+
+    /// As [`Self::intercepts`], for the buttons that allow.
+    fn guards(&self, message: &win::MSG, key: u32) -> bool {
+        let Some(allow) = self.allow.get() else { return false };
         let now = self.start.elapsed();
         match message.message {
             win::WM_KEYDOWN | win::WM_SYSKEYDOWN => {
-                let may = self.dead.borrow_mut().pressed(now, Press::Key(key));
+                let may = self.dead.borrow_mut().pressed(now, Press::Key(key)) && self.read.get();
                 if key != u32::from(VK_RETURN.0) && key != u32::from(VK_SPACE.0) {
                     return false;
                 }
@@ -155,7 +213,7 @@ impl Shown {
                 self.dead.borrow_mut().released(Press::Key(key));
                 false
             }
-            win::WM_LBUTTONDOWN | win::WM_NCLBUTTONDOWN => {
+            win::WM_LBUTTONDOWN | win::WM_LBUTTONDBLCLK | win::WM_NCLBUTTONDOWN => {
                 let may = self.dead.borrow_mut().pressed(now, Press::Pointer);
                 !may && allow.contains(&message.hwnd)
             }
@@ -179,54 +237,86 @@ fn chosen(id: u16) -> Choice {
 /// Makes the window with everything in it.
 fn make(shown: &Rc<Shown>) -> Option<()> {
     let fonts = Fonts::of_the_system();
-    let scale = |size: i32| sys::scaled(size);
     let title = words::window_title(&shown.form);
     let main = sys::top_window(&title, main_procedure, pane_procedure)?;
     shown.main.set(main);
-    let pane = Pane::fill(main, &shown.form, &fonts, scale(WIDTH))?;
-
-    let inner = scale(WIDTH - 2 * MARGIN);
-    let note = words::note(&shown.form);
-    let note_height = sys::text_height(fonts.small, &note, inner);
-    let foot = note_height + scale(3 * MARGIN / 2 + BUTTON.1 + MARGIN);
-    let height = pane.height().min(sys::work_height() - foot - scale(60)).max(scale(80));
-    pane.place(height);
-    let top = height + scale(MARGIN / 2);
-    let place = Place { x: scale(MARGIN), y: top, width: inner, height: note_height };
-    sys::label(main, &note, fonts.small, place, Style::Plain)?;
-
-    let buttons: &[(u16, &str)] = match shown.form.kind {
-        Kind::Fields => &[(ACCEPT, words::ACCEPT), (CANCEL, words::CANCEL)],
-        Kind::Consent => {
-            &[(DENY, words::DENY), (ALLOW, words::ALLOW), (SESSION, words::ALLOW_SESSION)]
-        }
-    };
-    let step = BUTTON.0 + 8;
-    let count = i32::try_from(buttons.len()).ok()?;
-    let mut made = Vec::new();
-    for (at, (id, text)) in (0..).zip(buttons) {
-        let place = Place {
-            x: scale(WIDTH - MARGIN + 8 - (count - at) * step),
-            y: top + note_height + scale(MARGIN / 2),
-            width: scale(BUTTON.0),
-            height: scale(BUTTON.1),
-        };
-        made.push(sys::button(main, *id, text, fonts.body, place, at == 0)?);
-    }
-    sys::fit(main, scale(WIDTH), height + foot);
-    match (shown.form.kind, made.as_slice()) {
+    let pane = Pane::fill(main, &shown.form, &fonts, sys::scaled(WIDTH))?;
+    let foot = Foot::fill(main, &shown.form, &fonts)?;
+    let buttons = foot.buttons.clone();
+    shown.pane.set(pane).ok()?;
+    shown.foot.set(foot).ok()?;
+    shown.lay_out();
+    match (shown.form.kind, buttons.as_slice()) {
         (Kind::Consent, [deny, allow, session]) => {
             shown.allow.set([*allow, *session]).ok()?;
             shown.glance();
+            if let Some(foot) = shown.foot.get().filter(|_| !shown.read.get()) {
+                sys::set_text(foot.hint, words::READ_ON);
+            }
             sys::tick(main, GLANCE);
             sys::set_focus(*deny);
         }
-        _ => pane.focus_first(),
+        _ => shown.pane.get()?.focus_first(),
     }
-    shown.pane.set(pane).ok()?;
     sys::present(main);
     shown.dead.borrow_mut().seen(shown.start.elapsed());
     Some(())
+}
+
+/// What stands below the pane.
+struct Foot {
+    /// Says that there is more to read; empty where there is not.
+    hint: HWND,
+    hint_height: i32,
+    note: HWND,
+    note_height: i32,
+    buttons: Vec<HWND>,
+    height: i32,
+}
+
+impl Foot {
+    fn fill(main: HWND, form: &Form, fonts: &Fonts) -> Option<Self> {
+        let buttons: &[(u16, &str)] = match form.kind {
+            Kind::Fields => &[(ACCEPT, words::ACCEPT), (CANCEL, words::CANCEL)],
+            Kind::Consent => {
+                &[(DENY, words::DENY), (ALLOW, words::ALLOW), (SESSION, words::ALLOW_SESSION)]
+            }
+        };
+        let inner = sys::scaled(WIDTH - 2 * MARGIN);
+        let nowhere = Place::default();
+        let hint = sys::label(main, "", fonts.small, nowhere, Style::Plain)?;
+        let hint_height = match form.kind {
+            Kind::Consent => text_height(fonts.small, words::READ_ON, inner) + sys::scaled(4),
+            Kind::Fields => 0,
+        };
+        let text = words::note(form);
+        let note = sys::label(main, &text, fonts.small, nowhere, Style::Plain)?;
+        let note_height = text_height(fonts.small, &text, inner);
+        let made = (0..)
+            .zip(buttons)
+            .map(|(at, (id, text))| sys::button(main, *id, text, fonts.body, nowhere, at == 0));
+        let buttons = made.collect::<Option<_>>()?;
+        let height = hint_height + note_height + sys::scaled(MARGIN * 5 / 2 + BUTTON.1);
+        Some(Self { hint, hint_height, note, note_height, buttons, height })
+    }
+
+    /// Puts it below `top`.
+    fn place(&self, top: i32) {
+        let scale = |size: i32| sys::scaled(size);
+        let (x, width) = (scale(MARGIN), scale(WIDTH - 2 * MARGIN));
+        let mut y = top + scale(MARGIN / 2);
+        for (window, height) in [(self.hint, self.hint_height), (self.note, self.note_height)] {
+            sys::place(window, Place { x, y, width, height });
+            y += height;
+        }
+        y += scale(MARGIN);
+        let (width, height) = (scale(BUTTON.0), scale(BUTTON.1));
+        let mut x = scale(WIDTH - MARGIN) - width;
+        for button in self.buttons.iter().rev() {
+            sys::place(*button, Place { x, y, width, height });
+            x -= width + scale(8);
+        }
+    }
 }
 
 fn shown() -> Option<Rc<Shown>> {
@@ -254,7 +344,13 @@ extern "system" fn main_procedure(
             return sys::default(window, message, word, long);
         }
         win::WM_TIMER => shown.glance(),
-        win::WM_CTLCOLORSTATIC => return sys::plain_background(word),
+        win::WM_CTLCOLORSTATIC => {
+            let control = sys::control(long);
+            let is_hint = shown.foot.get().is_some_and(|foot| foot.hint == control);
+            let background =
+                if is_hint { sys::complaint_background } else { sys::plain_background };
+            return background(word);
+        }
         _ => return sys::default(window, message, word, long),
     }
     LRESULT(0)
@@ -275,7 +371,6 @@ extern "system" fn pane_procedure(
             pane.notified(u32::try_from(word.0 >> 16).unwrap_or(0), sys::control(long))
         }
         win::WM_VSCROLL => pane.scroll_by_bar(i32::from(low(word.0))),
-        win::WM_MOUSEWHEEL => pane.scroll_by_wheel(word),
         win::WM_CTLCOLORSTATIC if pane.is_complaint(sys::control(long)) => {
             return sys::complaint_background(word);
         }

@@ -3,17 +3,17 @@
 use std::cell::Cell;
 
 use strongroom_model::form::{Field, FieldType, Form, Wrong, visible, visible_line};
-use windows::Win32::Foundation::{HWND, WPARAM};
+use windows::Win32::Foundation::HWND;
 use windows::Win32::UI::WindowsAndMessaging as win;
 
 use super::MARGIN;
-use super::sys::{self, Fonts, Place, Style};
+use super::fonts::{Font, Fonts, text_height};
+use super::sys::{self, Place, Style};
 use crate::typed::Typed;
 use crate::words;
 
 /// Sizes at 96 dots per inch.
-const ENTRY: i32 = 26;
-const CODE: i32 = 44;
+const FRAME: i32 = 8;
 const REVEAL: i32 = 70;
 const GAP: i32 = 4;
 const PARAGRAPH: i32 = 14;
@@ -26,6 +26,8 @@ pub(super) struct Pane {
     window: HWND,
     pieces: Vec<Piece>,
     rows: Vec<Row>,
+    /// The description, and whether it scrolls by itself.
+    reading: Option<(HWND, bool)>,
     width: i32,
     /// How much of its top is out of sight.
     offset: Cell<i32>,
@@ -36,8 +38,9 @@ pub(super) struct Pane {
 /// One control, in the order from top to bottom.
 struct Piece {
     window: HWND,
+    /// The room above it.
+    before: i32,
     height: i32,
-    after: i32,
     /// What stands to its right, and how wide that is.
     beside: Option<(HWND, i32)>,
     shown: Cell<bool>,
@@ -59,26 +62,21 @@ impl Pane {
             window,
             pieces: Vec::new(),
             rows: Vec::new(),
+            reading: None,
             width,
             offset: Cell::new(0),
             seen: Cell::new(0),
         };
-        pane.text(words::subtitle(form.kind), fonts.small, Style::Plain, GAP)?;
-        pane.text(&visible_line(&form.title), fonts.heading, Style::Plain, PARAGRAPH)?;
+        pane.text(words::subtitle(form.kind), fonts.small, Style::Plain, 0)?;
+        pane.text(&visible_line(&form.title), fonts.heading, Style::Plain, GAP)?;
         if let Some(code) = form.verification_code() {
-            pane.text(words::CODE, fonts.small, Style::Centred, 0)?;
-            let shown = sys::label(window, code, fonts.code, Place::default(), Style::Centred)?;
-            pane.push(shown, sys::scaled(CODE), 0);
-            pane.text(words::CODE_HINT, fonts.small, Style::Centred, PARAGRAPH)?;
+            pane.text(words::CODE, fonts.small, Style::Centred, PARAGRAPH)?;
+            pane.text(code, fonts.code, Style::Centred, 0)?;
+            pane.text(words::CODE_HINT, fonts.small, Style::Centred, 0)?;
         }
         let description = form.shown_description();
         if !description.trim().is_empty() {
-            let fixed = words::is_preformatted(&description);
-            let font = if fixed { fonts.fixed } else { fonts.body };
-            // Within its frame, and with room for its scroll bar.
-            let height = sys::text_height(font, &description, pane.inner() - sys::scaled(30));
-            let shown = sys::reading(window, &description, font)?;
-            pane.push(shown, (height + sys::scaled(14)).min(sys::scaled(DESCRIPTION)), PARAGRAPH);
+            pane.description(&description, fonts)?;
         }
         for (id, field) in (100..).zip(&form.fields) {
             pane.field(id, field, fonts)?;
@@ -90,25 +88,45 @@ impl Pane {
         self.width - 2 * sys::scaled(MARGIN)
     }
 
-    fn push(&mut self, window: HWND, height: i32, after: i32) {
-        let after = sys::scaled(after);
+    fn push(&mut self, window: HWND, before: i32, height: i32) {
+        let before = sys::scaled(before);
         let shown = Cell::new(true);
-        self.pieces.push(Piece { window, height, after, beside: None, shown });
+        self.pieces.push(Piece { window, before, height, beside: None, shown });
     }
 
-    fn text(&mut self, text: &str, font: sys::Font, style: Style, after: i32) -> Option<()> {
-        let height = sys::text_height(font, text, self.inner());
+    fn text(&mut self, text: &str, font: Font, style: Style, before: i32) -> Option<()> {
+        let height = text_height(font, text, self.inner());
         let window = sys::label(self.window, text, font, Place::default(), style)?;
-        self.push(window, height, after);
+        self.push(window, before, height);
+        Some(())
+    }
+
+    fn description(&mut self, text: &str, fonts: &Fonts) -> Option<()> {
+        let font = if words::is_preformatted(text) { fonts.fixed } else { fonts.body };
+        // Within its frame, and with room for its scroll bar.
+        let estimate = text_height(font, text, self.inner() - sys::scaled(30));
+        let most = sys::scaled(DESCRIPTION);
+        let long = estimate > most;
+        let window = sys::reading(self.window, text, font, long)?;
+        // What is not long has no bar: where its lines end is what the control says.
+        let place = Place { width: self.inner(), height: most, ..Place::default() };
+        sys::place(window, place);
+        let height = match long {
+            true => most,
+            false => sys::lines(window) * text_height(font, "X", place.width) + sys::scaled(GAP),
+        };
+        self.reading = Some((window, long));
+        self.push(window, PARAGRAPH, height);
         Some(())
     }
 
     fn field(&mut self, id: u16, field: &Field, fonts: &Fonts) -> Option<()> {
-        self.text(&words::marked_label(field), fonts.bold, Style::Plain, GAP)?;
+        self.text(&words::marked_label(field), fonts.bold, Style::Plain, PARAGRAPH)?;
         let hidden = field.field_type == FieldType::Password;
         let entry = sys::entry(self.window, id, &field.default, fonts.body, hidden)?;
         sys::set_hint(entry, &visible_line(&field.placeholder));
-        self.push(entry, sys::scaled(ENTRY), GAP);
+        let line = text_height(fonts.body, "X", self.inner());
+        self.push(entry, GAP, line + sys::scaled(FRAME));
         let reveal = match hidden {
             true => Some(sys::check_box(self.window, id + 100, "Show", fonts.small)?),
             false => None,
@@ -117,15 +135,11 @@ impl Pane {
             piece.beside = reveal.map(|reveal| (reveal, sys::scaled(REVEAL)));
         }
         let complaint = self.pieces.len();
-        let window = sys::label(self.window, "", fonts.small, Place::default(), Style::Plain)?;
-        self.push(window, sys::text_height(fonts.small, "X", self.inner()), GAP);
+        self.text("", fonts.small, Style::Plain, GAP)?;
         self.pieces[complaint].shown.set(false);
         let help = visible(&field.help_text);
         if !help.trim().is_empty() {
             self.text(&help, fonts.small, Style::Plain, GAP)?;
-        }
-        if let Some(last) = self.pieces.last_mut() {
-            last.after = sys::scaled(PARAGRAPH);
         }
         self.rows.push(Row { entry, reveal, complaint });
         Some(())
@@ -134,7 +148,7 @@ impl Pane {
     /// How tall all of it is.
     pub(super) fn height(&self) -> i32 {
         let shown = self.pieces.iter().filter(|piece| piece.shown.get());
-        shown.map(|piece| piece.height + piece.after).sum::<i32>() + 2 * sys::scaled(MARGIN)
+        shown.map(|piece| piece.before + piece.height).sum::<i32>() + 2 * sys::scaled(MARGIN)
     }
 
     /// Shows `height` of it.
@@ -158,6 +172,7 @@ impl Pane {
             if !piece.shown.get() {
                 continue;
             }
+            y += piece.before;
             let right = piece.beside.map_or(0, |(_, right)| right);
             let place = Place { x, y, width: width - right, height: piece.height };
             sys::place(piece.window, place);
@@ -170,8 +185,9 @@ impl Pane {
                 };
                 sys::place(window, place);
             }
-            y += piece.height + piece.after;
+            y += piece.height;
         }
+        sys::redraw(self.window);
     }
 
     fn scroll_to(&self, offset: i32) {
@@ -195,9 +211,26 @@ impl Pane {
         });
     }
 
-    /// The wheel was turned.
-    pub(super) fn scroll_by_wheel(&self, word: WPARAM) {
-        self.scroll_to(self.offset.get() - sys::wheel(word) * sys::scaled(STEP));
+    /// The wheel was turned over `control`.
+    pub(super) fn scroll_by_wheel(&self, control: HWND, message: &win::MSG) {
+        match self.reading {
+            Some((reading, true)) if reading == control => sys::pass(reading, message),
+            _ => {
+                let turned = sys::wheel(message.wParam) * sys::scaled(STEP);
+                self.scroll_to(self.offset.get() - turned);
+            }
+        }
+    }
+
+    /// Whether this is the description, which keeps every key to itself.
+    pub(super) fn is_reading(&self, control: HWND) -> bool {
+        self.reading.is_some_and(|(reading, _)| reading == control)
+    }
+
+    /// Whether there is nothing below what is in sight.
+    pub(super) fn is_at_its_end(&self) -> bool {
+        let read = self.reading.is_none_or(|(reading, long)| !long || sys::is_at_its_end(reading));
+        read && self.offset.get() + self.seen.get() >= self.height()
     }
 
     /// A control says what happened to it.
@@ -219,6 +252,7 @@ impl Pane {
     fn bring(&self, control: HWND) {
         let mut top = sys::scaled(MARGIN);
         for piece in self.pieces.iter().filter(|piece| piece.shown.get()) {
+            top += piece.before;
             let beside = piece.beside.is_some_and(|(window, _)| window == control);
             if piece.window == control || beside {
                 let margin = sys::scaled(STEP);
@@ -229,7 +263,7 @@ impl Pane {
                 }
                 return;
             }
-            top += piece.height + piece.after;
+            top += piece.height;
         }
     }
 

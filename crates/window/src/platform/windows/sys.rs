@@ -5,12 +5,13 @@
 
 use std::ffi::c_void;
 
-use windows::Win32::Foundation::{COLORREF, HWND, LPARAM, LRESULT, RECT, WPARAM};
+use windows::Win32::Foundation::{COLORREF, HWND, LPARAM, LRESULT, POINT, RECT, WPARAM};
 use windows::Win32::Graphics::Gdi;
 use windows::Win32::System::LibraryLoader::GetModuleHandleW;
 use windows::Win32::System::SystemServices as statics;
 use windows::Win32::UI::Controls::{
-    EM_SETCUEBANNER, EM_SETLIMITTEXT, EM_SETPASSWORDCHAR, SetScrollInfo,
+    EM_GETLINECOUNT, EM_SETCUEBANNER, EM_SETLIMITTEXT, EM_SETMARGINS, EM_SETPASSWORDCHAR,
+    SetScrollInfo,
 };
 use windows::Win32::UI::HiDpi;
 use windows::Win32::UI::Input::KeyboardAndMouse as keys;
@@ -18,10 +19,9 @@ use windows::Win32::UI::WindowsAndMessaging as win;
 use windows::core::{PCWSTR, w};
 use zeroize::Zeroizing;
 
+use super::fonts::Font;
 use crate::typed::LONGEST;
 
-/// A font of the system.
-pub(super) type Font = Gdi::HFONT;
 /// What the system calls when something happens to a window.
 pub(super) type Procedure = extern "system" fn(HWND, u32, WPARAM, LPARAM) -> LRESULT;
 
@@ -44,65 +44,7 @@ pub(super) enum Style {
     Centred,
 }
 
-/// The fonts that are used.
-pub(super) struct Fonts {
-    pub(super) body: Font,
-    pub(super) bold: Font,
-    pub(super) small: Font,
-    pub(super) heading: Font,
-    pub(super) fixed: Font,
-    pub(super) code: Font,
-}
-
-impl Fonts {
-    /// The font of the system's own messages, in some sizes.
-    pub(super) fn of_the_system() -> Self {
-        let mut metrics = win::NONCLIENTMETRICSW {
-            cbSize: size_of_u32::<win::NONCLIENTMETRICSW>(),
-            ..Default::default()
-        };
-        let size = metrics.cbSize;
-        // SAFETY: the structure says its own size, and lives through the call.
-        let _default_where_it_fails = unsafe {
-            win::SystemParametersInfoW(
-                win::SPI_GETNONCLIENTMETRICS,
-                size,
-                Some((&raw mut metrics).cast::<c_void>()),
-                win::SYSTEM_PARAMETERS_INFO_UPDATE_FLAGS(0),
-            )
-        };
-        let body = metrics.lfMessageFont;
-        let made = |percent: i32, weight: i32, fixed: bool| {
-            let mut font = body;
-            let height = if body.lfHeight == 0 { scaled(-12) } else { body.lfHeight };
-            font.lfHeight = height * percent / 100;
-            font.lfWeight = weight;
-            if fixed {
-                font.lfFaceName = face("Consolas");
-            }
-            // SAFETY: the structure lives through the call.
-            unsafe { Gdi::CreateFontIndirectW(&raw const font) }
-        };
-        Self {
-            body: made(100, 400, false),
-            bold: made(100, 700, false),
-            small: made(92, 400, false),
-            heading: made(135, 700, false),
-            fixed: made(100, 400, true),
-            code: made(220, 700, true),
-        }
-    }
-}
-
-fn face(name: &str) -> [u16; 32] {
-    let mut face = [0; 32];
-    for (at, unit) in face.iter_mut().zip(name.encode_utf16()) {
-        *at = unit;
-    }
-    face
-}
-
-fn size_of_u32<T>() -> u32 {
+pub(super) fn size_of_u32<T>() -> u32 {
     u32::try_from(size_of::<T>()).unwrap_or(0)
 }
 
@@ -126,6 +68,11 @@ pub(super) fn scaled(size: i32) -> i32 {
 
 /// How tall the part of the screen is that windows may take.
 pub(super) fn work_height() -> i32 {
+    let area = work_area();
+    area.bottom - area.top
+}
+
+fn work_area() -> RECT {
     let mut area = RECT::default();
     // SAFETY: a rectangle is what this writes, and it lives through the call.
     let read = unsafe {
@@ -136,23 +83,8 @@ pub(super) fn work_height() -> i32 {
             win::SYSTEM_PARAMETERS_INFO_UPDATE_FLAGS(0),
         )
     };
-    if read.is_ok() { area.bottom - area.top } else { scaled(600) }
-}
-
-/// How tall `text` is in `font` when it wraps at `width`.
-pub(super) fn text_height(font: Font, text: &str, width: i32) -> i32 {
-    let mut text: Vec<u16> = text.encode_utf16().collect();
-    let mut area = RECT { left: 0, top: 0, right: width, bottom: 0 };
-    let format = Gdi::DT_CALCRECT | Gdi::DT_WORDBREAK | Gdi::DT_NOPREFIX | Gdi::DT_EDITCONTROL;
-    // SAFETY: the screen's context is given back, with the font that it had.
-    unsafe {
-        let screen = Gdi::GetDC(None);
-        let before = Gdi::SelectObject(screen, font.into());
-        Gdi::DrawTextW(screen, &mut text, &raw mut area, format);
-        Gdi::SelectObject(screen, before);
-        Gdi::ReleaseDC(None, screen);
-    }
-    area.bottom.max(scaled(16))
+    let guess = RECT { left: 0, top: 0, right: scaled(800), bottom: scaled(600) };
+    if read.is_ok() { area } else { guess }
 }
 
 /// The window that stands by itself, hidden still.
@@ -214,18 +146,31 @@ pub(super) fn label(
     Some(made)
 }
 
-/// A text that is read, wraps, and scrolls by itself.
-pub(super) fn reading(parent: HWND, text: &str, font: Font) -> Option<HWND> {
+/// A text that is read and wraps. `long`: it scrolls by itself, in a frame.
+pub(super) fn reading(parent: HWND, text: &str, font: Font, long: bool) -> Option<HWND> {
+    let (bar, edge) = match long {
+        true => (win::WS_VSCROLL, win::WS_EX_CLIENTEDGE),
+        false => Default::default(),
+    };
     let flags = style(win::ES_MULTILINE | win::ES_READONLY | win::ES_AUTOVSCROLL)
+        | bar
         | win::WS_CHILD
         | win::WS_VISIBLE
-        | win::WS_VSCROLL
         | win::WS_TABSTOP;
     let text = text.replace('\n', "\r\n");
-    let edge = win::WS_EX_CLIENTEDGE;
     let made = window(w!("EDIT"), &text, flags, edge, Place::default(), Some(parent), 0)?;
     set_font(made, font);
+    if !long {
+        // As far to the left as any other text.
+        let both = win::EC_LEFTMARGIN | win::EC_RIGHTMARGIN;
+        send(made, EM_SETMARGINS, usize::try_from(both).unwrap_or(0), 0);
+    }
     Some(made)
+}
+
+/// How many lines a text that is read has, where it wraps now.
+pub(super) fn lines(reading: HWND) -> i32 {
+    i32::try_from(send(reading, EM_GETLINECOUNT, 0, 0)).unwrap_or(i32::MAX / 100)
 }
 
 /// A field of one line.
@@ -327,8 +272,7 @@ pub(super) fn set_hint(entry: HWND, text: &str) {
 pub(super) fn reveal(entry: HWND, revealed: bool) {
     const DOT: usize = 0x25cf;
     send(entry, EM_SETPASSWORDCHAR, if revealed { 0 } else { DOT }, 0);
-    // SAFETY: the whole of a window of ours is drawn anew.
-    let _drawn = unsafe { Gdi::InvalidateRect(Some(entry), None, true) };
+    redraw(entry);
 }
 
 pub(super) fn is_checked(check_box: HWND) -> bool {
@@ -367,20 +311,27 @@ pub(super) fn show(window: HWND, shown: bool) {
     let _was = unsafe { win::ShowWindow(window, how) };
 }
 
-/// Makes the inside of `main` that large.
-pub(super) fn fit(main: HWND, width: i32, height: i32) {
-    let mut area = RECT { left: 0, top: 0, right: width, bottom: height };
-    let flags = win::SWP_NOZORDER | win::SWP_NOMOVE;
-    // SAFETY: the rectangle lives through the call, and the window is ours.
-    let _stays_where_it_fails = unsafe {
+/// Makes the inside of `main` that large, and keeps it on the screen. `anew`: in the middle of it.
+pub(super) fn fit(main: HWND, width: i32, height: i32, anew: bool) {
+    let mut inside = RECT { left: 0, top: 0, right: width, bottom: height };
+    let mut now = RECT::default();
+    // SAFETY: the rectangles live through the calls, and the window is ours.
+    let read = unsafe {
         let style = win::WS_CAPTION | win::WS_SYSMENU | win::WS_MINIMIZEBOX;
-        win::AdjustWindowRectEx(&raw mut area, style, false, win::WS_EX_CONTROLPARENT).and_then(
-            |()| {
-                let (width, height) = (area.right - area.left, area.bottom - area.top);
-                win::SetWindowPos(main, None, 0, 0, width, height, flags)
-            },
-        )
+        win::AdjustWindowRectEx(&raw mut inside, style, false, win::WS_EX_CONTROLPARENT)
+            .and_then(|()| win::GetWindowRect(main, &raw mut now))
     };
+    if read.is_err() {
+        return;
+    }
+    let (width, height) = (inside.right - inside.left, inside.bottom - inside.top);
+    let area = work_area();
+    let middle = |from: i32, to: i32, size: i32| from + (to - from - size).max(0) / 2;
+    let (x, y) = match anew {
+        true => (middle(area.left, area.right, width), middle(area.top, area.bottom, height)),
+        false => (now.left, now.top.min(area.bottom - height).max(area.top)),
+    };
+    place(main, Place { x, y, width, height });
 }
 
 /// Brings it before the person.
@@ -441,6 +392,57 @@ pub(super) fn tracked(pane: HWND) -> i32 {
     // SAFETY: the structure says its own size, and lives through the call.
     let _top_where_it_fails = unsafe { win::GetScrollInfo(pane, win::SB_VERT, &raw mut info) };
     info.nTrackPos
+}
+
+/// Whether the end of what scrolls by itself is in sight.
+pub(super) fn is_at_its_end(scrolled: HWND) -> bool {
+    let mut info = win::SCROLLINFO {
+        cbSize: size_of_u32::<win::SCROLLINFO>(),
+        fMask: win::SIF_RANGE | win::SIF_PAGE | win::SIF_POS,
+        ..Default::default()
+    };
+    // SAFETY: the structure lives through the call.
+    let read = unsafe { win::GetScrollInfo(scrolled, win::SB_VERT, &raw mut info) };
+    // Before it has a size nothing is in sight.
+    read.is_ok()
+        && info.nPage > 0
+        && i64::from(info.nPos) + i64::from(info.nPage) > i64::from(info.nMax)
+}
+
+/// The window below the place of the screen that a message of the wheel has.
+pub(super) fn below(long: LPARAM) -> HWND {
+    let half = |shift: u32| {
+        let half = u16::try_from((long.0.cast_unsigned() >> shift) & 0xffff).unwrap_or(0);
+        i32::from(half.cast_signed())
+    };
+    // SAFETY: it reads a handle.
+    unsafe { win::WindowFromPoint(POINT { x: half(0), y: half(16) }) }
+}
+
+/// Hands a message to the control that it is for.
+pub(super) fn pass(control: HWND, message: &win::MSG) {
+    // SAFETY: it is a message that the system gave us, and the control is of the same thread.
+    unsafe {
+        win::SendMessageW(control, message.message, Some(message.wParam), Some(message.lParam))
+    };
+}
+
+/// Goes to what Tab leads to from `from`, or shift and Tab.
+pub(super) fn tab(main: HWND, from: HWND) {
+    // SAFETY: they are windows of ours.
+    unsafe {
+        let back = keys::GetKeyState(i32::from(keys::VK_SHIFT.0)) < 0;
+        if let Ok(next) = win::GetNextDlgTabItem(main, Some(from), back) {
+            let _before = keys::SetFocus(Some(next));
+        }
+    }
+}
+
+/// Draws all of `window` anew.
+pub(super) fn redraw(window: HWND) {
+    let all = Gdi::RDW_INVALIDATE | Gdi::RDW_ERASE | Gdi::RDW_ALLCHILDREN;
+    // SAFETY: it is a window of ours.
+    let _drawn = unsafe { Gdi::RedrawWindow(Some(window), None, None, all) };
 }
 
 /// By how many notches the wheel was turned, away from the person.
