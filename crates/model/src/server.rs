@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::network::Cidr;
 use crate::pin::Pinning;
 use crate::policy::Verdict;
 use crate::principal::Name;
@@ -105,7 +106,19 @@ pub enum Transport {
         url: Template,
         /// Headers of every request, in order.
         headers: BTreeMap<String, Template>,
+        /// What it may have beyond the public network.
+        beyond: Beyond,
     },
+}
+
+/// What a server at an address may have beyond the public network and the authorities that everybody
+/// trusts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Beyond {
+    /// Addresses that would be refused but for this server.
+    pub allow_ips: Vec<Cidr>,
+    /// A file with PEM of the certificate authorities to trust instead of the built-in ones.
+    pub ca_file: Option<PathBuf>,
 }
 
 /// A program and what it is started with.
@@ -181,7 +194,7 @@ impl Server {
     pub fn references(&self) -> Vec<&SecretRef> {
         let templates: Vec<&Template> = match &self.transport {
             Transport::Stdio(stdio) => stdio.env.values().chain(&stdio.args).collect(),
-            Transport::Http { url, headers } => headers.values().chain([url]).collect(),
+            Transport::Http { url, headers, .. } => headers.values().chain([url]).collect(),
         };
         let mut found: Vec<&SecretRef> = Vec::new();
         for reference in templates.into_iter().flat_map(Template::references) {
@@ -371,7 +384,8 @@ mod tests {
         assert_eq!(server.references().len(), 1);
         assert!(!server.shows_secrets());
         let url = template("https://h/{{local://k}}");
-        server.transport = Transport::Http { url, headers: BTreeMap::new() };
+        server.transport =
+            Transport::Http { url, headers: BTreeMap::new(), beyond: Beyond::default() };
         assert!(server.shows_secrets());
     }
 }

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
+use crate::ca::Identity;
 use crate::upstream::{Reply, Seen, Upstream};
 pub use plain::Plain;
 
@@ -31,6 +32,7 @@ pub enum Speaks {
 pub struct FarServer {
     /// What it has been sent.
     pub upstream: Upstream,
+    scheme: &'static str,
     shared: Arc<Shared>,
 }
 
@@ -73,13 +75,21 @@ impl FarServer {
         let shared = Arc::new(Shared { speaks, state: Mutex::default() });
         let answering = Arc::clone(&shared);
         let answer = move |seen: &Seen| first(seen).unwrap_or_else(|| answering.answer(seen));
-        Self { upstream: Upstream::http(answer).await, shared }
+        Self { upstream: Upstream::http(answer).await, scheme: "http", shared }
+    }
+
+    /// The same over TLS.
+    pub async fn https(speaks: Speaks, identity: Identity) -> Self {
+        let shared = Arc::new(Shared { speaks, state: Mutex::default() });
+        let answering = Arc::clone(&shared);
+        let answer = move |seen: &Seen| answering.answer(seen);
+        Self { upstream: Upstream::https(identity, answer).await, scheme: "https", shared }
     }
 
     /// Its address.
     pub fn url(&self) -> String {
         let path = if self.shared.speaks == Speaks::Events { "sse" } else { "mcp" };
-        format!("http://{}/{path}", self.upstream.address())
+        format!("{}://{}/{path}", self.scheme, self.upstream.address())
     }
 
     /// Where it listens.

@@ -1,5 +1,6 @@
 //! The tree of one server into a checked [`Server`]: the rules, once for every source.
 
+mod beyond;
 mod isolate;
 mod offer;
 
@@ -25,6 +26,8 @@ pub const KEYS: &[&str] = &[
     "cwd",
     "url",
     "headers",
+    "allow_ips",
+    "ca_file",
     "type",
     "description",
     "delivery",
@@ -43,6 +46,9 @@ pub const KEYS: &[&str] = &[
 
 /// The keys that only a program has.
 const PROGRAM_KEYS: &[&str] = &["args", "env", "secrets", "cwd", "pass_env", "isolate"];
+
+/// The keys that only an address has.
+const ADDRESS_KEYS: &[&str] = &["headers", "allow_ips", "ca_file"];
 
 /// Variables that decide what code a program loads, or where it sends what it knows. A secret has no
 /// business in them (LM-12).
@@ -104,12 +110,13 @@ pub(super) fn build(text: &Text, name: &Name, node: &Node) -> Result<Built, Prob
                 .hint("give one of them a server of its own"));
         }
         (Some(command), None) => {
-            reader.none_of(&["headers"], "`url`")?;
+            reader.none_of(ADDRESS_KEYS, "`url`")?;
             Transport::Stdio(reader.stdio(command)?)
         }
         (None, Some(url)) => {
             reader.none_of(PROGRAM_KEYS, "`command`")?;
-            Transport::Http { url: reader.url(url)?, headers: reader.headers()? }
+            let (url, headers) = (reader.url(url)?, reader.headers()?);
+            Transport::Http { url, headers, beyond: reader.beyond()? }
         }
         (None, None) => {
             return Err(text

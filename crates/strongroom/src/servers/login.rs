@@ -101,7 +101,9 @@ pub fn keep(
 ///
 /// The vault cannot be read, or what is left has ended.
 pub fn of(vault: &Vault, server: &Server, now: SystemTime) -> Result<Left, Failure> {
-    let Transport::Http { url, headers } = &server.transport else { return Ok(Left::default()) };
+    let Transport::Http { url, headers, .. } = &server.transport else {
+        return Ok(Left::default());
+    };
     let name = &server.name;
     let stored = format!("{name}/mcp-login");
     if headers.contains_key("authorization") || vault.used_by(&stored)?.is_none() {

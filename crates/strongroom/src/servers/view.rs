@@ -6,12 +6,21 @@ use serde::Serialize;
 use strongroom_gateway::launcher::unpinned;
 use strongroom_gateway::registry::{Entry, Origin};
 use strongroom_model::display::DisplaySafe;
-use strongroom_model::server::{Server, Transport};
+use strongroom_model::server::{Beyond, Server, Transport};
 use strongroom_model::tool::Rule;
 
 use crate::commands::shown;
 use crate::environment::Host;
 use crate::output::{Report, Style, table};
+
+/// What a server has beyond the public network, in words.
+pub fn strange(beyond: &Beyond) -> Vec<String> {
+    let ranges = beyond.allow_ips.iter().map(|range| format!("may be at an address in {range}"));
+    let own = beyond.ca_file.iter().map(|path| {
+        format!("its certificate is by an authority in `{}`, and no other", path.display())
+    });
+    ranges.chain(own).collect()
+}
 
 /// One server.
 #[derive(Debug, Serialize)]
@@ -37,6 +46,9 @@ pub struct ServerView {
     /// The address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
+    /// What it has beyond the public network.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub beyond: Vec<String>,
     /// Where each secret is from, by the variable or header that it is for.
     pub secrets: BTreeMap<String, String>,
     /// The names of what it gets beside its secrets.
@@ -71,6 +83,7 @@ impl ServerView {
             description: None,
             command: Vec::new(),
             url: None,
+            beyond: Vec::new(),
             secrets: BTreeMap::new(),
             settings: Vec::new(),
             delivery: "cached",
@@ -98,7 +111,8 @@ impl ServerView {
                 });
                 &stdio.env
             }
-            Transport::Http { url, headers } => {
+            Transport::Http { url, headers, beyond } => {
+                self.beyond = strange(beyond);
                 self.url = Some(url.to_string());
                 headers
             }
@@ -164,6 +178,9 @@ impl Report for ServerView {
         }
         if let Some(url) = &self.url {
             row("url", safe(url));
+        }
+        for strange in &self.beyond {
+            row("beyond", safe(strange));
         }
         for (name, reference) in &self.secrets {
             row("secret", format!("{} from {}", safe(name), safe(reference)));

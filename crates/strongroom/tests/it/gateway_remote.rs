@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use strongroom_seal::sha256;
+use strongroom_testkit::ca::TestCa;
 use strongroom_testkit::far::{FarServer, Speaks};
 use strongroom_testkit::upstream::{Reply, Seen};
 
@@ -60,6 +61,54 @@ async fn the_tools_of_a_server_at_an_address_are_called_with_a_key_that_stays_he
         serving.finish();
         let audit = sandbox.run("logs --json").ok().stdout;
         assert!(audit.contains("\"release\"") && !audit.contains(KEY), "{audit}");
+    }
+}
+
+/// What a client is given of the server `far`: whether its tool is there, and what `servers status` says.
+fn reached(url: &str, keys: &str) -> (bool, String) {
+    let sandbox = with_server(url, keys);
+    let mut serving = Serving::start(&sandbox);
+    let there = serving.list().to_string().contains("far_echo");
+    if there {
+        assert_eq!(call(&mut serving, "far_echo", &json!({ "said": 1 })), r#"{"said":1}"#);
+    }
+    serving.finish();
+    (there, sandbox.run("mcp show far").ok().stdout)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_with_a_certificate_of_a_private_authority_is_trusted_where_that_is_named() {
+    let (ca, other) = (TestCa::new(), TestCa::new());
+    let server = FarServer::https(Speaks::Modern, ca.issue(&["127.0.0.1"])).await;
+    let files = Sandbox::new();
+    let file = |name: &str, text: &str| files.write(name, text).display().to_string();
+    let own = file("ca.pem", ca.pem());
+    let (there, shown) = reached(&server.url(), &format!("ca_file = \"{own}\""));
+    assert!(there && shown.contains(&own), "{shown}");
+    for keys in [
+        String::new(),
+        format!("ca_file = \"{}\"", file("other.pem", other.pem())),
+        format!("ca_file = \"{}\"", file("none.pem", "nothing")),
+        "ca_file = \"/absent.pem\"".to_owned(),
+    ] {
+        assert!(!reached(&server.url(), &keys).0, "{keys}");
+    }
+}
+
+/// 0.0.0.0 is an address of no public network at which whoever listens here is found.
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_of_no_public_network_is_dialled_where_it_is_allowed() {
+    let ca = TestCa::new();
+    let server = FarServer::https(Speaks::Modern, ca.issue(&["0.0.0.0"])).await;
+    let files = Sandbox::new();
+    let own = files.write("ca.pem", ca.pem()).display().to_string();
+    let url = format!("https://0.0.0.0:{}/mcp", server.address().port());
+    let with = |ranges: &str| format!("ca_file = \"{own}\"\nallow_ips = [{ranges}]");
+    let (there, shown) = reached(&url, &with("\"0.0.0.0/32\""));
+    assert!(there && shown.contains("0.0.0.0/32"), "{shown}");
+    for ranges in ["", "\"127.0.0.0/8\"", "\"10.0.0.0/8\""] {
+        assert!(!reached(&url, &with(ranges)).0, "{ranges}");
     }
 }
 

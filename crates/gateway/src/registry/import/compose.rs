@@ -450,7 +450,8 @@ pub(super) fn table(server: &Server, visible: bool) -> Node {
                 members.push(member("cwd", text(&cwd.display())));
             }
         }
-        Transport::Http { url, headers } => {
+        // No format but ours has what lies beyond the public network.
+        Transport::Http { url, headers, beyond: _ } => {
             members.push(member("url", text(url)));
             if !headers.is_empty() {
                 let pairs = headers.iter().map(|(name, template)| member(name, text(template)));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Serialize;
-use strongroom_gateway::upstream::far::{Address, Reach, site};
+use strongroom_gateway::upstream::far::{Address, site};
 use strongroom_model::injection::Credential;
 use strongroom_model::server::{Server, Transport};
 use strongroom_model::service::{Auth, Service};
@@ -22,7 +22,7 @@ use crate::failure::{Exit, Failure};
 use crate::output::{Output, Report, Style};
 use crate::paths::Home;
 use crate::servers::login::{self, Login};
-use crate::servers::{self, Places};
+use crate::servers::{self, Places, reach};
 use crate::{admin, home};
 
 #[derive(Serialize)]
@@ -56,13 +56,13 @@ pub(super) fn run(
     server: &Server,
 ) -> Result<(), Failure> {
     let name = &server.name;
-    let Transport::Http { url, .. } = &server.transport else {
+    let Transport::Http { url, beyond, .. } = &server.transport else {
         return Err(Failure::failed(format!("`{name}` is a program of this machine"))
             .hint("one logs in to servers that have a `url`"));
     };
     // A stranger asks: none of its secrets goes along.
     let stranger = Address { name, url, headers: &BTreeMap::new() };
-    let place = site(stranger, &|_| None, Reach { here: true, ..Reach::default() })
+    let place = site(stranger, &|_| None, reach::beyond(name, beyond)?)
         .map_err(|error| Failure::failed(format!("`{name}` cannot be reached: {error}")))?;
     let place = Arc::new(place);
     let vault = home::open(home, Arc::clone(&host.clock))?;

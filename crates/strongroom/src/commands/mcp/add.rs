@@ -13,7 +13,7 @@ use crate::config::edit::Editor;
 use crate::environment::Host;
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::servers::view::ServerView;
+use crate::servers::view::{self, ServerView};
 use crate::servers::{edit, is_the_same_anywhere, of_problem};
 use crate::{admin, confirm};
 
@@ -148,7 +148,11 @@ pub fn widens(server: &Server) -> Vec<String> {
             changes.extend(stdio.pass_env.iter().map(|name| format!("gives it your `{name}`")));
             changes
         }
-        Transport::Http { url, .. } => vec![format!("sends to {url}")],
+        Transport::Http { url, beyond, .. } => {
+            let mut changes = vec![format!("sends to {url}")];
+            changes.extend(view::strange(beyond));
+            changes
+        }
     };
     for reference in server.references() {
         changes.push(format!("gives it the secret at {reference}"));
