@@ -125,7 +125,8 @@ impl Gateway {
         let now = self.configured.now();
         let state = self.state();
         let mounted = state.kept.iter().map(|(name, kept)| {
-            let tools = kept.server.known().map(|tools| tools.len());
+            let (tools, waiting) = (kept.server.known(), kept.server.waiting());
+            let tools = tools.map(|tools| (tools.len(), waiting.unwrap_or_default()));
             Row::of(name, &kept.server.upstream.status(), tools, kept.launcher.failure())
         });
         let left_out = now.left_out.iter().map(|(name, why)| Row::left_out(name, why));
@@ -175,6 +176,7 @@ impl Gateway {
     /// Takes over what is configured now.
     fn remount(&self, state: &mut State, now: &Now) {
         let mut before = std::mem::take(&mut state.kept);
+        let named = naming(&before);
         let mut changed = false;
         for (name, definition) in &now.mounted {
             let kept = match before.remove(name) {
@@ -191,7 +193,8 @@ impl Gateway {
             };
             state.kept.insert(name.clone(), kept);
         }
-        changed |= !before.is_empty();
+        // The same tools by other names are another list.
+        changed |= !before.is_empty() || named != naming(&state.kept);
         for (name, kept) in before {
             if now.is_locked(&name) {
                 kept.server.upstream.stop("the server is locked");
@@ -207,11 +210,7 @@ impl Gateway {
     }
 
     fn put_together(&self, state: &mut State) {
-        let mut kept = state.kept.values();
-        let naming = match (kept.next(), kept.next()) {
-            (Some(one), None) if one.definition.server.offer.plain_names => Naming::Plain,
-            _ => Naming::Safe,
-        };
+        let naming = naming(&state.kept);
         let servers = state.kept.values().map(|kept| Arc::clone(&kept.server)).collect();
         state.mount = Arc::new(Mount::new(Arc::clone(&self.tools), servers, naming));
         if !state.leaving.is_empty() {
@@ -234,6 +233,15 @@ impl Gateway {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How their tools are named.
+fn naming(kept: &BTreeMap<Name, Kept>) -> Naming {
+    let mut kept = kept.values();
+    match (kept.next(), kept.next()) {
+        (Some(one), None) if one.definition.server.offer.plain_names => Naming::Plain,
+        _ => Naming::Safe,
     }
 }
 

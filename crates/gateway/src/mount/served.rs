@@ -231,6 +231,13 @@ impl Server {
         standings
     }
 
+    /// How many of its tools wait for a person, as far as that is known without asking anybody.
+    pub fn waiting(&self) -> Option<usize> {
+        let standings = self.stand.known(&self.known()?)?;
+        let waits = |standing: &&Standing| matches!(standing, Standing::Waits(_));
+        Some(standings.iter().filter(waits).count())
+    }
+
     /// How often it has sent what means nothing.
     pub fn noise(&self) -> u64 {
         self.heard.noise()

@@ -61,11 +61,15 @@ fn status(args: &StatusArgs, host: &Host, output: Output) -> Result<(), Failure>
         serving.retain(|process| !process.servers.is_empty());
     }
     let now = host.clock.now();
+    let waits = serving.iter().flat_map(|it| &it.servers).any(|row| row.waiting > Some(0));
     let unusable = serving.iter().flat_map(|it| &it.servers).any(Row::is_unusable);
     let home = host.environment.clone();
     let serving =
         serving.into_iter().map(|process| View::of(process, now, &|path| shown(path, &home)));
     output.report(&List { serving: serving.collect(), one: args.name.is_some() })?;
+    if waits {
+        output.hint("some tools wait for you: run `strongroom tools diff`");
+    }
     if unusable { Err(Failure::silent(Exit::Unavailable)) } else { Ok(()) }
 }
 
@@ -106,6 +110,7 @@ struct ServerView {
     uptime_s: Option<u64>,
     restarts: u64,
     tools: Option<usize>,
+    tools_waiting: Option<usize>,
     last_error: Option<String>,
     stderr: Vec<String>,
 }
@@ -123,6 +128,7 @@ impl View {
             uptime_s: row.since.map(since),
             restarts: row.restarts,
             tools: row.tools,
+            tools_waiting: row.waiting,
             last_error: row.why,
             stderr: row.said,
         };
@@ -145,7 +151,8 @@ impl View {
         if self.servers.is_empty() {
             return format!("{first}\n  no server is on here\n");
         }
-        let head = ["SERVER", "STATE", "PID", "UPTIME", "RESTARTS", "TOOLS", "LAST ERROR"];
+        let head =
+            ["SERVER", "STATE", "PID", "UPTIME", "RESTARTS", "TOOLS", "WAITING", "LAST ERROR"];
         let head = head.map(|word| style.dim(word)).to_vec();
         let rows = self.servers.iter().map(|server| server.row(style));
         let rows = table(&std::iter::once(head).chain(rows).collect::<Vec<_>>());
@@ -172,6 +179,10 @@ impl ServerView {
             self.uptime_s.map_or("-".to_owned(), |s| span(Duration::from_secs(s))),
             self.restarts.to_string(),
             number(self.tools.map(|tools| tools as u64)),
+            match self.tools_waiting {
+                Some(waiting @ 1..) => style.yellow(&waiting.to_string()),
+                other => number(other.map(|none| none as u64)),
+            },
             DisplaySafe(first.unwrap_or_default()).to_string(),
         ]
     }

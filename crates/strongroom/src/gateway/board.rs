@@ -55,6 +55,9 @@ pub struct Row {
     pub restarts: u64,
     /// How many tools it has, where it has said so.
     pub tools: Option<usize>,
+    /// How many of them wait for a person to approve their definition.
+    #[serde(default)]
+    pub waiting: Option<usize>,
     /// Why it ended the last time, could not be started, or is not there.
     pub why: Option<String>,
     /// The last lines that it wrote to descriptor 2, without its secrets.
@@ -64,11 +67,11 @@ pub struct Row {
 }
 
 impl Row {
-    /// A server that is mounted. `failure` is why it could not be started the last time.
+    /// A server that is mounted, with so many tools, of which so many wait. `failure` is why it could not be started the last time.
     pub(super) fn of(
         name: &Name,
         status: &Status,
-        tools: Option<usize>,
+        tools: Option<(usize, usize)>,
         failure: Option<String>,
     ) -> Self {
         let runs = matches!(status.state, State::Ready { .. });
@@ -79,7 +82,8 @@ impl Row {
             pid: status.pid,
             since: None,
             restarts: status.restarts,
-            tools,
+            tools: tools.map(|(all, _)| all),
+            waiting: tools.map(|(_, waiting)| waiting),
             why: why.or_else(|| status.last_error.clone()),
             said: status.said.clone(),
             uptime: status.uptime,
@@ -95,6 +99,7 @@ impl Row {
             since: None,
             restarts: 0,
             tools: None,
+            waiting: None,
             why: Some(left_out.why.clone()),
             said: Vec::new(),
             uptime: None,
