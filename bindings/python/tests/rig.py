@@ -95,6 +95,24 @@ class Screen:
 
         return await soon(f"a window `{title}`", ready)
 
+    async def submit(self, title):
+        """Presses Enter until the window is gone: one that has just come to the front takes none yet."""
+
+        async def pressed():
+            window = (self.shown(title) or [None])[0]
+            if window is None:
+                return True
+            if xdotool("getactivewindow") == window:
+                self.press("Return")
+                await asyncio.sleep(0.4)
+            return False
+
+        until = time.monotonic() + PATIENCE
+        while not await pressed():
+            if time.monotonic() > until:
+                raise AssertionError(f"not within {PATIENCE} s: the window `{title}` takes Enter")
+            await asyncio.sleep(0.05)
+
     async def gone(self, title):
         await soon(f"no window `{title}`", lambda: not self.shown(title) and not programs())
 

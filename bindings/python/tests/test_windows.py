@@ -49,7 +49,7 @@ class OnScreen(unittest.IsolatedAsyncioTestCase):
         self.screen.type("me")
         self.screen.press("Return")
         self.screen.type(CANARY)
-        self.screen.press("Return", "Return")
+        await self.screen.submit(title)
 
 
 class Fetching(OnScreen):
@@ -186,7 +186,7 @@ class Handler(OnScreen):
             window.start(self.TEMPLATE)
             await self.screen.window("by hand")
             self.screen.type("me")
-            self.screen.press("Return", "Return")
+            await self.screen.submit("by hand")
             answers = await window.wait()
         self.assertEqual({name: value.reveal() for name, value in answers.items()}, {"user": "me"})
         self.assertEqual(repr(answers), "{'user': ***}")
@@ -224,7 +224,7 @@ class Handler(OnScreen):
             await self.screen.window(f"number {number}")
             self.assertEqual(len(self.screen.shown("MCP Secrets number")), 1)
             self.screen.type(str(number))
-            self.screen.press("Return", "Return")
+            await self.screen.submit(f"number {number}")
             self.assertEqual((await window.wait())["user"].reveal(), str(number))
 
     async def test_a_window_does_not_outlive_its_process(self):
@@ -262,7 +262,7 @@ class Servers(OnScreen):
             self.assertRegex(message, QUESTION)
             await self.screen.window("MCP Secrets for My Server")
             self.screen.type(CANARY)
-            self.screen.press("Return", "Return")
+            await self.screen.submit("MCP Secrets for My Server")
             return True
 
         person = Person(typed, "Allow")

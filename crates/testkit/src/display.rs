@@ -76,6 +76,19 @@ impl Display {
         self.person(&["key", "--", key]).expect("xdotool presses");
     }
 
+    /// Presses Enter in the window whose title has this in it until it is gone: one that came to the front a
+    /// moment ago takes none yet. Nothing else than sending it may be what Enter does there.
+    pub fn submit(&self, title: &str) {
+        self.until("the window takes Enter", || {
+            let Some(window) = self.find(title) else { return true };
+            if self.person(&["getactivewindow"]).as_ref() == Some(&window) {
+                self.press("Return");
+                std::thread::sleep(TAKEN);
+            }
+            false
+        });
+    }
+
     /// What a person does with `xdotool`, and what it prints. `None`: it could not be done.
     #[must_use]
     pub fn person(&self, arguments: &[&str]) -> Option<String> {
@@ -130,6 +143,9 @@ fn serve(attempt: u32) -> Option<(String, Child)> {
     drop(server.wait());
     None
 }
+
+/// How long a window has to go when Enter was pressed, before it is pressed again.
+const TAKEN: Duration = Duration::from_millis(400);
 
 /// How many numbers are tried, which are used, and how many this process has started.
 const ATTEMPTS: u32 = 100;

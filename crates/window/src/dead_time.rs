@@ -6,12 +6,15 @@
 //! ask here. Time in which this process did not get to run does not count: what was pressed meanwhile
 //! was pressed before anybody could see the window, and arrives late.
 //!
+//! A form is there to be typed into, so typing does not let its dead time begin anew, and everything works at once
+//! but the one thing that sends it.
+//!
 //! Times are readings of one clock that does not go back, from any beginning.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// How long nothing allows.
+/// How long nothing allows, and nothing is sent.
 pub(crate) const DEAD_TIME: Duration = Duration::from_millis(800);
 
 /// Whoever is asked less often than that whether it is over was kept from running.
@@ -168,6 +171,18 @@ mod tests {
         assert!(!dead.pressed(at(1_799), Press::Pointer), "the click that raised it");
         look(&mut dead, 1_799, 2_599);
         assert!(dead.pressed(at(2_599), SPACE));
+    }
+
+    #[test]
+    fn a_form_that_is_typed_into_is_sent_from_800_ms_after_it_came_to_the_front() {
+        let mut dead = DeadTime::begin(at(0));
+        dead.seen(at(100));
+        look(&mut dead, 100, 899);
+        assert!(!dead.is_over(at(899)));
+        assert!(dead.is_over(at(900)), "whatever was typed meanwhile");
+        assert!(dead.is_over(at(60_000)), "and for as long as it stays there");
+        dead.seen(at(61_000));
+        assert!(!dead.is_over(at(61_001)));
     }
 
     // DE-09

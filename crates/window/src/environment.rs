@@ -26,11 +26,41 @@ impl Environment {
             #[cfg(target_os = "linux")]
             display: std::env::var_os("DISPLAY"),
             #[cfg(target_os = "linux")]
-            bus: std::env::var_os("DBUS_SESSION_BUS_ADDRESS").is_some_and(|address| {
-                // Anything else would have a program started that outlives us.
-                !address.is_empty() && address != "autolaunch:"
-            }) || std::env::var_os("XDG_RUNTIME_DIR")
-                .is_some_and(|folder| std::path::Path::new(&folder).join("bus").exists()),
+            bus: std::env::var_os("DBUS_SESSION_BUS_ADDRESS")
+                .is_some_and(|address| is_found(&address))
+                || std::env::var_os("XDG_RUNTIME_DIR")
+                    .is_some_and(|folder| std::path::Path::new(&folder).join("bus").exists()),
+        }
+    }
+}
+
+/// Whether this address leads to a bus that is there. One that is launched (`autolaunch:`, also with a scope behind
+/// it or as one of several) would be a program that outlives us.
+#[cfg(target_os = "linux")]
+fn is_found(address: &std::ffi::OsStr) -> bool {
+    let address = address.as_encoded_bytes();
+    !address.is_empty()
+        && !address.split(|byte| *byte == b';').any(|one| one.starts_with(b"autolaunch:"))
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bus_that_would_be_launched_counts_as_none() {
+        let is_found = |address: &str| is_found(address.as_ref());
+        for address in ["unix:path=/run/user/7/bus", "tcp:host=localhost,port=1;unix:path=/x"] {
+            assert!(is_found(address), "{address}");
+        }
+        for address in [
+            "",
+            "autolaunch:",
+            "autolaunch:scope=*user",
+            "unix:path=/x;autolaunch:",
+            "autolaunch:;unix:path=/x",
+        ] {
+            assert!(!is_found(address), "{address}");
         }
     }
 }

@@ -46,7 +46,7 @@ impl Scene {
     fn fill_in(&self) {
         let _window = self.display.window(TITLE);
         self.display.type_text(KEY);
-        self.display.press("Return");
+        self.display.submit(TITLE);
     }
 
     /// What the keychain has.
@@ -278,7 +278,7 @@ fn secrets_that_are_declared_are_fetched_permitted_and_printed_as_stars() {
     scene.display.type_text(KEY);
     // The next field has its default already.
     scene.display.press("Return");
-    scene.display.press("Return");
+    scene.display.submit(TITLE);
     client.answer(&accept());
     for name in ["api_key", "endpoint"] {
         let leave = client.event("asked");
@@ -331,7 +331,7 @@ fn a_window_of_ones_own_is_awaited_and_cancelled_and_lets_node_end() {
     let node = scene.project.node().arg(file).stdout(std::process::Stdio::piped()).spawn().unwrap();
     let _window = scene.display.window("A window of ours");
     scene.display.type_text(KEY);
-    scene.display.press("Return");
+    scene.display.submit("A window of ours");
     let output = node.wait_with_output().unwrap();
     let seen: Value = serde_json::from_slice(&output.stdout).unwrap();
     let length = KEY.len();

@@ -50,7 +50,7 @@ async fn what_a_person_types_into_the_window_comes_back_as_a_secret() {
     let typed = "p4ss \"word\" \\ <b>";
     shown(&display, &mut asking).await;
     display.type_text(typed);
-    display.press("Return");
+    display.submit(TITLE);
     let answers = asking.answers().await.unwrap();
     assert_eq!(answer(&answers), typed);
     display.wait_until_gone(TITLE);
@@ -85,7 +85,7 @@ async fn the_window_goes_with_its_question_and_the_next_one_comes() {
     first.cancel().await;
     shown(&display, &mut second).await;
     display.type_text("second");
-    display.press("Return");
+    display.submit(TITLE);
     assert_eq!(answer(&second.answers().await.unwrap()), "second");
 }
 

@@ -201,8 +201,7 @@ async fn a_credential_that_is_not_stored_is_typed_in_the_window_and_the_call_goe
         let waiting = scope.spawn(|| get(&mut serving));
         let _window = desk.display.window("needs a secret");
         desk.display.type_text(&key);
-        desk.display.press("Return");
-        desk.display.wait_until_gone("needs a secret");
+        desk.display.submit("needs a secret");
         waiting.join().unwrap()
     });
     assert_eq!(answer["status"], 200, "{answer}");
@@ -248,7 +247,7 @@ async fn a_server_whose_secret_is_not_stored_starts_with_what_is_typed_and_not_w
         let running = scope.spawn(run);
         let _window = desk.display.window(title);
         desk.display.type_text(&key);
-        desk.display.press("Return");
+        desk.display.submit(title);
         running.join().unwrap()
     });
     assert_eq!(ran.ok().stdout, format!("{key}\n"));

@@ -6,6 +6,7 @@ mod access;
 mod consent;
 mod emblem;
 mod fields;
+mod front;
 mod network;
 mod parts;
 mod style;
@@ -106,7 +107,7 @@ fn window(form: &Rc<Form>, shown: &Rc<Shown>) -> gtk::Window {
     let content = gtk::Box::new(gtk::Orientation::Vertical, 0);
     content.append(&parts::brand(form.kind));
     let asked = match form.kind {
-        Kind::Fields => fields::fill(&middle, form, shown),
+        Kind::Fields => fields::fill(&window, &middle, form, shown),
         Kind::Consent => consent::fill(&window, shown),
     };
     let scrolled = parts::scrolled(&middle);

@@ -49,9 +49,10 @@ fn string(text: &str) -> Retained<NSString> {
 
 /// Asks until it is cancelled, or everything can be taken.
 fn fill(app: &NSApplication, alert: &NSAlert, content: &Content, form: &Form) -> Ended {
-    alert.addButtonWithTitle(&string(words::ACCEPT));
+    let accept = alert.addButtonWithTitle(&string(words::ACCEPT));
     // The system gives Escape to the button of this name.
     alert.addButtonWithTitle(&string(words::CANCEL));
+    let ticker = Ticker::start(vec![accept], alert.window());
     let mut place = 0;
     loop {
         alert.layout();
@@ -59,6 +60,10 @@ fn fill(app: &NSApplication, alert: &NSAlert, content: &Content, form: &Form) ->
         in_front(app);
         if alert.runModal() != NSAlertFirstButtonReturn {
             return Ended::Cancelled;
+        }
+        // A press that came with the window was meant for another one.
+        if !ticker.is_over() {
+            continue;
         }
         let typed = content.typed();
         let mistakes = typed::mistakes(form, &typed);
@@ -79,14 +84,14 @@ fn consent(app: &NSApplication, alert: &NSAlert) -> Ended {
     };
     // The first one would have Enter: here no key but Escape chooses by itself.
     let deny = button(words::DENY, "\u{1b}");
-    let allow = [button(words::ALLOW, ""), button(words::ALLOW_SESSION, "")];
+    let allow = vec![button(words::ALLOW, ""), button(words::ALLOW_SESSION, "")];
     alert.layout();
     let window = alert.window();
     window.setInitialFirstResponder(Some(&deny));
     let ticker = Ticker::start(allow, window);
     in_front(app);
     let response = alert.runModal();
-    let over = ticker.stop();
+    let over = ticker.is_over();
     Ended::Chosen(match response {
         response if response == NSAlertSecondButtonReturn && over => Choice::Allow,
         response if response == NSAlertThirdButtonReturn && over => Choice::AllowSession,

@@ -119,7 +119,9 @@ impl Shown {
     /// shows what is wrong with it and goes there.
     fn accept(&self) {
         let Some(pane) = self.pane.get() else { return };
-        if pane.goes_on_from(sys::focus()) {
+        // A press that came with the window was meant for another one.
+        let settled = self.dead.borrow_mut().is_over(self.start.elapsed());
+        if pane.goes_on_from(sys::focus()) || !settled {
             return;
         }
         let typed = pane.typed();
@@ -253,11 +255,11 @@ fn make(shown: &Rc<Shown>) -> Option<()> {
             if let Some(foot) = shown.foot.get().filter(|_| !shown.read.get()) {
                 sys::set_text(foot.hint, words::READ_ON);
             }
-            sys::tick(main, GLANCE);
             sys::set_focus(*deny);
         }
         _ => shown.pane.get()?.focus_first(),
     }
+    sys::tick(main, GLANCE);
     sys::present(main);
     shown.dead.borrow_mut().seen(shown.start.elapsed());
     Some(())

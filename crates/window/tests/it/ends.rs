@@ -78,7 +78,7 @@ fn a_password_is_nowhere_but_on_stdout_and_the_program_has_no_network() {
     }
     let status = of("status");
     assert!(status.contains("Seccomp:\t2"), "a filter keeps it from the network: {status}");
-    asked.display.press("Return");
+    asked.submit();
     let ended = asked.ended();
     assert_eq!(ended.stdout, "{\"key\":\"canary\"}\n");
     assert_eq!(ended.stderr, "");

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::rig::{Asked, Ended};
+use crate::rig::{Asked, Ended, until};
 
 const FORM: &str = r#"{
     "title": "Secrets for a test",
@@ -32,7 +32,7 @@ fn what_is_typed_comes_out_with_what_was_filled_in_already() {
     asked.display.press("Return");
     asked.display.press("Return");
     asked.display.type_text("ann@a.test");
-    asked.display.press("Return");
+    asked.submit();
     assert_eq!(
         answers(&asked.ended()),
         json!({
@@ -46,7 +46,7 @@ fn what_is_typed_comes_out_with_what_was_filled_in_already() {
 
 #[test]
 fn tab_goes_from_field_to_field_by_the_button_that_reveals_and_on_to_the_buttons() {
-    let asked = Asked::with(FORM);
+    let mut asked = Asked::with(FORM);
     asked.window();
     asked.display.type_text("ann");
     asked.display.press("Tab");
@@ -57,9 +57,16 @@ fn tab_goes_from_field_to_field_by_the_button_that_reveals_and_on_to_the_buttons
     }
     asked.display.type_text("https://b.test");
     // The mail, the button that cancels, the one that submits.
-    for key in ["Tab", "Tab", "Tab", "space"] {
+    for key in ["Tab", "Tab", "Tab"] {
         asked.display.press(key);
     }
+    until("the button sends", || {
+        if asked.is_open() {
+            asked.display.press("space");
+            std::thread::sleep(std::time::Duration::from_millis(400));
+        }
+        !asked.is_open()
+    });
     let answers = answers(&asked.ended());
     assert_eq!(
         answers,
@@ -70,14 +77,21 @@ fn tab_goes_from_field_to_field_by_the_button_that_reveals_and_on_to_the_buttons
 #[test]
 fn a_required_field_that_is_empty_keeps_the_window_open_and_is_where_typing_goes_on() {
     let mut asked = Asked::read(FORM);
-    asked.window();
+    asked.settled_window();
     asked.display.press("Return");
     asked.display.type_text("pass");
-    for _ in 0..3 {
+    for _ in 0..2 {
         asked.display.press("Return");
     }
     let seen = asked.seen_when("the complaint", |seen| {
-        seen.iter().any(|thing| thing["name"].as_str().unwrap().contains("This is required."))
+        let complains =
+            |thing: &Value| thing["name"].as_str().unwrap().contains("This is required.");
+        let complained = seen.iter().any(complains);
+        if !complained {
+            asked.display.press("Return");
+            std::thread::sleep(std::time::Duration::from_millis(400));
+        }
+        complained
     });
     assert!(asked.is_open());
     let user =
@@ -88,9 +102,10 @@ fn a_required_field_that_is_empty_keeps_the_window_open_and_is_where_typing_goes
     assert_eq!(complaints.count(), 1, "only the one that is missing");
 
     asked.display.type_text("ann");
-    for _ in 0..4 {
+    for _ in 0..3 {
         asked.display.press("Return");
     }
+    asked.submit();
     let answers = answers(&asked.ended());
     assert_eq!((&answers["user"], &answers["key"]), (&json!("ann"), &json!("pass")));
 }
@@ -103,13 +118,13 @@ fn an_address_that_is_none_keeps_the_window_open_until_it_is_mended() {
         let mut asked = Asked::with(&format!(
             r#"{{"title":"T","fields":[{{"name":"a","field_type":"{kind}"}}]}}"#
         ));
-        asked.window();
+        asked.settled_window();
         asked.display.type_text(wrong);
         asked.display.press("Return");
         asked.display.press("ctrl+a");
         assert!(asked.is_open(), "{kind}");
         asked.display.type_text(right);
-        asked.display.press("Return");
+        asked.submit();
         assert_eq!(answers(&asked.ended()), json!({ "a": right }));
     }
 }
@@ -126,6 +141,44 @@ fn enter_before_the_last_field_sends_nothing() {
     assert!(asked.is_open());
     asked.display.press("Escape");
     assert_eq!(asked.ended().code, Some(1));
+}
+
+/// Where the button that sends is: from the left of the window, and from its bottom.
+const SUBMIT: (i32, i32) = (548, 38);
+
+// DE-09
+#[test]
+fn presses_that_came_with_the_window_send_nothing_and_typing_and_a_press_after_a_pause_do() {
+    for by_click in [true, false] {
+        let mut asked = Asked::with(r#"{"title":"T","fields":[{"name":"a"}]}"#);
+        let window = asked.window();
+        // Another window in front, and back: the dead time has just begun when the presses come.
+        asked.display.person(&["windowminimize", &window]).unwrap();
+        until("it is behind", || asked.display.find("Strongroom").is_none());
+        let back = ["windowmap", &window, "windowactivate", "--sync", &window];
+        if by_click {
+            asked.display.person(&back).unwrap();
+            asked.click(&window, SUBMIT.0, SUBMIT.1, 3);
+        } else {
+            asked
+                .display
+                .person(&[&back[..], &["type", "--delay", "1", "typed"]].concat())
+                .unwrap();
+            asked.display.press("Return");
+        }
+        assert!(asked.is_open(), "it was sent at once");
+        until("a press that counts", || {
+            std::thread::sleep(std::time::Duration::from_millis(1_200));
+            if asked.is_open() && by_click {
+                asked.click(&window, SUBMIT.0, SUBMIT.1, 1);
+            } else if asked.is_open() {
+                asked.display.press("Return");
+            }
+            !asked.is_open()
+        });
+        let typed = if by_click { "" } else { "typed" };
+        assert_eq!(answers(&asked.ended()), json!({ "a": typed }));
+    }
 }
 
 #[test]
@@ -150,7 +203,7 @@ fn a_password_is_copied_only_while_it_is_revealed_and_is_never_on_the_bus() {
         asked.display.press(key);
     }
     asked.seen_when("what is revealed", |seen| seen.iter().any(|one| one["text"] == "-canary"));
-    asked.display.press("Return");
+    asked.submit();
     assert_eq!(answers(&asked.ended()), json!({"key": "canary", "copy": "-canary"}));
 }
 
@@ -168,7 +221,7 @@ fn fifty_fields_with_the_longest_texts_are_all_reached() {
         asked.display.press("Return");
     }
     asked.display.type_text("end");
-    asked.display.press("Return");
+    asked.submit();
     let answers = answers(&asked.ended());
     assert_eq!(answers["f49"], "end");
     assert_eq!(answers.as_object().unwrap().len(), 50);

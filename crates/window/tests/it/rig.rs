@@ -60,6 +60,18 @@ impl Asked {
         self.display.window("Strongroom")
     }
 
+    /// The same, once it takes a press on the button that sends, unless the machine stalls.
+    pub(crate) fn settled_window(&self) -> String {
+        let window = self.window();
+        std::thread::sleep(Duration::from_millis(1_200));
+        window
+    }
+
+    /// Presses Enter, which sends, until it is gone.
+    pub(crate) fn submit(&self) {
+        self.display.submit("Strongroom");
+    }
+
     /// Whether it is still asking.
     pub(crate) fn is_open(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()

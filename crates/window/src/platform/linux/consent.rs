@@ -8,71 +8,60 @@ use gtk::glib;
 use gtk::prelude::*;
 use strongroom_model::form::Choice;
 
-use super::{Asked, Shown, parts};
+use super::{Asked, Shown, front, parts};
 use crate::dead_time::{DeadTime, Press};
 use crate::ended::Ended;
 use crate::words;
 
-/// How often it is looked whether the dead time is over.
-const GLANCE: Duration = Duration::from_millis(20);
-
 /// Makes the buttons.
 pub(super) fn fill(window: &gtk::Window, shown: &Rc<Shown>) -> Asked {
-    let deny = button(words::DENY, Choice::Deny, shown);
-    let allow = Rc::new([
-        button(words::ALLOW, Choice::Allow, shown),
-        button(words::ALLOW_SESSION, Choice::AllowSession, shown),
-    ]);
+    let deny = gtk::Button::with_label(words::DENY);
+    deny.connect_clicked({
+        let shown = Rc::clone(shown);
+        move |_| shown.end(Ended::Chosen(Choice::Deny))
+    });
     let focus = deny.clone().upcast();
 
-    let guard = Guard::new(allow);
-    window.connect_map({
-        let guard = guard.clone();
-        move |_| guard.seen()
-    });
-    window.connect_is_active_notify({
-        let guard = guard.clone();
-        move |window| {
-            if window.is_active() {
-                guard.seen();
+    let guard = Guard::new(window);
+    for (button, choice) in guard.allow.iter().zip(CHOICES) {
+        // It begins as it is while nothing allows.
+        button.set_sensitive(false);
+        let (guard, shown) = (guard.clone(), Rc::clone(shown));
+        button.connect_clicked(move |_| {
+            if guard.may() {
+                shown.end(Ended::Chosen(choice));
             }
-        }
+        });
+    }
+    front::watch(window, {
+        let guard = guard.clone();
+        move |seen| if seen { guard.seen() } else { guard.glance() }
     });
     window.add_controller(keys(&guard, shown));
     window.add_controller(pointer(&guard));
     let buttons: Vec<_> = std::iter::once(deny).chain(guard.allow.iter().cloned()).collect();
-    glib::timeout_add_local(GLANCE, {
-        let guard = guard.clone();
-        move || {
-            guard.glance();
-            glib::ControlFlow::Continue
-        }
-    });
     Asked { buttons, focus, guard: Some(guard) }
 }
 
-fn button(label: &str, choice: Choice, shown: &Rc<Shown>) -> gtk::Button {
-    let button = gtk::Button::with_label(label);
-    // What allows begins as it is while nothing allows.
-    button.set_sensitive(choice == Choice::Deny);
-    let shown = Rc::clone(shown);
-    button.connect_clicked(move |_| shown.end(Ended::Chosen(choice)));
-    button
-}
+/// What the buttons that allow stand for.
+const CHOICES: [Choice; 2] = [Choice::Allow, Choice::AllowSession];
 
-/// The dead time, whether all was shown, and the buttons that wait for both.
+/// The dead time, whether all was shown and is in front, and the buttons that wait for all of it.
 #[derive(Clone)]
 pub(super) struct Guard {
     start: Instant,
     dead: Rc<RefCell<DeadTime>>,
     read: Rc<Cell<bool>>,
+    window: glib::WeakRef<gtk::Window>,
     allow: Rc<[gtk::Button; 2]>,
 }
 
 impl Guard {
-    fn new(allow: Rc<[gtk::Button; 2]>) -> Self {
+    fn new(window: &gtk::Window) -> Self {
         let dead = Rc::new(RefCell::new(DeadTime::begin(Duration::ZERO)));
-        Self { start: Instant::now(), dead, read: Rc::default(), allow }
+        let allow = [words::ALLOW, words::ALLOW_SESSION].map(gtk::Button::with_label);
+        let (start, window) = (Instant::now(), window.downgrade());
+        Self { start, dead, read: Rc::default(), window, allow: Rc::new(allow) }
     }
 
     /// Waits until the end of `scrolled` has been in sight: what decides must not stand where nobody looks.
@@ -105,7 +94,17 @@ impl Guard {
     fn pressed(&self, what: Press) -> bool {
         let may = self.dead.borrow_mut().pressed(self.start.elapsed(), what);
         self.glance();
-        may && self.read.get()
+        may && self.is_in_sight()
+    }
+
+    /// Whether a yes counts now, wherever it comes from.
+    fn may(&self) -> bool {
+        self.dead.borrow_mut().is_over(self.start.elapsed()) && self.is_in_sight()
+    }
+
+    /// Whether the person has it in front of them, and had all of it in sight.
+    fn is_in_sight(&self) -> bool {
+        self.read.get() && self.window.upgrade().is_some_and(|window| window.is_active())
     }
 
     fn released(&self, what: Press) {
@@ -114,7 +113,7 @@ impl Guard {
 
     /// Buttons that cannot be pressed look like it.
     fn glance(&self) {
-        let may = self.dead.borrow_mut().is_over(self.start.elapsed()) && self.read.get();
+        let may = self.may();
         for button in self.allow.iter().filter(|button| button.is_sensitive() != may) {
             button.set_sensitive(may);
         }
@@ -136,8 +135,7 @@ fn keys(guard: &Guard, shown: &Rc<Shown>) -> gtk::EventControllerKey {
             ) {
                 return glib::Propagation::Proceed;
             }
-            let choices = [Choice::Allow, Choice::AllowSession];
-            match guard.allow.iter().zip(choices).find(|(button, _)| button.has_focus()) {
+            match guard.allow.iter().zip(CHOICES).find(|(button, _)| button.has_focus()) {
                 Some((_, choice)) if may => shown.end(Ended::Chosen(choice)),
                 Some(_) => {}
                 None => return glib::Propagation::Proceed,

@@ -7,13 +7,18 @@ use gtk::glib;
 use gtk::prelude::*;
 use strongroom_model::form::{Field, FieldType, Form, visible, visible_line};
 
-use super::{Asked, Shown, access, parts};
+use super::{Asked, Shown, access, front, parts};
 use crate::ended::Ended;
 use crate::typed::{self, Typed};
 use crate::words;
 
 /// Puts the fields into `middle`.
-pub(super) fn fill(middle: &gtk::Box, form: &Rc<Form>, shown: &Rc<Shown>) -> Asked {
+pub(super) fn fill(
+    window: &gtk::Window,
+    middle: &gtk::Box,
+    form: &Rc<Form>,
+    shown: &Rc<Shown>,
+) -> Asked {
     let rows: Rc<Vec<Row>> = Rc::new(form.fields.iter().map(Row::new).collect());
     rows.iter().for_each(|row| middle.append(&row.whole));
 
@@ -21,7 +26,13 @@ pub(super) fn fill(middle: &gtk::Box, form: &Rc<Form>, shown: &Rc<Shown>) -> Ask
     accept.add_css_class("suggested-action");
     accept.connect_clicked({
         let (form, shown, rows) = (Rc::clone(form), Rc::clone(shown), Rc::clone(&rows));
-        move |_| take(&form, &rows, &shown)
+        let settled = front::settled(window);
+        // A press that came with the window was meant for another one.
+        move |_| {
+            if settled() {
+                take(&form, &rows, &shown);
+            }
+        }
     });
     let cancel = gtk::Button::with_label(words::CANCEL);
     cancel.connect_clicked({

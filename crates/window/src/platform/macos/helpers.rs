@@ -65,7 +65,8 @@ pub(super) struct Watch {
     dead: RefCell<DeadTime>,
     /// Whether the window was in front when it was looked last.
     front: RefCell<bool>,
-    allow: [Retained<NSButton>; 2],
+    /// What does nothing before that.
+    wait: Vec<Retained<NSButton>>,
     window: Retained<NSWindow>,
 }
 
@@ -74,7 +75,7 @@ define_class!(
     #[unsafe(super(NSObject))]
     #[thread_kind = MainThreadOnly]
     #[ivars = Watch]
-    /// Lets the buttons that allow wait for the end of the dead time.
+    /// Lets the buttons that allow, or send, wait for the end of the dead time.
     pub(super) struct Ticker;
 
     impl Ticker {
@@ -89,7 +90,7 @@ define_class!(
 impl Ticker {
     /// Begins the dead time.
     pub(super) fn start(
-        allow: [Retained<NSButton>; 2],
+        wait: Vec<Retained<NSButton>>,
         window: Retained<NSWindow>,
     ) -> Retained<Self> {
         let main = window.mtm();
@@ -97,7 +98,7 @@ impl Ticker {
             start: Instant::now(),
             dead: RefCell::new(DeadTime::begin(Duration::ZERO)),
             front: RefCell::new(false),
-            allow,
+            wait,
             window,
         });
         // SAFETY: `init` of `NSObject` takes nothing and returns what it was given.
@@ -118,8 +119,8 @@ impl Ticker {
         this
     }
 
-    /// Whether the dead time was over when the alert ended.
-    pub(super) fn stop(&self) -> bool {
+    /// Whether the dead time is over.
+    pub(super) fn is_over(&self) -> bool {
         let watch = self.ivars();
         watch.dead.borrow_mut().is_over(watch.start.elapsed())
     }
@@ -133,7 +134,7 @@ impl Ticker {
         }
         *watch.front.borrow_mut() = front;
         let over = watch.dead.borrow_mut().is_over(now);
-        for button in watch.allow.iter().filter(|button| button.isEnabled() != over) {
+        for button in watch.wait.iter().filter(|button| button.isEnabled() != over) {
             button.setEnabled(over);
         }
     }
