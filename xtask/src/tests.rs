@@ -43,7 +43,7 @@ const REFRESH_KILLS: &str = "500";
 const TEAM_KILLS: &str = "100";
 
 /// How many seconds `soak` loads the gateway.
-const GATEWAY_SECONDS: &str = "3000";
+const GATEWAY_SECONDS: &str = "3600";
 
 /// Kills `serve` again and again while it writes, the server and the database of a team, and refreshes of the cache while they do.
 pub(crate) fn soak(shell: &Shell) -> Result<(), String> {
