@@ -22,7 +22,7 @@ use strongroom_model::ports::{ApprovalsAtOnce, ApprovalsError, Clock};
 use strongroom_model::principal::Name;
 use strongroom_seal::{MacKey, RandomError};
 
-use crate::vault::{TENANT, VaultError};
+use crate::vault::{TENANT, VaultError, Version};
 use rows::Row;
 pub(crate) use rows::grant_of;
 
@@ -48,8 +48,7 @@ type Tell = dyn Fn(&Question) + Send + Sync;
 struct Inner {
     db: Connection,
     key: MacKey,
-    /// Our own commits: what `PRAGMA data_version` does not count.
-    changes: u32,
+    version: Version,
 }
 
 /// What answering a question came to.
@@ -65,7 +64,12 @@ pub enum Settled {
 
 impl ApprovalStore {
     pub(crate) fn new(path: PathBuf, clock: Arc<dyn Clock>, db: Connection, key: MacKey) -> Self {
-        Self { path, clock, inner: Mutex::new(Inner { db, key, changes: 0 }), tell: None }
+        Self {
+            path,
+            clock,
+            inner: Mutex::new(Inner { db, key, version: Version::default() }),
+            tell: None,
+        }
     }
 
     /// The same, which tells of every question that it opens.
@@ -137,11 +141,11 @@ impl ApprovalStore {
         act: impl FnOnce(&Transaction<'_>, &MacKey) -> Result<T, VaultError>,
     ) -> Result<T, VaultError> {
         let mut inner = self.inner();
-        let Inner { db, key, changes } = &mut *inner;
+        let Inner { db, key, version } = &mut *inner;
         let run = || {
             let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let done = act(&transaction, key)?;
-            *changes = changes.wrapping_add(1);
+            version.committing();
             transaction.commit()?;
             Ok(done)
         };
@@ -181,12 +185,8 @@ impl ApprovalsAtOnce for ApprovalStore {
     }
 
     fn version(&self) -> Result<u64, ApprovalsError> {
-        let inner = self.inner();
-        let others = || -> Result<u32, rusqlite::Error> {
-            inner.db.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))
-        };
-        let others = others().map_err(|error| unkept(VaultError::from(error).at(&self.path)))?;
-        Ok(u64::from(others) << 32 | u64::from(inner.changes))
+        let Inner { db, version, .. } = &mut *self.inner();
+        version.current(db).map_err(|error| unkept(VaultError::from(error).at(&self.path)))
     }
 
     fn answer(

@@ -20,7 +20,7 @@ use strongroom_model::ports::{BoxFuture, Clock};
 use strongroom_model::principal::Name;
 use strongroom_seal::MacKey;
 
-use crate::vault::{TENANT, VaultError};
+use crate::vault::{TENANT, VaultError, Version};
 use record::Record;
 
 /// What is approved in one vault.
@@ -33,8 +33,7 @@ pub struct PinStore {
 struct Inner {
     db: Connection,
     key: MacKey,
-    /// Our own commits: what `PRAGMA data_version` does not count.
-    changes: u32,
+    version: Version,
 }
 
 /// What is kept of a tool, and of which server it is.
@@ -57,7 +56,7 @@ struct OfServer {
 
 impl PinStore {
     pub(crate) fn new(path: PathBuf, clock: Arc<dyn Clock>, db: Connection, key: MacKey) -> Self {
-        Self { path, clock, inner: Mutex::new(Inner { db, key, changes: 0 }) }
+        Self { path, clock, inner: Mutex::new(Inner { db, key, version: Version::default() }) }
     }
 
     /// What is approved of `server`, which stands in the file `scope`; an empty one is the user's own.
@@ -119,12 +118,8 @@ impl PinStore {
 
     /// A number that changes whenever what is kept may have.
     pub fn version(&self) -> Result<u64, VaultError> {
-        let inner = self.inner();
-        let others = || -> Result<u32, rusqlite::Error> {
-            inner.db.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))
-        };
-        let others = others().map_err(|error| VaultError::from(error).at(&self.path))?;
-        Ok(u64::from(others) << 32 | u64::from(inner.changes))
+        let Inner { db, version, .. } = &mut *self.inner();
+        version.current(db).map_err(|error| VaultError::from(error).at(&self.path))
     }
 
     fn check(&self, owner: [&str; 3], offered: &[Offered]) -> Result<Checked, VaultError> {
@@ -155,11 +150,11 @@ impl PinStore {
         act: impl FnOnce(&Transaction<'_>, &MacKey) -> Result<T, VaultError>,
     ) -> Result<T, VaultError> {
         let mut inner = self.inner();
-        let Inner { db, key, changes } = &mut *inner;
+        let Inner { db, key, version } = &mut *inner;
         let run = || {
             let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let done = act(&transaction, key)?;
-            *changes = changes.wrapping_add(1);
+            version.committing();
             transaction.commit()?;
             Ok(done)
         };

@@ -13,6 +13,7 @@ mod error;
 mod principals;
 mod snapshot;
 mod r#use;
+mod version;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -29,6 +30,7 @@ use uuid::Uuid;
 use crate::approvals::ApprovalStore;
 use crate::pins::PinStore;
 use snapshot::{Keys, Row, Snapshot};
+pub(crate) use version::Version;
 
 pub use error::{EntryError, VaultError};
 pub use principals::{PrincipalInfo, Principals};
@@ -55,8 +57,7 @@ pub struct Vault {
 struct Inner {
     db: Connection,
     keys: Keys,
-    /// Our own commits: what `PRAGMA data_version` does not count.
-    changes: u32,
+    version: Version,
     /// What was last loaded and verified, and the version it belongs to.
     snapshot: Option<(u64, Snapshot)>,
 }
@@ -110,7 +111,7 @@ impl Vault {
                 Ok((db, keys))
             })
             .map_err(|error| error.at(&path))?;
-        let inner = Inner { db, keys, changes: 0, snapshot: None };
+        let inner = Inner { db, keys, version: Version::default(), snapshot: None };
         let vault = Self { path, clock, inner: Mutex::new(inner) };
         vault.read(|_, _, _| Ok(()))?;
         Ok(vault)
@@ -187,8 +188,8 @@ impl Vault {
     /// A number that changes whenever any process changed the vault. It means nothing to another
     /// process, and nothing after the vault was opened again.
     pub fn data_version(&self) -> Result<u64, VaultError> {
-        let inner = self.inner();
-        version(&inner.db, inner.changes).map_err(|error| error.at(&self.path))
+        let Inner { db, version, .. } = &mut *self.inner();
+        version.current(db).map_err(|error| VaultError::from(error).at(&self.path))
     }
 
     /// Whose turn it is to use up what is stored under `name`: the lock of a file beside the vault, which
@@ -232,10 +233,10 @@ impl Vault {
         act: impl FnOnce(&Transaction<'_>, &Keys, &Snapshot) -> Result<T, VaultError>,
     ) -> Result<T, VaultError> {
         let mut inner = self.inner();
-        let Inner { db, keys, changes, snapshot } = &mut *inner;
+        let Inner { db, keys, version, snapshot } = &mut *inner;
         let run = || {
             let transaction = db.transaction()?;
-            let version = version(&transaction, *changes)?;
+            let version = version.asked(&transaction)?;
             if snapshot.as_ref().is_none_or(|(of, _)| *of != version) {
                 *snapshot = None;
                 *snapshot = Some((version, snapshot::load(&transaction, keys)?));
@@ -246,20 +247,32 @@ impl Vault {
         run().map_err(|error| error.at(&self.path))
     }
 
+    /// Runs `act` on the newest verified state of the vault, by what is held of it where that is still the
+    /// newest: then the database is not asked.
+    fn look<T>(&self, act: impl FnOnce(&Keys, &Snapshot) -> T) -> Result<T, VaultError> {
+        let inner = self.inner();
+        if let (Some(version), Some((of, snapshot))) = (inner.version.known(), &inner.snapshot)
+            && *of == version
+        {
+            return Ok(act(&inner.keys, snapshot));
+        }
+        drop(inner);
+        self.read(|_, keys, snapshot| Ok(act(keys, snapshot)))
+    }
+
     /// Runs `act` alone on the newest state, and seals a new head over what it left.
     fn write<T>(
         &self,
         act: impl FnOnce(&Transaction<'_>, &Keys, &mut Snapshot) -> Result<T, VaultError>,
     ) -> Result<T, VaultError> {
         let mut inner = self.inner();
-        let Inner { db, keys, changes, snapshot } = &mut *inner;
+        let Inner { db, keys, version, snapshot } = &mut *inner;
         let run = || {
             let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let mut state = snapshot::load(&transaction, keys)?;
             let done = act(&transaction, keys, &mut state)?;
             snapshot::store_head(&transaction, keys, &mut state)?;
-            // Whether or not the commit is reported as done, what we hold may be old.
-            *changes = changes.wrapping_add(1);
+            version.committing();
             *snapshot = None;
             transaction.commit()?;
             Ok(done)
@@ -276,11 +289,6 @@ impl Vault {
         let since = self.clock.now().duration_since(UNIX_EPOCH).unwrap_or_default();
         i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
     }
-}
-
-fn version(db: &Connection, changes: u32) -> Result<u64, VaultError> {
-    let others: u32 = db.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
-    Ok(u64::from(others) << 32 | u64::from(changes))
 }
 
 /// Stores one secret, in the place of what was there.

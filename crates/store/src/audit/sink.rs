@@ -1,7 +1,7 @@
 //! Appending.
 
 use std::fs::File;
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{self, Seek as _, SeekFrom, Write as _};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -226,14 +226,14 @@ impl Writer {
             return Ok(());
         }
         self.lock.set_len(0)?;
+        self.lock.seek(SeekFrom::Start(0))?;
         self.lock.write_all(name.as_bytes())
     }
 
     /// Whether the lock holds this name.
     fn says(&mut self, name: &str) -> io::Result<bool> {
         let mut current = [0; 32];
-        self.lock.seek(SeekFrom::Start(0))?;
-        let length = self.lock.read(&mut current)?;
+        let length = read_beginning(&mut self.lock, &mut current)?;
         Ok(&current[..length] == name.as_bytes())
     }
 
@@ -413,4 +413,18 @@ fn has_a_name(metadata: &std::fs::Metadata) -> bool {
 #[cfg(not(unix))]
 fn has_a_name(_metadata: &std::fs::Metadata) -> bool {
     true
+}
+
+/// What `file` begins with, in one call of the system.
+#[cfg(unix)]
+fn read_beginning(file: &mut File, bytes: &mut [u8]) -> io::Result<usize> {
+    std::os::unix::fs::FileExt::read_at(file, bytes, 0)
+}
+
+#[cfg(not(unix))]
+fn read_beginning(file: &mut File, bytes: &mut [u8]) -> io::Result<usize> {
+    use std::io::Read as _;
+
+    file.seek(SeekFrom::Start(0))?;
+    file.read(bytes)
 }
