@@ -12,6 +12,7 @@
 //! - [`transport`]: [`stdio`] and [`http`].
 //! - [`mount`]: many servers behind one endpoint.
 //! - [`upstream`]: the servers behind it: when they are started, and what is said to them.
+//! - `awake`: not sleeping while something is about to come.
 //! - [`launcher`]: what a server is started with; pure.
 //! - [`registry`]: MCP servers from every source.
 //! - [`pin`]: the package that a server's command line asks for, and whether what was installed for it is
@@ -20,6 +21,7 @@
 //! Who calls is told by the transport and by nothing in a message: what a client says of itself is
 //! a label in the audit.
 
+mod awake;
 mod behind;
 pub mod launcher;
 pub mod mount;

@@ -154,6 +154,11 @@ impl InFlight {
         lock(&self.calls).remove(&id.key());
     }
 
+    /// Whether no call is in flight.
+    pub(crate) fn is_empty(&self) -> bool {
+        lock(&self.calls).is_empty()
+    }
+
     /// Ends every call.
     pub(crate) fn cancel_all(&self) {
         lock(&self.calls).clear();

@@ -31,7 +31,7 @@ use tokio::time::{sleep, timeout};
 use crate::behind::Behind;
 use crate::wire::Limits;
 pub use desk::{Desk, Visitor};
-use exchange::Exchange;
+use exchange::{Exchange, Turns};
 use guard::Guard;
 use refusals::Refusals;
 pub use sent::Sent;
@@ -108,6 +108,7 @@ pub async fn serve(
         refusals: Refusals::new(),
         desk: Desk::new(&options),
         body_timeout: options.body_timeout,
+        turns: Turns::default(),
     });
     let peers = Arc::new(Peers::default());
     let places = Arc::new(Semaphore::new(options.connections));

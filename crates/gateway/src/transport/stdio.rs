@@ -14,6 +14,7 @@ use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use super::lines::{Input, Line, Lines};
+use crate::awake::Pace;
 use crate::behind::Behind;
 use crate::prompt::Outbox;
 use crate::protocol::listen::Ears;
@@ -61,6 +62,7 @@ where
         in_flight,
         out,
         alive,
+        pace: Arc::default(),
     };
     let mut failed = None;
     loop {
@@ -71,6 +73,7 @@ where
                 break;
             }
         };
+        connection.pace.came();
         match line {
             Some(Ok(Line::Message(bytes))) => connection.receive(&bytes),
             Some(Ok(Line::TooLong)) => connection.refuse_long_line(),
@@ -107,6 +110,8 @@ struct Connection<W> {
     out: Arc<Out<W>>,
     /// Whoever holds a copy still has something to do.
     alive: mpsc::Sender<()>,
+    /// How soon the client goes on.
+    pace: Arc<Pace>,
 }
 
 impl<W: Write + Send + 'static> Connection<W> {
@@ -199,12 +204,18 @@ impl<W: Write + Send + 'static> Connection<W> {
         };
         let (calls, alive, out) =
             (Arc::clone(&self.behind.calls), self.alive.clone(), Arc::clone(&self.out));
+        let (in_flight, client) = (Arc::clone(&self.in_flight), Arc::clone(&self.pace));
         tokio::spawn(async move {
             let answer = call.run(calls, cancelled, alive.clone()).await;
-            if place.leave() {
-                out.say(answer.message);
+            if !place.leave() {
+                return;
             }
+            let turn = in_flight.is_empty().then(|| client.turn());
+            out.say(answer.message);
             drop(alive);
+            if let Some(turn) = turn {
+                client.awake(turn).await;
+            }
         });
     }
 

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use strongroom_model::json::Members;
 use tokio::sync::oneshot;
 
+use crate::awake::Pace;
 use crate::wire::{self, Id, Limits, Message, RpcError, write};
 
 /// Takes messages to the server.
@@ -88,6 +89,8 @@ pub struct Peer {
     limits: Limits,
     next: AtomicU64,
     calls: Mutex<Calls>,
+    /// How soon the server answers when it has one request.
+    pace: Pace,
 }
 
 #[derive(Default)]
@@ -106,7 +109,13 @@ struct Waiting {
 impl Peer {
     /// A conversation over `carrier`.
     pub fn new(carrier: Box<dyn Carrier>, limits: Limits) -> Self {
-        Self { carrier, limits, next: AtomicU64::new(1), calls: Mutex::default() }
+        Self {
+            carrier,
+            limits,
+            next: AtomicU64::new(1),
+            calls: Mutex::default(),
+            pace: Pace::default(),
+        }
     }
 
     /// Sends a request and waits for its answer. `params` appends the parameters, an object; it is told
@@ -159,16 +168,22 @@ impl Peer {
         message.extend_from_slice(id.to_string().as_bytes());
         method_and_params(&mut message, method, |out| params(id, out));
         let (answer, answered) = oneshot::channel();
-        {
+        let turn = {
             let mut calls = self.lock();
             if let Some(over) = &calls.over {
                 return Err(over.clone());
             }
             calls.waiting.insert(id, Waiting { answer, progress, listens });
-        }
+            (!listens && calls.is_one()).then(|| self.pace.turn())
+        };
         let place = Place { peer: self, id, says_so: method != "initialize" };
         let answer = match self.carrier.send(message) {
-            Ok(()) => answered.await.unwrap_or_else(|_| Err(Over::because("the server is gone"))),
+            Ok(()) => {
+                if let Some(turn) = turn {
+                    self.pace.awake(turn).await;
+                }
+                answered.await.unwrap_or_else(|_| Err(Over::because("the server is gone")))
+            }
             Err(over) => Err(over),
         };
         place.leave();
@@ -242,6 +257,7 @@ impl Peer {
                 let text = response.result.or(response.error).unwrap_or("null");
                 let from = text.as_ptr().addr() - message.as_ptr().addr();
                 let part = from..from + text.len();
+                self.pace.came();
                 // Whoever does not wait any longer has just gone.
                 let _ = waiting.answer.send(Ok(Answer { message, part, is_error }));
             }
@@ -287,6 +303,14 @@ impl Peer {
 
     fn lock(&self) -> MutexGuard<'_, Calls> {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Calls {
+    /// Whether one call waits for its answer, and no other.
+    fn is_one(&self) -> bool {
+        let waits = |waiting: &&Waiting| !waiting.listens;
+        self.waiting.len() < 4 && self.waiting.values().filter(waits).count() == 1
     }
 }
 

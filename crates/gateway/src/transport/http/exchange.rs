@@ -1,6 +1,7 @@
 //! One request and its response.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http::request::Parts;
@@ -11,9 +12,11 @@ use strongroom_model::audit::{Draft, Kind};
 use strongroom_model::code::Code;
 use strongroom_model::ports::Authenticator;
 use strongroom_model::principal::Principal;
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+use crate::awake::Pace;
 use crate::behind::Behind;
 
 use super::desk::{Desk, Reply, Visitor};
@@ -29,6 +32,14 @@ pub(super) struct Exchange {
     pub(super) refusals: Refusals,
     pub(super) desk: Desk,
     pub(super) body_timeout: Duration,
+    pub(super) turns: Turns,
+}
+
+/// Whose turn it is: the clients', where no request is being answered.
+#[derive(Default)]
+pub(super) struct Turns {
+    answering: AtomicUsize,
+    pace: Arc<Pace>,
 }
 
 impl Exchange {
@@ -43,6 +54,7 @@ impl Exchange {
         request: Request<Incoming>,
         alive: mpsc::Sender<()>,
     ) -> Response<Sent> {
+        let _ours = self.turns.begin();
         let (parts, body) = request.into_parts();
         match self.admitted(&parts, body, alive).await {
             Ok(reply) => reply.into_response(),
@@ -112,5 +124,33 @@ impl Exchange {
             Refused { status: 408, code: "invalid_request", message: "the body took too long" };
         timeout(self.body_timeout, read).await.unwrap_or(Err(slow))?;
         Ok(bytes)
+    }
+}
+
+impl Turns {
+    /// A request is being answered from now on.
+    fn begin(&self) -> Ours<'_> {
+        self.pace.came();
+        self.answering.fetch_add(1, Ordering::AcqRel);
+        Ours(self)
+    }
+}
+
+/// Our turn, for as long as a request is being answered.
+struct Ours<'a>(&'a Turns);
+
+impl Drop for Ours<'_> {
+    fn drop(&mut self) {
+        let Turns { answering, pace } = self.0;
+        if answering.fetch_sub(1, Ordering::AcqRel) == 1 {
+            let (turn, pace) = (pace.turn(), Arc::clone(pace));
+            // A runtime that ends drops its requests outside of itself.
+            if pace.is_quick()
+                && let Ok(runtime) = Handle::try_current()
+            {
+                // The answer is written when we have returned.
+                runtime.spawn(async move { pace.awake(turn).await });
+            }
+        }
     }
 }
