@@ -7,6 +7,7 @@
 use std::io::{self, ErrorKind, Read};
 use std::marker::PhantomData;
 
+use memchr::memchr;
 use tokio::sync::mpsc;
 
 /// Bytes that are read at once.
@@ -128,7 +129,7 @@ impl Cutter {
     /// A line that is there.
     fn next(&mut self) -> Option<Line> {
         loop {
-            let found = self.buffer[self.searched..].iter().position(|byte| *byte == b'\n');
+            let found = memchr(b'\n', &self.buffer[self.searched..]);
             let Some(found) = found else {
                 self.too_long |= self.buffer.len() - self.start > self.cap;
                 let kept = if self.too_long { self.buffer.len() } else { self.start };

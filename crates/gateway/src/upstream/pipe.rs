@@ -12,6 +12,7 @@ use std::process::{ChildStderr, ChildStdin, ChildStdout};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
+use memchr::memchr;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite as _};
 use tokio::sync::Notify;
 
@@ -21,7 +22,7 @@ use super::peer::{Carrier, Over};
 const BACKLOG: usize = 64 << 20;
 
 /// Bytes that are read at once.
-const CHUNK: usize = 64 << 10;
+const CHUNK: usize = 256 << 10;
 
 /// What came of reading.
 #[derive(Debug, PartialEq, Eq)]
@@ -214,7 +215,7 @@ impl<R: AsyncRead + Unpin> Lines<R> {
     fn take(&mut self) -> Option<Line> {
         loop {
             let rest = &self.buffer[self.searched..];
-            let Some(end) = rest.iter().position(|byte| *byte == b'\n') else {
+            let Some(end) = memchr(b'\n', rest) else {
                 self.searched = self.buffer.len();
                 let long = self.buffer.len() > self.cap && !self.skipping;
                 let head = long.then(|| head(&self.buffer));
@@ -272,12 +273,24 @@ mod platform {
     }
 
     pub(super) fn receiver(stdout: ChildStdout) -> io::Result<Receiver> {
-        pipe::Receiver::from_owned_fd(OwnedFd::from(stdout))
+        let stdout = OwnedFd::from(stdout);
+        widen(&stdout);
+        pipe::Receiver::from_owned_fd(stdout)
     }
 
     pub(super) fn errors(stderr: ChildStderr) -> io::Result<Receiver> {
         pipe::Receiver::from_owned_fd(OwnedFd::from(stderr))
     }
+
+    /// A large result is there in fewer pieces. Where a user has many pipes the system says no, which is
+    /// well.
+    #[cfg(target_os = "linux")]
+    fn widen(pipe: &OwnedFd) {
+        let _ = rustix::pipe::fcntl_setpipe_size(pipe, 256 << 10);
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn widen(_: &OwnedFd) {}
 
     /// Writes what the pipe takes now.
     pub(super) fn write_now(pipe: &Sender, bytes: &[u8]) -> io::Result<usize> {

@@ -7,6 +7,8 @@
 
 use std::cmp::Ordering;
 
+use memchr::memchr2;
+
 /// What is wrong with a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Flaw {
@@ -153,20 +155,25 @@ impl Scanner<'_> {
         let from = self.at;
         let mut escaped = false;
         loop {
-            match self.peek()? {
-                b'"' => {
-                    let to = self.at;
-                    self.at += 1;
-                    return Ok(Name { from, to, escaped });
-                }
-                b'\\' => {
-                    escaped = true;
-                    self.escape()?;
-                }
-                0..=0x1f => return Err(Flaw::Syntax),
-                _ => self.at += 1,
+            self.plain()?;
+            if self.peek()? == b'"' {
+                let to = self.at;
+                self.at += 1;
+                return Ok(Name { from, to, escaped });
             }
+            escaped = true;
+            self.escape()?;
         }
+    }
+
+    /// Reads what stands for itself in a string, up to a quote or an escape.
+    fn plain(&mut self) -> Result<(), Flaw> {
+        let rest = &self.bytes[self.at..];
+        let length = memchr2(b'"', b'\\', rest).unwrap_or(rest.len());
+        // The least of all, so that many bytes are looked at in one step.
+        let least = rest[..length].iter().copied().fold(u8::MAX, u8::min);
+        self.at += length;
+        if least < 0x20 { Err(Flaw::Syntax) } else { Ok(()) }
     }
 
     fn escape(&mut self) -> Result<(), Flaw> {
