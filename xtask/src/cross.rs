@@ -1,14 +1,18 @@
-//! `cargo xtask cross`: every member is type-checked for Windows and macOS.
+//! `cargo xtask cross`: every member is type-checked for Windows and macOS; the window for Windows is built,
+//! and run under Wine where there is one.
 //!
 //! The pinned toolchain has no standard library for them and no source to build one from, so
 //! Debian's compiler is used, which has the source (packages rustc-web, cargo-web, rust-web-src).
 //! C code is compiled for Windows by mingw; for macOS there is no compiler, so stand-ins make empty
 //! object files, which is enough for a check.
 
+mod wine;
+
 use std::{
     fs,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use crate::{
@@ -16,26 +20,43 @@ use crate::{
     shell::{self, Shell, step},
 };
 
+const SOURCE: &str = "/usr/lib/rustlib/src/rust/library";
+
 const PROGRAMS: &[(&str, &[&str], &str)] = &[
     ("/usr/bin/rustc", &["--version"], "rustc-web"),
     ("/usr/bin/cargo", &["--version"], "cargo-web"),
-    ("test", &["-d", "/usr/lib/rustlib/src/rust/library"], "rust-web-src"),
+    ("test", &["-d", SOURCE], "rust-web-src"),
     ("x86_64-w64-mingw32-gcc", &["--version"], "gcc-mingw-w64-x86-64"),
 ];
 
-const TARGETS: &[&str] = &["x86_64-pc-windows-gnu", "aarch64-apple-darwin"];
+const WINDOWS: &str = "x86_64-pc-windows-gnu";
+const TARGETS: &[&str] = &[WINDOWS, "aarch64-apple-darwin"];
 
-/// Checks all that is shipped, for each target.
+/// What is checked: all that is shipped.
+const PACKAGES: &[&str] = &["strongroom", "strongroom-window"];
+
+/// Checks all that is shipped, for each target, and tries the window for Windows.
 pub(crate) fn run(shell: &Shell) -> Result<(), String> {
     step("compilers", || install::packages(shell, PROGRAMS))?;
     let stubs = stubs(&shell.target.join("cross")).map_err(|error| error.to_string())?;
+    startup(shell)?;
     for target in TARGETS {
-        step(target, || check(shell, target, &stubs))?;
+        step(target, || {
+            let mut check = cargo(shell, &["check", "--lib", "--bins"], target, &stubs)?;
+            shell::run(check.args(PACKAGES.iter().flat_map(|package| ["-p", package])))
+        })?;
     }
+    step("the window for Windows", || {
+        let mut build = cargo(shell, &["build"], WINDOWS, &stubs)?;
+        shell::run(build.args(["-p", "strongroom-window"]))?;
+        let program = shell.target.join("cross").join(WINDOWS).join("debug/strongroom-dialog.exe");
+        wine::run(shell, &program)
+    })?;
     Ok(())
 }
 
-fn check(shell: &Shell, target: &str, stubs: &Path) -> Result<(), String> {
+/// Debian's cargo, which also builds the standard library for `target`.
+fn cargo(shell: &Shell, words: &[&str], target: &str, stubs: &Path) -> Result<Command, String> {
     let mut command = shell.command("/usr/bin/cargo");
     let path = std::env::var_os("PATH").unwrap_or_default();
     let path = std::iter::once(stubs.to_owned()).chain(std::env::split_paths(&path));
@@ -44,19 +65,42 @@ fn check(shell: &Shell, target: &str, stubs: &Path) -> Result<(), String> {
     for variable in ["RUSTUP_TOOLCHAIN", "CARGO", "RUSTC_WRAPPER", "RUSTFLAGS"] {
         command.env_remove(variable);
     }
+    let objects = format!("-L native={}", objects(shell).display());
     command
         .env("RUSTC_BOOTSTRAP", "1")
         .env("RUSTC", "/usr/bin/rustc")
         .env("CARGO_INCREMENTAL", "0")
         .env("CARGO_TARGET_DIR", shell.target.join("cross"))
+        .env("CARGO_TARGET_X86_64_PC_WINDOWS_GNU_LINKER", "x86_64-w64-mingw32-gcc")
+        .env("CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUSTFLAGS", objects)
         .env("CC_aarch64_apple_darwin", stubs.join("darwin-cc"))
         .env("CXX_aarch64_apple_darwin", stubs.join("darwin-cc"))
         .env("AR_aarch64_apple_darwin", stubs.join("darwin-ar"))
         .env("SDKROOT", stubs.join("sdk"))
-        .args(["check", "--quiet", "-Z", "build-std=std,panic_abort", "--target", target]);
-    // The window has no assembly of its own to choose: the features of both are those of the first.
-    let packages = ["-p", "strongroom", "-p", "strongroom-window"];
-    shell::run(command.args(packages).args(["--lib", "--bins"]))
+        .args(words)
+        .args(["--quiet", "-Z", "build-std=std,panic_abort", "--target", target]);
+    Ok(command)
+}
+
+fn objects(shell: &Shell) -> PathBuf {
+    shell.target.join("cross/rt")
+}
+
+/// What stands first and last in a program for Windows: the standard library has it as source alone.
+fn startup(shell: &Shell) -> Result<(), String> {
+    let folder = objects(shell);
+    fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
+    for name in ["rsbegin", "rsend"] {
+        let object = folder.join(name).with_extension("o");
+        if object.exists() {
+            continue;
+        }
+        let mut command = shell.command("/usr/bin/rustc");
+        command.env("RUSTC_BOOTSTRAP", "1").args(["--target", WINDOWS, "--emit", "obj", "-o"]);
+        command.arg(object);
+        shell::run(command.arg(format!("{SOURCE}/rtstartup/{name}.rs")))?;
+    }
+    Ok(())
 }
 
 /// A compiler and an archiver that only create what they were asked for.

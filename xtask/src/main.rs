@@ -21,7 +21,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   tidy    the layers, sizes, comments and tables that no other tool checks
   test    installs what the tests need, then runs all of them
   ci      fmt, clippy, tidy, deny, test
-  cross   type-checks for Windows and macOS
+  cross   type-checks for Windows and macOS; builds the window for Windows, and runs its
+          tests where there is a Wine
   bench   measures a release build and writes docs/reference/benchmarks.md;
           `bench starts` measures how servers start, and prints that;
           `bench loaded` measures calls with everything loaded, and prints that;

@@ -9,3 +9,4 @@ mod fields;
 mod reader;
 mod refused;
 mod rig;
+mod wine;

@@ -55,6 +55,16 @@ impl Asked {
         Self { display, child, bus, home }
     }
 
+    /// Asks by a program that `start` starts with these variables.
+    pub(crate) fn by(start: impl FnOnce(&[(&'static str, String)]) -> Child) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let display = Display::start();
+        let mut variables = display.variables();
+        variables.push(("HOME", home.path().display().to_string()));
+        let child = start(&variables);
+        Self { display, child, bus: None, home }
+    }
+
     /// The window, once it is shown and takes what is typed.
     pub(crate) fn window(&self) -> String {
         self.display.window("Strongroom")
@@ -157,8 +167,16 @@ impl Bus {
 
 /// The program, with nothing but these variables.
 pub(crate) fn program(arguments: &[&str], variables: &[(&str, String)], template: &str) -> Child {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_strongroom-dialog"))
-        .args(arguments)
+    spawn(
+        Command::new(env!("CARGO_BIN_EXE_strongroom-dialog")).args(arguments),
+        variables,
+        template,
+    )
+}
+
+/// Starts `command` with nothing but these variables, and `template` on its stdin.
+pub(crate) fn spawn(command: &mut Command, variables: &[(&str, String)], template: &str) -> Child {
+    let mut child = command
         .env_clear()
         .envs(variables.iter().cloned())
         .stdin(Stdio::piped())
