@@ -151,7 +151,8 @@ fn of_task(
 /// A request that lasts for as long as the client wants to be told of changes.
 fn listens(behind: &Behind, origin: Origin, id: Id<'_>, params: &Params<'_>) -> Handled {
     let refuse = |why| Handled::Reply(write::error(Some(id), &RpcError::invalid_params(why)));
-    let Some(filter) = params.get("notifications").and_then(Filter::read) else {
+    let read = |raw: &str| Filter::read(raw, &origin.caller.principal.name);
+    let Some(filter) = params.get("notifications").and_then(read) else {
         return refuse("`notifications` says what to be told of, and not too much");
     };
     if origin.out.is_none() {

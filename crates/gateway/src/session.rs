@@ -94,7 +94,7 @@ impl Session {
     /// Watches one resource no more.
     pub(crate) fn unwatch(&self, uri: &str) {
         let mut watched = lock(&self.watched);
-        let left = watched.iter().position(|known| known.uri() == uri);
+        let left = watched.iter().position(|known| known.uri() == Some(uri));
         let left = left.map(|at| watched.swap_remove(at));
         drop(watched);
         drop(left);
@@ -103,8 +103,12 @@ impl Session {
     /// Whether the client is told of this: every change of a list, and of the resources that it watches.
     pub(crate) fn wants(&self, news: &News) -> bool {
         match news {
-            News::Updated(uri) => lock(&self.watched).iter().any(|known| *known.uri() == **uri),
+            News::Updated(uri) => {
+                lock(&self.watched).iter().any(|known| known.uri() == Some(&**uri))
+            }
             News::Tools | News::Prompts | News::Resources => true,
+            // Only clients of the modern era have tasks.
+            News::Task(_) => false,
         }
     }
 

@@ -32,6 +32,21 @@ pub enum Notice {
         /// The resource.
         uri: Arc<str>,
     },
+    /// A task of this server that somebody watches is getting on.
+    Task(TaskNotice),
+}
+
+/// What a server says of one of its tasks.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TaskNotice {
+    /// The server.
+    pub server: Name,
+    /// The task, by the server's own id.
+    pub id: Arc<str>,
+    /// The method of the notification.
+    pub method: &'static str,
+    /// Its parameters, an object, without secrets.
+    pub params: Arc<str>,
 }
 
 impl Default for Bell {

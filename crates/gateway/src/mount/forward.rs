@@ -274,7 +274,7 @@ fn is_task(method: &str, text: &str) -> bool {
 
 /// A result for a client that brings answers itself: the questions in our frame, a task's id as the client
 /// may have it, and the rest as it was.
-fn retold(
+pub(super) fn retold(
     server: &Server,
     origin: &Origin,
     redactor: &Redactor,

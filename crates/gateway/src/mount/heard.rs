@@ -17,7 +17,7 @@ use tokio::task::AbortHandle;
 use strongroom_model::server::Asks;
 
 use super::asks;
-use super::bell::{Bell, Notice};
+use super::bell::{Bell, Notice, TaskNotice};
 use super::kind::Kind;
 use super::uris;
 use crate::origin::{Level, Origin};
@@ -28,6 +28,9 @@ use crate::wire::{Id, RpcError};
 
 /// Questions of one server that have no answer yet.
 const MOST_ASKED: usize = 64;
+
+/// Bytes of what is told of a task at the most. Whoever is not told asks.
+const LONGEST_OF_TASK: usize = 256 << 10;
 
 /// The ears of one server.
 pub(super) struct Heard {
@@ -144,6 +147,20 @@ impl Heard {
         }
     }
 
+    /// How a task is getting on, for whoever it is of and wants it.
+    fn task(&self, method: &'static str, params: &str) {
+        if params.len() > LONGEST_OF_TASK {
+            return;
+        }
+        let redactor = Arc::clone(&lock(&self.redactor));
+        let params = redactor.clean_text(params).0.into_inner();
+        let id = Members::read(&params).and_then(|all| all.get("taskId").and_then(json::string));
+        if let Some(id) = id.map(|id| Arc::from(&*id)) {
+            let (server, params) = (self.name.clone(), params.into());
+            self.tell(&Notice::Task(TaskNotice { server, id, method, params }));
+        }
+    }
+
     /// A message of its log, for whoever wants it.
     fn logged(&self, params: &str) {
         let Some(Flight { origin, ready, .. }) = self.about() else { return };
@@ -216,6 +233,8 @@ impl Events for Heard {
                 self.changed(Kind::Resources);
             }
             "notifications/resources/updated" => self.updated(params),
+            "notifications/tasks" => self.task("notifications/tasks", params),
+            "notifications/tasks/status" => self.task("notifications/tasks/status", params),
             "notifications/message" => self.logged(params),
             "notifications/elicitation/complete" => self.completed(params),
             "notifications/cancelled" => self.taken_back(params),

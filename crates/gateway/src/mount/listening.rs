@@ -1,5 +1,6 @@
 //! Listening to a server of the modern era, which says what has changed only on a stream that it was asked
-//! for (`subscriptions/listen`). An older one says it unasked, and is asked only about resources.
+//! for (`subscriptions/listen`), and how tasks get on likewise. An older one says it unasked, and is asked only
+//! about resources.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -8,7 +9,8 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use super::kind::Kind;
-use super::served::{flag, meta, modern_meta, tells_changes};
+use super::reading::has_tasks;
+use super::served::{Topic, flag, meta, modern_meta, tells_changes};
 use crate::origin::Abilities;
 use crate::protocol::Era;
 use crate::upstream::server::Ready;
@@ -16,17 +18,16 @@ use crate::wire::write::Object;
 
 /// What listens to one start of a server. Dropped, it ends.
 pub(super) struct Listening {
-    uris: watch::Sender<BTreeSet<String>>,
+    topics: watch::Sender<BTreeSet<Topic>>,
     task: AbortHandle,
 }
 
 impl Listening {
-    /// These resources are watched from now on, and no others.
-    pub(super) fn watch(&self, uris: Vec<String>) {
-        self.uris.send_if_modified(|watched| {
-            let uris: BTreeSet<String> = uris.into_iter().collect();
-            let other = *watched != uris;
-            *watched = uris;
+    /// These are watched from now on, and no others.
+    pub(super) fn watch(&self, topics: BTreeSet<Topic>) {
+        self.topics.send_if_modified(|watched| {
+            let other = *watched != topics;
+            *watched = topics;
             other
         });
     }
@@ -43,34 +44,36 @@ pub(super) fn begin(ready: &Arc<Ready>) -> Option<Listening> {
     let subscribes = flag(&ready.agreed.capabilities, "resources", "subscribe");
     let lists =
         [Kind::Tools, Kind::Prompts, Kind::Resources].map(|kind| tells_changes(ready, kind));
-    let (uris, of_uris) = watch::channel(BTreeSet::new());
+    let tasks = has_tasks(&ready.agreed.capabilities);
+    let (topics, watched) = watch::channel(BTreeSet::new());
     // A task that keeps the server from being dropped would never end.
     let weak = Arc::downgrade(ready);
     let task = match ready.agreed.era {
-        Era::Modern if subscribes || lists.contains(&true) => tokio::spawn(async move {
-            let mut of_uris = of_uris;
+        Era::Modern if subscribes || tasks || lists.contains(&true) => tokio::spawn(async move {
+            let mut watched = watched;
             loop {
-                let uris = of_uris.borrow_and_update().clone();
+                let topics = watched.borrow_and_update().clone();
                 let Some(ready) = weak.upgrade() else { return };
                 tokio::select! {
-                    () = listen(&ready, lists, &uris) => {
+                    () = listen(&ready, lists, &topics) => {
                         // It has ended the stream, or knows none: that is asked again when there is
                         // something else to ask for.
-                        if of_uris.changed().await.is_err() {
+                        if watched.changed().await.is_err() {
                             return;
                         }
                     }
-                    changed = of_uris.changed() => if changed.is_err() {
+                    changed = watched.changed() => if changed.is_err() {
                         return;
                     },
                 }
             }
         }),
         Era::Legacy if subscribes => tokio::spawn(async move {
-            let mut of_uris = of_uris;
+            let mut watched = watched;
             let mut before = BTreeSet::new();
             loop {
-                let uris = of_uris.borrow_and_update().clone();
+                let uris: BTreeSet<String> =
+                    resources(&watched.borrow_and_update()).map(str::to_owned).collect();
                 let Some(ready) = weak.upgrade() else { return };
                 for uri in uris.difference(&before) {
                     ask(&ready, "resources/subscribe", uri).await;
@@ -80,18 +83,18 @@ pub(super) fn begin(ready: &Arc<Ready>) -> Option<Listening> {
                 }
                 drop(ready);
                 before = uris;
-                if of_uris.changed().await.is_err() {
+                if watched.changed().await.is_err() {
                     return;
                 }
             }
         }),
         Era::Modern | Era::Legacy => return None,
     };
-    Some(Listening { uris, task: task.abort_handle() })
+    Some(Listening { topics, task: task.abort_handle() })
 }
 
 /// Ends when the server ends the stream. What it says on it comes as what it says of itself does.
-async fn listen(ready: &Ready, changes: [bool; 3], uris: &BTreeSet<String>) {
+async fn listen(ready: &Ready, changes: [bool; 3], topics: &BTreeSet<Topic>) {
     let params = |_: u64, out: &mut Vec<u8>| {
         let mut params = Object::open(out);
         let mut wanted = Object::open(params.name("notifications"));
@@ -99,19 +102,37 @@ async fn listen(ready: &Ready, changes: [bool; 3], uris: &BTreeSet<String>) {
         for (name, _) in names.into_iter().zip(changes).filter(|(_, says)| *says) {
             wanted.flag(name, true);
         }
-        if !uris.is_empty() {
-            wanted.strings("resourceSubscriptions", uris.iter().map(String::as_str));
+        if resources(topics).next().is_some() {
+            wanted.strings("resourceSubscriptions", resources(topics));
+        }
+        if tasks(topics).next().is_some() {
+            wanted.strings("taskIds", tasks(topics));
         }
         wanted.close();
         let mut meta = Object::open(params.name("_meta"));
-        modern_meta(&mut meta, Abilities::default());
+        let tasks = tasks(topics).next().is_some();
+        modern_meta(&mut meta, Abilities { tasks, ..Abilities::default() });
         meta.close();
         params.close();
     };
-    if changes.contains(&true) || !uris.is_empty() {
+    if changes.contains(&true) || !topics.is_empty() {
         // How it ends says nothing that its next call does not say.
         drop(ready.running.peer.listen("subscriptions/listen", params).await);
     }
+}
+
+fn resources(topics: &BTreeSet<Topic>) -> impl Iterator<Item = &str> {
+    topics.iter().filter_map(|topic| match topic {
+        Topic::Resource(uri) => Some(uri.as_str()),
+        Topic::Task(_) => None,
+    })
+}
+
+fn tasks(topics: &BTreeSet<Topic>) -> impl Iterator<Item = &str> {
+    topics.iter().filter_map(|topic| match topic {
+        Topic::Task(id) => Some(id.as_str()),
+        Topic::Resource(_) => None,
+    })
 }
 
 async fn ask(ready: &Ready, method: &str, uri: &str) {

@@ -11,10 +11,11 @@ use strongroom_model::principal::{Caller, Name};
 use strongroom_model::redact::Redactor;
 use strongroom_model::tool::Served;
 
+use super::bell::TaskNotice;
 use super::definition::Definition;
-use super::forward::{Forward, Read};
+use super::forward::{self, Forward, Read};
 use super::kind::Kind;
-use super::served::{flag, has};
+use super::served::{Topic, flag, has};
 use super::uris::{self, Has};
 use super::{Listed, Mount, Page, Server, Watching, policy};
 use crate::origin::Origin;
@@ -155,7 +156,31 @@ impl Mount {
         let act = Box::new(Watch(&server));
         let ended = self.tools.read(&origin.caller, request, act, cancel).await;
         let hidden = matches!(&ended.result, Err(refusal) if refusal.code == Code::NotFound);
-        (!hidden).then(|| (ended, server.watch(uri)))
+        (!hidden).then(|| (ended, server.watch(Topic::Resource(uri.to_owned()))))
+    }
+
+    /// The same of the task `id` of the server `name`.
+    pub(crate) async fn watch_task(
+        &self,
+        origin: &Arc<Origin>,
+        (name, id): (&Name, &str),
+        cancel: BoxFuture<'_, ()>,
+    ) -> Option<(ToolCalled, Watching)> {
+        let server = self.servers.iter().find(|server| server.name == *name)?;
+        let method = "subscriptions/listen";
+        let request = ReadRequest { server: name.as_str(), method, what: id, bytes: 0 };
+        let act = Box::new(Watch(server));
+        let ended = self.tools.read(&origin.caller, request, act, cancel).await;
+        let hidden = matches!(&ended.result, Err(refusal) if refusal.code == Code::NotFound);
+        (!hidden).then(|| (ended, server.watch(Topic::Task(id.to_owned()))))
+    }
+
+    /// What `notice` says of a task, as the client of `origin` may have it: under the id that it was given,
+    /// questions in our frame. `None`: it is not to be told.
+    pub(crate) fn told_of_task(&self, origin: &Origin, notice: &TaskNotice) -> Option<String> {
+        let server = self.servers.iter().find(|server| server.name == notice.server)?;
+        let told = forward::retold(server, origin, &Redactor::default(), &notice.params).ok()?;
+        String::from_utf8(told.text.into_inner()).ok()
     }
 
     /// What the servers offer that `caller` may use. One that has not been started yet may offer anything.
@@ -271,7 +296,7 @@ impl Mount {
 }
 
 /// Whether a server with these capabilities has tasks.
-fn has_tasks(capabilities: &str) -> bool {
+pub(super) fn has_tasks(capabilities: &str) -> bool {
     let all = Members::read(capabilities).unwrap_or_default();
     let extensions = all.get("extensions").and_then(Members::read);
     extensions.is_some_and(|extensions| extensions.get(TASKS).is_some())

@@ -53,8 +53,17 @@ pub struct Server {
     shelves: [Shelf; 4],
     stand: Stand,
     met: Mutex<Met>,
-    /// The resources that somebody watches, and how many do.
-    watched: Mutex<BTreeMap<String, usize>>,
+    /// What somebody watches, and how many do.
+    watched: Mutex<BTreeMap<Topic, usize>>,
+}
+
+/// Something that a server tells of while somebody watches it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Topic {
+    /// A resource, by its address.
+    Resource(String),
+    /// A task, by the server's own id.
+    Task(String),
 }
 
 /// One list.
@@ -291,50 +300,53 @@ impl Server {
         self.heard.ring(bell);
     }
 
-    /// Watches one of its resources until what is returned is dropped.
-    pub(super) fn watch(self: &Arc<Self>, uri: &str) -> Watching {
-        *lock(&self.watched).entry(uri.to_owned()).or_insert(0) += 1;
+    /// Watches something of it until what is returned is dropped.
+    pub(super) fn watch(self: &Arc<Self>, topic: Topic) -> Watching {
+        *lock(&self.watched).entry(topic.clone()).or_insert(0) += 1;
         self.rewatch();
-        Watching { server: Arc::clone(self), uri: uri.to_owned() }
+        Watching { server: Arc::clone(self), topic }
     }
 
-    fn unwatch(&self, uri: &str) {
+    fn unwatch(&self, topic: &Topic) {
         let mut watched = lock(&self.watched);
-        if let Some(count) = watched.get_mut(uri) {
+        if let Some(count) = watched.get_mut(topic) {
             *count -= 1;
             if *count == 0 {
-                watched.remove(uri);
+                watched.remove(topic);
             }
         }
         drop(watched);
         self.rewatch();
     }
 
-    /// Tells whoever listens to it which resources are watched.
+    /// Tells whoever listens to it what is watched.
     fn rewatch(&self) {
-        let uris = lock(&self.watched).keys().cloned().collect();
+        let topics = lock(&self.watched).keys().cloned().collect();
         if let Some(listening) = &lock(&self.met).listening {
-            listening.watch(uris);
+            listening.watch(topics);
         }
     }
 }
 
-/// A resource is watched while this is there.
+/// A resource or a task is watched while this is there.
 pub struct Watching {
     server: Arc<Server>,
-    uri: String,
+    topic: Topic,
 }
 
 impl Watching {
-    /// The resource.
-    pub fn uri(&self) -> &str {
-        &self.uri
+    /// The resource, where it is one.
+    pub fn uri(&self) -> Option<&str> {
+        match &self.topic {
+            Topic::Resource(uri) => Some(uri),
+            Topic::Task(_) => None,
+        }
     }
 }
 
 impl Drop for Watching {
     fn drop(&mut self) {
-        self.server.unwatch(&self.uri);
+        self.server.unwatch(&self.topic);
     }
 }
 

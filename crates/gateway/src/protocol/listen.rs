@@ -3,11 +3,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use strongroom_model::principal::Caller;
+use strongroom_model::json::Members;
+use strongroom_model::principal::{Caller, Name};
 use tokio::sync::{broadcast, watch};
 
+use super::tasks;
 use crate::behind::{Behind, Changes, Servers};
-use crate::mount::bell::{Bell, Notice};
+use crate::mount::bell::{Bell, Notice, TaskNotice};
 use crate::mount::kind::Kind;
 use crate::mount::{Mount, Watching};
 use crate::wire::write::{self, Object};
@@ -15,6 +17,8 @@ use crate::wire::write::{self, Object};
 /// Something that a client may want to know.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum News {
+    /// `notifications/tasks`.
+    Task(TaskNotice),
     /// `notifications/tools/list_changed`.
     Tools,
     /// `notifications/prompts/list_changed`.
@@ -38,6 +42,7 @@ impl News {
 
     fn method(&self) -> &'static str {
         match self {
+            Self::Task(notice) => notice.method,
             Self::Tools => "notifications/tools/list_changed",
             Self::Prompts => "notifications/prompts/list_changed",
             Self::Resources => "notifications/resources/list_changed",
@@ -60,6 +65,22 @@ impl News {
         message.close();
         out
     }
+}
+
+/// What `notice` says, whose parameters are `told`.
+pub(super) fn of_task(notice: &TaskNotice, told: &str, subscription: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(told.len() + 160);
+    let mut message = Object::open(&mut out);
+    message.string("jsonrpc", "2.0").string("method", notice.method);
+    let mut params = Object::open(message.name("params"));
+    let members = Members::read(told).unwrap_or_default();
+    for (name, raw) in members.iter().filter(|(name, _)| *name != "_meta") {
+        write::on_one_line(params.name(name), raw);
+    }
+    subscribed(&mut params, Some(subscription));
+    params.close();
+    message.close();
+    out
 }
 
 fn subscribed(params: &mut Object<'_>, subscription: Option<&str>) {
@@ -149,6 +170,9 @@ impl Ears {
             Ok(Notice::Updated { server, uri }) if self.mount.may_use(&self.caller, &server) => {
                 news.insert(News::Updated(uri));
             }
+            Ok(Notice::Task(notice)) if self.mount.may_use(&self.caller, &notice.server) => {
+                news.insert(News::Task(notice));
+            }
             Ok(_) | Err(broadcast::error::RecvError::Closed) => {}
             // What was missed may have been anything.
             Err(broadcast::error::RecvError::Lagged(_)) => news.extend(News::LISTS),
@@ -168,21 +192,44 @@ async fn changed(changes: &mut Option<watch::Receiver<Changes>>) -> Option<Chang
 pub(super) struct Filter {
     lists: BTreeSet<News>,
     uris: Vec<String>,
+    tasks: Vec<Task>,
 }
 
-/// Resources that one request may watch.
+/// A task, and whose it is.
+#[derive(Debug)]
+pub(super) struct Task {
+    /// What its owner was given for it.
+    pub(super) given: String,
+    /// Its server.
+    pub(super) server: Name,
+    /// Its id there.
+    pub(super) id: String,
+}
+
+/// Resources and tasks that one request may watch.
 const MOST_WATCHED: usize = 256;
 
 impl Filter {
-    /// Reads the member `notifications`, as written.
-    pub(super) fn read(raw: &str) -> Option<Self> {
-        let members = strongroom_model::json::Members::read(raw)?;
+    /// Reads the member `notifications` of a request of `principal`, as written. A task that is not its own
+    /// is none.
+    pub(super) fn read(raw: &str, principal: &Name) -> Option<Self> {
+        let members = Members::read(raw)?;
         let names = ["toolsListChanged", "promptsListChanged", "resourcesListChanged"];
         let wanted = |(name, _): &(&str, News)| members.get(name) == Some("true");
         let lists = names.into_iter().zip(News::LISTS).filter(wanted).map(|(_, news)| news);
         let uris = members.get("resourceSubscriptions").unwrap_or("[]");
         let uris: Vec<String> = serde_json::from_str(uris).ok()?;
-        (uris.len() <= MOST_WATCHED).then(|| Self { lists: lists.collect(), uris })
+        let tasks: Vec<String> =
+            serde_json::from_str(members.get("taskIds").unwrap_or("[]")).ok()?;
+        if uris.len() + tasks.len() > MOST_WATCHED {
+            return None;
+        }
+        let own = |given: String| {
+            let (server, id) = tasks::open(principal, &given)?;
+            Some(Task { given, server, id })
+        };
+        let tasks = tasks.into_iter().filter_map(own).collect();
+        Some(Self { lists: lists.collect(), uris, tasks })
     }
 
     /// The resources.
@@ -190,16 +237,24 @@ impl Filter {
         &self.uris
     }
 
+    /// The tasks.
+    pub(super) fn tasks(&self) -> &[Task] {
+        &self.tasks
+    }
+
     /// Whether the client has asked for it.
     pub(super) fn wants(&self, news: &News) -> bool {
         match news {
             News::Updated(uri) => self.uris.iter().any(|wanted| **wanted == **uri),
+            News::Task(notice) => {
+                self.tasks.iter().any(|task| task.server == notice.server && *task.id == *notice.id)
+            }
             list => self.lists.contains(list),
         }
     }
 
-    /// What is agreed to: the lists, and the resources of `watching`.
-    pub(super) fn acknowledged(&self, id: &str, watching: &[Watching]) -> Vec<u8> {
+    /// What is agreed to: the lists, the resources of `watching`, and these tasks.
+    pub(super) fn acknowledged(&self, id: &str, watching: &[Watching], tasks: &[&str]) -> Vec<u8> {
         let mut out = Vec::with_capacity(256);
         let mut message = Object::open(&mut out);
         message.string("jsonrpc", "2.0");
@@ -212,9 +267,12 @@ impl Filter {
         {
             agreed.flag(name, true);
         }
-        if !watching.is_empty() {
-            let uris = watching.iter().map(Watching::uri);
+        let mut uris = watching.iter().filter_map(Watching::uri).peekable();
+        if uris.peek().is_some() {
             write::list(agreed.name("resourceSubscriptions"), uris, write::string);
+        }
+        if !tasks.is_empty() {
+            write::list(agreed.name("taskIds"), tasks.iter().copied(), write::string);
         }
         agreed.close();
         subscribed(&mut params, Some(id));

@@ -7,7 +7,7 @@ use strongroom_model::code::{Code, Refusal};
 use strongroom_model::ports::{BoxFuture, Calls};
 use strongroom_model::principal::Name;
 
-use super::listen::{Ears, Filter};
+use super::listen::{self, Ears, Filter, News};
 use crate::behind::Behind;
 use crate::mount::kind::Kind;
 use crate::mount::{Listed, Mount};
@@ -113,7 +113,7 @@ impl What {
                 read(called, || RpcError::invalid_params("there is no such task"))
             }
             Self::Listen { id, behind, filter } => tokio::select! {
-                () = listen(mount, origin, &id, &behind, &filter) => Came::Done,
+                () = hear(mount, origin, &id, &behind, &filter) => Came::Done,
                 () = cancel => Came::Done,
             },
             Self::Watch { uri, session } => {
@@ -130,7 +130,7 @@ impl What {
 }
 
 /// Tells the client what it wants to know until it goes.
-async fn listen(mount: &Mount, origin: &Arc<Origin>, id: &str, behind: &Behind, filter: &Filter) {
+async fn hear(mount: &Mount, origin: &Arc<Origin>, id: &str, behind: &Behind, filter: &Filter) {
     let Some(line) = &origin.line else { return };
     let Some(mut ears) = Ears::new(behind, origin.caller.clone()) else { return };
     let mut watching = Vec::new();
@@ -139,11 +139,27 @@ async fn listen(mount: &Mount, origin: &Arc<Origin>, id: &str, behind: &Behind, 
         let permitted = watched.filter(|(called, _)| called.result.is_ok());
         watching.extend(permitted.map(|(_, watching)| watching));
     }
-    line.tell(filter.acknowledged(id, &watching));
+    let mut tasks = Vec::new();
+    for task in filter.tasks().iter().filter(|_| origin.can.tasks) {
+        let of = (&task.server, task.id.as_str());
+        let watched = mount.watch_task(origin, of, Box::pin(std::future::pending())).await;
+        if let Some((_, watched)) = watched.filter(|(called, _)| called.result.is_ok()) {
+            watching.push(watched);
+            tasks.push(task.given.as_str());
+        }
+    }
+    line.tell(filter.acknowledged(id, &watching, &tasks));
     loop {
         for news in ears.next().await {
-            if filter.wants(&news) {
-                line.tell(news.message(Some(id)));
+            match &news {
+                News::Task(notice) if filter.wants(&news) && !tasks.is_empty() => {
+                    if let Some(told) = mount.told_of_task(origin, notice) {
+                        line.tell(listen::of_task(notice, &told, id));
+                    }
+                }
+                News::Task(_) => {}
+                _ if filter.wants(&news) => line.tell(news.message(Some(id))),
+                _ => {}
             }
         }
     }

@@ -176,7 +176,7 @@ fn changes_are_told_to_a_session_over_stdio_and_those_of_resources_where_they_ar
 }
 
 /// The next event of a stream that says something: its id and what it says.
-fn event(reader: &mut impl std::io::BufRead) -> (String, Value) {
+pub(crate) fn event(reader: &mut impl std::io::BufRead) -> (String, Value) {
     let mut id = String::new();
     loop {
         let mut line = String::new();
@@ -193,9 +193,18 @@ fn event(reader: &mut impl std::io::BufRead) -> (String, Value) {
 }
 
 fn open(server: &Http, start: &str, more: &[String], body: &str) -> BufReader<TcpStream> {
+    opened(server, start, &[server.lines(), more.to_vec()].concat(), body)
+}
+
+/// The stream that answers a request with these headers.
+pub(crate) fn opened(
+    server: &Http,
+    start: &str,
+    lines: &[String],
+    body: &str,
+) -> BufReader<TcpStream> {
     let mut stream = server.connect();
-    let lines = [server.lines(), more.to_vec()].concat();
-    stream.write_all(&head(start, &lines, body.len())).unwrap();
+    stream.write_all(&head(start, lines, body.len())).unwrap();
     stream.write_all(body.as_bytes()).unwrap();
     let mut reader = BufReader::new(stream);
     let mut line = String::new();
