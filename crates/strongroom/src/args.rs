@@ -170,6 +170,7 @@ impl Command {
             | Self::Edit(_)
             | Self::Remove(_)
             | Self::Mcp(_)
+            | Self::Tools(_)
             | Self::Secrets(_)
             | Self::Logs(_)
             | Self::Approvals(_)
@@ -180,7 +181,6 @@ impl Command {
             | Self::Login(_)
             | Self::Audit(_)
             | Self::Policy(_)
-            | Self::Tools(_)
             | Self::Principal(_)
             | Self::Org(_)
             | Self::Tenant(_)
@@ -222,6 +222,7 @@ impl Command {
             Self::Edit(args) => commands::edit::at(args, remote, host, output),
             Self::Remove(args) => commands::remove::at(args, remote, host, output),
             Self::Mcp(args) => commands::mcp::at(args, remote, host, *output),
+            Self::Tools(args) => commands::tools::at(args, remote, host, *output),
             Self::Secrets(args) => commands::secrets::at(args, remote, host, *output),
             Self::Logs(args) => commands::logs::at(args, remote, host, output),
             Self::Approvals(args) => commands::approvals::at(args, remote, host, *output),

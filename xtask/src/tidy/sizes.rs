@@ -11,7 +11,7 @@ const FILE: usize = 600;
 /// Above this a crate is refused.
 const CRATE: usize = 12_000;
 /// Those that may be longer, and why: docs/decisions/0042-size-of-the-command-line.md.
-const LONGER: [(&str, usize); 2] = [("crates/strongroom", 27_000), ("crates/gateway", 15_500)];
+const LONGER: [(&str, usize); 2] = [("crates/strongroom", 27_500), ("crates/gateway", 15_500)];
 
 pub(super) fn check(sources: &[Source]) -> Vec<String> {
     let mut complaints = Vec::new();

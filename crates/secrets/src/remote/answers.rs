@@ -25,6 +25,43 @@ pub struct Whoami {
     pub operator: bool,
 }
 
+/// `/v1/tools`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Tools {
+    /// They.
+    pub tools: Vec<Tool>,
+}
+
+/// A tool that was seen, and how it stands.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Tool {
+    /// Its server, as the tenant calls it.
+    pub server_id: String,
+    /// Its name there.
+    pub tool: String,
+    /// `approved`, or why a definition waits: `changed`, `hidden`, `long`.
+    pub state: String,
+    /// When it came to stand so.
+    pub since: Option<String>,
+    /// Whether somebody approved what is approved.
+    pub by_person: bool,
+    /// The hash of what is approved.
+    pub approved_hash: Option<String>,
+    /// That of what waits.
+    pub waiting_hash: Option<String>,
+}
+
+/// `/v1/tools/definition`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct ToolDefinition {
+    /// The tool.
+    pub tool: Tool,
+    /// What is approved, as its server wrote it.
+    pub approved: Option<String>,
+    /// What waits, likewise.
+    pub waiting: Option<String>,
+}
+
 /// A registered MCP server.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Server {

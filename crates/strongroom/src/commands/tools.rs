@@ -1,5 +1,6 @@
 //! `strongroom tools`: what servers say of their tools, and a person's yes to a change (decision 31).
 
+mod at;
 mod text;
 mod view;
 
@@ -18,6 +19,7 @@ use crate::near;
 use crate::output::Output;
 use crate::paths::Home;
 use crate::{admin, confirm, home, servers};
+pub use at::at;
 use view::{Approved, Diff, List, Row};
 
 /// See how the tools of MCP servers have changed, and approve it
@@ -28,7 +30,8 @@ use view::{Approved, Diff, List, Row};
 #[command(after_help = "Examples:
   strongroom tools
   strongroom tools diff shop
-  strongroom tools approve shop/order")]
+  strongroom tools approve shop/order
+  strongroom tools list --waiting --remote work")]
 pub struct Args {
     #[command(subcommand)]
     command: Option<Command>,
@@ -215,14 +218,20 @@ impl Waiting {
 
     /// The change, line by line, for whoever is asked about it.
     fn lines(&self) -> Vec<String> {
-        let mut lines = vec![format!("`{}`: {}", self.name(), self.why.in_words())];
-        let diff = self.diff(0);
-        let more = diff.len().saturating_sub(MOST_LINES);
-        lines.extend(diff.into_iter().take(MOST_LINES).map(|line| format!("  {line}")));
-        if more > 0 {
-            let rest = format!("  .. and {more} lines more: `strongroom tools diff`");
-            lines.push(rest);
-        }
-        lines
+        let old = self.pin().approved.as_ref().map(|version| version.text.as_str());
+        lines_of(&self.name(), self.why, old, &self.version.text)
     }
+}
+
+/// What `name` is about to be: from `old` to `new`, which waits because of `why`.
+fn lines_of(name: &str, why: Why, old: Option<&str>, new: &str) -> Vec<String> {
+    let mut lines = vec![format!("`{name}`: {}", why.in_words())];
+    let diff = text::diff(old, new, 0);
+    let more = diff.len().saturating_sub(MOST_LINES);
+    lines.extend(diff.into_iter().take(MOST_LINES).map(|line| format!("  {line}")));
+    if more > 0 {
+        let rest = format!("  .. and {more} lines more: `strongroom tools diff`");
+        lines.push(rest);
+    }
+    lines
 }

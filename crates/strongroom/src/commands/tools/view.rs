@@ -2,9 +2,11 @@
 
 use serde::Serialize;
 use strongroom_model::display::DisplaySafe;
+use strongroom_model::pin::Why;
+use strongroom_secrets::remote::answers::{Tool, ToolDefinition};
 use strongroom_store::pins::Kept;
 
-use super::Waiting;
+use super::{Waiting, text};
 use crate::output::{Report, Style, rfc3339, table};
 
 /// Lines around a change.
@@ -60,6 +62,26 @@ impl Row {
     }
 }
 
+impl Row {
+    /// One of a team server.
+    pub(super) fn at(tool: Tool) -> Self {
+        let by = if tool.by_person { "person" } else { "first" };
+        Self {
+            server: tool.server_id,
+            tool: tool.tool,
+            state: match (&tool.waiting_hash, Why::parse(&tool.state)) {
+                (None, None) => "approved",
+                (_, why) => why.unwrap_or(Why::Changed).as_str(),
+            },
+            since: tool.since.unwrap_or_default(),
+            approved_by: tool.approved_hash.as_ref().map(|_| by),
+            approved_hash: tool.approved_hash,
+            waiting_hash: tool.waiting_hash,
+            file: String::new(),
+        }
+    }
+}
+
 impl Report for List {
     fn text(&self, style: Style) -> String {
         if self.tools.is_empty() {
@@ -74,7 +96,8 @@ impl Report for List {
                 _ => style.yellow("waits: it is too long"),
             };
             let tool = DisplaySafe(&row.tool).to_string();
-            vec![row.server.clone(), tool, state, row.since.clone()]
+            let since = DisplaySafe(&row.since).to_string();
+            vec![DisplaySafe(&row.server).to_string(), tool, state, since]
         });
         table(&std::iter::once(head).chain(rows).collect::<Vec<_>>())
     }
@@ -83,12 +106,12 @@ impl Report for List {
 /// What waits.
 #[derive(Serialize)]
 pub(super) struct Diff {
-    changes: Vec<Change>,
+    pub(super) changes: Vec<Change>,
 }
 
 /// One definition that waits.
 #[derive(Serialize)]
-struct Change {
+pub(super) struct Change {
     server: String,
     tool: String,
     /// `changed`, `hidden`, `long`.
@@ -100,8 +123,9 @@ struct Change {
     waiting: String,
     waiting_hash: String,
     seen: String,
+    /// When what is approved was approved, as far as that is known.
     #[serde(skip)]
-    since: Option<String>,
+    since: String,
     #[serde(skip)]
     in_words: &'static str,
     diff: Vec<String>,
@@ -119,7 +143,7 @@ impl Diff {
                 waiting: one.version.text.clone(),
                 waiting_hash: one.version.hash.to_string(),
                 seen: rfc3339(one.version.at),
-                since: approved.map(|version| rfc3339(version.at)),
+                since: approved.map(|version| rfc3339(version.at)).unwrap_or_default(),
                 in_words: one.why.in_words(),
                 diff: one.diff(CONTEXT),
             }
@@ -139,13 +163,32 @@ impl Report for Diff {
 }
 
 impl Change {
+    /// One of a team server.
+    pub(super) fn at(one: ToolDefinition) -> Self {
+        let ToolDefinition { tool, approved, waiting } = one;
+        let why = Why::parse(&tool.state).unwrap_or(Why::Changed);
+        let waiting = waiting.unwrap_or_default();
+        Self {
+            server: tool.server_id,
+            tool: tool.tool,
+            why: why.as_str(),
+            diff: text::diff(approved.as_deref(), &waiting, CONTEXT),
+            approved,
+            waiting,
+            waiting_hash: tool.waiting_hash.unwrap_or_default(),
+            seen: tool.since.unwrap_or_default(),
+            since: String::new(),
+            in_words: why.in_words(),
+        }
+    }
+
     fn text(&self, style: Style) -> String {
-        let name = format!("{}/{}", self.server, DisplaySafe(&self.tool));
-        let old = match &self.since {
-            Some(since) => format!("--- approved {since}"),
+        let name = format!("{}/{}", DisplaySafe(&self.server), DisplaySafe(&self.tool));
+        let old = match &self.approved {
+            Some(_) => format!("--- approved {}", self.since).trim_end().to_owned(),
             None => "--- nothing was approved".to_owned(),
         };
-        let seen = format!("+++ seen {}", self.seen);
+        let seen = format!("+++ seen {}", DisplaySafe(&self.seen));
         let mut lines = vec![format!("{}: {}", style.bold(&name), self.in_words)];
         lines.extend([style.dim(&old), style.dim(&seen)]);
         lines.extend(self.diff.iter().map(|line| match line.as_bytes().first() {
