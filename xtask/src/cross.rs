@@ -1,5 +1,5 @@
-//! `cargo xtask cross`: every member is type-checked for Windows and macOS; the window for Windows is built,
-//! and run under Wine where there is one.
+//! `cargo xtask cross`: the program and its window are type-checked for Windows and macOS, the Python package for
+//! Windows; the window for Windows is built, and run under Wine where there is one.
 //!
 //! The pinned toolchain has no standard library for them and no source to build one from, so
 //! Debian's compiler is used, which has the source (packages rustc-web, cargo-web, rust-web-src).
@@ -30,24 +30,41 @@ const PROGRAMS: &[(&str, &[&str], &str)] = &[
 ];
 
 const WINDOWS: &str = "x86_64-pc-windows-gnu";
-const TARGETS: &[&str] = &[WINDOWS, "aarch64-apple-darwin"];
+const MACOS: &str = "aarch64-apple-darwin";
 
-/// What is checked: all that is shipped.
-const PACKAGES: &[&str] = &["strongroom", "strongroom-window"];
+/// What is checked for each target.
+const CHECKED: &[(&str, &[&str])] = &[
+    (WINDOWS, &["strongroom", "strongroom-window", "strongroom-python"]),
+    (MACOS, &["strongroom", "strongroom-window"]),
+];
 
-/// Checks all that is shipped, for each target, and tries the window for Windows.
+/// Checks what is shipped, for each target, and tries the window for Windows.
 pub(crate) fn run(shell: &Shell) -> Result<(), String> {
-    step("compilers", || install::packages(shell, PROGRAMS))?;
-    let stubs = stubs(&shell.target.join("cross")).map_err(|error| error.to_string())?;
-    startup(shell)?;
-    for target in TARGETS {
+    let stubs = prepare(shell)?;
+    for (target, packages) in CHECKED {
         step(target, || {
             let mut check = cargo(shell, &["check", "--lib", "--bins"], target, &stubs)?;
-            shell::run(check.args(PACKAGES.iter().flat_map(|package| ["-p", package])))
+            shell::run(check.args(packages.iter().flat_map(|package| ["-p", package])))
         })?;
     }
+    try_window(shell, &stubs)
+}
+
+/// Tries the window for Windows alone.
+pub(crate) fn window(shell: &Shell) -> Result<(), String> {
+    let stubs = prepare(shell)?;
+    try_window(shell, &stubs)
+}
+
+fn prepare(shell: &Shell) -> Result<PathBuf, String> {
+    step("compilers", || install::packages(shell, PROGRAMS))?;
+    startup(shell)?;
+    stubs(&shell.target.join("cross")).map_err(|error| error.to_string())
+}
+
+fn try_window(shell: &Shell, stubs: &Path) -> Result<(), String> {
     step("the window for Windows", || {
-        let mut build = cargo(shell, &["build"], WINDOWS, &stubs)?;
+        let mut build = cargo(shell, &["build"], WINDOWS, stubs)?;
         shell::run(build.args(["-p", "strongroom-window"]))?;
         let program = shell.target.join("cross").join(WINDOWS).join("debug/strongroom-dialog.exe");
         wine::run(shell, &program)

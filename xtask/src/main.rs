@@ -22,7 +22,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   test    installs what the tests need, then runs all of them
   ci      fmt, clippy, tidy, deny, test
   cross   type-checks for Windows and macOS; builds the window for Windows, and runs its
-          tests where there is a Wine
+          tests where there is a Wine; `cross window` does only that
   bench   measures a release build and writes docs/reference/benchmarks.md;
           `bench starts` measures how servers start, and prints that;
           `bench loaded` measures calls with everything loaded, and prints that;
@@ -47,6 +47,7 @@ fn main() -> ExitCode {
         "tidy" => tidy::run(&shell),
         "test" => tests::run(&shell),
         "ci" => ci::run(&shell),
+        "cross" if env::args().nth(2).is_some_and(|part| part == "window") => cross::window(&shell),
         "cross" => cross::run(&shell),
         "bench" if env::args().nth(2).is_some_and(|part| part == "starts") => bench::starts(&shell),
         "bench" if env::args().nth(2).is_some_and(|part| part == "loaded") => bench::loaded(&shell),
