@@ -1,5 +1,5 @@
-//! `cargo xtask cross`: the program and its window are type-checked for Windows and macOS, the Python package for
-//! Windows; the window for Windows is built, and run under Wine where there is one.
+//! `cargo xtask cross`: the program and its window are type-checked for Windows and macOS, both packages for
+//! authors of servers for Windows; the window for Windows is built, and run under Wine where there is one.
 //!
 //! The pinned toolchain has no standard library for them and no source to build one from, so
 //! Debian's compiler is used, which has the source (packages rustc-web, cargo-web, rust-web-src).
@@ -34,7 +34,7 @@ const MACOS: &str = "aarch64-apple-darwin";
 
 /// What is checked for each target.
 const CHECKED: &[(&str, &[&str])] = &[
-    (WINDOWS, &["strongroom", "strongroom-window", "strongroom-python"]),
+    (WINDOWS, &["strongroom", "strongroom-window", "strongroom-python", "strongroom-node"]),
     (MACOS, &["strongroom", "strongroom-window"]),
 ];
 
@@ -94,6 +94,8 @@ fn cargo(shell: &Shell, words: &[&str], target: &str, stubs: &Path) -> Result<Co
         .env("CXX_aarch64_apple_darwin", stubs.join("darwin-cc"))
         .env("AR_aarch64_apple_darwin", stubs.join("darwin-ar"))
         .env("SDKROOT", stubs.join("sdk"))
+        // A module for Node looks for it on this target alone, and links nothing of it.
+        .env("LIBNODE_PATH", stubs)
         .args(words)
         .args(["--quiet", "-Z", "build-std=std,panic_abort", "--target", target]);
     Ok(command)
@@ -120,7 +122,7 @@ fn startup(shell: &Shell) -> Result<(), String> {
     Ok(())
 }
 
-/// A compiler and an archiver that only create what they were asked for.
+/// A compiler and an archiver that only create what they were asked for, and a library that is only there.
 fn stubs(folder: &Path) -> std::io::Result<PathBuf> {
     let stubs = folder.join("stubs");
     fs::create_dir_all(stubs.join("sdk"))?;
@@ -128,7 +130,9 @@ fn stubs(folder: &Path) -> std::io::Result<PathBuf> {
                   shift\ndone\n";
     let archive = "#!/bin/sh\nfor word; do\n  case $word in *.a) : > \"$word\" ;; esac\ndone\n";
     let sdk = format!("#!/bin/sh\necho {}\n", stubs.join("sdk").display());
-    for (name, text) in [("darwin-cc", output), ("darwin-ar", archive), ("xcrun", &sdk)] {
+    let files =
+        [("darwin-cc", output), ("darwin-ar", archive), ("xcrun", &sdk), ("libnode.dll", "")];
+    for (name, text) in files {
         let file = stubs.join(name);
         fs::write(&file, text)?;
         fs::set_permissions(&file, fs::Permissions::from_mode(0o755))?;
