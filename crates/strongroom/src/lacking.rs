@@ -1,6 +1,6 @@
 //! Secrets that something needs and that are not stored: a person is asked for them, at the display or, for
-//! a command that was typed, at its terminal; they are stored as `secrets set` stores them, and the work goes
-//! on.
+//! a command that was typed, at its terminal; they are stored as `secrets set` stores them, or in the item of
+//! the keychain that their reference names, and the work goes on.
 //!
 //! Of all processes that lack the same, one asks and the others wait for what comes of it: a lock and, where
 //! the person said no, a mark in the state directory. No agent sees any of it.
@@ -16,6 +16,7 @@ use strongroom_model::redact;
 use strongroom_model::reference::SecretRef;
 use strongroom_model::secret::Secret;
 use strongroom_seal::{Guard, SecureDir, hex, sha256};
+use strongroom_secrets::keychain::{Item, KeychainError};
 use strongroom_store::{SecretUse, Vault};
 use tracing::warn;
 
@@ -26,10 +27,14 @@ use crate::failure::Failure;
 use crate::paths::Home;
 use crate::release::NotReleased;
 use crate::servers::start::Ground;
-use crate::{admin, hidden, home};
+use crate::{admin, hidden, home, providers};
 
 /// How often whoever waits for another's asking looks.
 const GLANCE: Duration = Duration::from_millis(150);
+
+/// The schemes of places in which something can be stored.
+const LOCAL: &str = "local";
+const KEYCHAIN: &str = "keychain";
 
 /// How often an answer that cannot be a secret is asked for again.
 const TRIES: usize = 3;
@@ -58,14 +63,14 @@ impl Cabinet {
     }
 
     async fn ask(&self, lack: &Lack<'_>) -> Result<bool, Failure> {
-        if !self.desktop.is_there() || self.missing(lack)?.is_empty() {
+        if !self.desktop.is_there() || self.missing(lack).await?.is_empty() {
             return Ok(false);
         }
         let subject = subject(lack);
         let dir = SecureDir::create(&self.home.state)?;
         let _turn = turn(&dir, &subject).await?;
         // Another may have had its turn while we waited for ours.
-        let missing = self.missing(lack)?;
+        let missing = self.missing(lack).await?;
         if missing.is_empty() {
             return Ok(true);
         }
@@ -81,26 +86,56 @@ impl Cabinet {
             }
         };
         // As long as somebody still waits for it: nothing is awaited from here on.
-        self.store(lack.purpose, &missing, &secrets, "dialog")?;
+        self.store(lack.purpose, &missing, secrets, "dialog")?;
         Ok(true)
     }
 
     /// What of it is not stored, where all that is not can be.
-    fn missing(&self, lack: &Lack<'_>) -> Result<Vec<Missing>, Failure> {
+    async fn missing(&self, lack: &Lack<'_>) -> Result<Vec<Missing>, Failure> {
+        let items = items(lack);
+        let kept =
+            if items.is_empty() { Ok(Vec::new()) } else { self.home.keychain().ask(items).await };
+        self.not_stored(lack, kept)
+    }
+
+    /// The same, of a keychain that has answered.
+    fn not_stored(
+        &self,
+        lack: &Lack<'_>,
+        kept: Result<Vec<Result<Secret, KeychainError>>, KeychainError>,
+    ) -> Result<Vec<Missing>, Failure> {
+        // What a keychain that is locked or not there has, nobody knows.
+        let Ok(kept) = kept else { return Ok(Vec::new()) };
+        let mut kept = kept.into_iter();
         let vault = self.vault()?;
         let mut missing = Vec::new();
         for (name, reference) in lack.places {
-            if reference.scheme() == "local" && vault.used_by(reference.path())?.is_none() {
+            let is_missing = match reference.scheme() {
+                LOCAL => vault.used_by(reference.path())?.is_none(),
+                KEYCHAIN => match kept.next() {
+                    Some(Err(KeychainError::NotFound)) => true,
+                    Some(Ok(_)) => false,
+                    Some(Err(_)) | None => return Ok(Vec::new()),
+                },
+                _ => false,
+            };
+            if is_missing {
                 let (name, reference) = ((*name).to_owned(), (*reference).clone());
                 missing.push(Missing { name, reference });
             }
         }
         // A certificate or a key of several lines cannot be typed.
-        let has_lines = |missing: &Missing| {
+        let has_lines = |missing: &&Missing| {
             ["certificate", "private_key"].contains(&missing.name.as_str())
                 && matches!(lack.purpose, Purpose::Service(_))
         };
-        if missing.iter().any(has_lines) {
+        if let Some(one) = missing.iter().find(has_lines) {
+            warn!(
+                "`{}` of {} has several lines, and a window takes one: {}",
+                one.name,
+                needs(lack),
+                from_file(one, lack.purpose)
+            );
             missing.clear();
         }
         Ok(missing)
@@ -125,37 +160,54 @@ impl Cabinet {
         Err(Unfilled::Closed)
     }
 
-    /// Stores the secrets for `purpose` alone. Each is on record before it is stored.
+    /// Stores the secrets for `purpose` alone; in the keychain for whoever may use that. Each is on record before
+    /// it is stored. What somebody has stored meanwhile stays.
     fn store(
         &self,
         purpose: Purpose<'_>,
         missing: &[Missing],
-        secrets: &[Secret],
+        secrets: Vec<Secret>,
         by: &'static str,
     ) -> Result<(), Failure> {
-        let vault = self.vault()?;
-        let used_by = match purpose {
-            Purpose::Service(name) => SecretUse::Service(name.clone()),
-            Purpose::Launch(name) => SecretUse::Launch(name.clone()),
-            Purpose::Provider(_) => return Err(Failure::failed("a provider is asked for nothing")),
-        };
+        let used_by = use_in_vault(purpose)
+            .ok_or_else(|| Failure::failed("a provider is asked for nothing"))?;
+        let (vault, keychain) = (self.vault()?, self.home.keychain());
+        let mut in_keychain = false;
         for (missing, secret) in missing.iter().zip(secrets) {
-            let name = missing.reference.path();
-            // What somebody has stored meanwhile stays.
-            if vault.used_by(name)?.is_some() {
-                continue;
+            let reference = &missing.reference;
+            if reference.scheme() == KEYCHAIN {
+                let item = item(reference);
+                match keychain.read(std::slice::from_ref(&item)).map_err(Failure::failed)?.pop() {
+                    Some(Err(KeychainError::NotFound)) => {}
+                    Some(Err(error)) => return Err(Failure::failed(error)),
+                    Some(Ok(_)) | None => continue,
+                }
+                self.record(reference.as_str(), by)?;
+                keychain.write(&item, secret).map_err(Failure::failed)?;
+                in_keychain = true;
+            } else if vault.used_by(reference.path())?.is_none() {
+                self.record(reference.path(), by)?;
+                vault.put(reference.path(), &used_by, &secret)?;
             }
-            let draft = Draft {
-                kind: Record::Admin,
-                act: Some("secrets.set".to_owned()),
-                subject: Some(name.to_owned()),
-                approval: Some(by),
-                ..Draft::default()
-            };
-            admin::record_draft(&self.host, &self.home, draft)?;
-            vault.put(name, &used_by, secret)?;
+        }
+        if in_keychain {
+            // That it was not there holds no longer.
+            for cache in providers::failures(&self.host, &self.home) {
+                cache.clear_attempts(KEYCHAIN);
+            }
         }
         Ok(())
+    }
+
+    fn record(&self, subject: &str, by: &'static str) -> Result<(), Failure> {
+        let draft = Draft {
+            kind: Record::Admin,
+            act: Some("secrets.set".to_owned()),
+            subject: Some(subject.to_owned()),
+            approval: Some(by),
+            ..Draft::default()
+        };
+        admin::record_draft(&self.host, &self.home, draft)
     }
 
     fn vault(&self) -> Result<Vault, Failure> {
@@ -222,11 +274,14 @@ pub fn for_start(ground: &Ground<'_>, failure: Failure) -> Result<(), Failure> {
 impl Cabinet {
     /// Asks at the terminal that the command was typed at.
     fn at_terminal(&self, lack: &Lack<'_>) -> Result<bool, Failure> {
-        let missing = self.missing(lack)?;
+        let items = items(lack);
+        let kept =
+            if items.is_empty() { Ok(Vec::new()) } else { self.home.keychain().read(&items) };
+        let missing = self.not_stored(lack, kept)?;
         let mut secrets = Vec::with_capacity(missing.len());
         for one in &missing {
             let prompt = format!(
-                "{} needs `{}` as `{}`, and it is not stored yet (not shown; nothing: stop): ",
+                "{} needs `{}` as `{}`, and it is not stored yet (one line, not shown; nothing: stop): ",
                 needs(lack),
                 one.reference,
                 one.name
@@ -238,13 +293,20 @@ impl Cabinet {
             }
             secrets.push(secret);
         }
-        self.store(lack.purpose, &missing, &secrets, "cli")?;
-        Ok(!secrets.is_empty())
+        self.store(lack.purpose, &missing, secrets, "cli")?;
+        Ok(!missing.is_empty())
     }
 }
 
 /// What the window asks.
 fn form(lack: &Lack<'_>, missing: &[Missing], wrong: &str) -> Form {
+    let is_kept = |scheme| missing.iter().any(|one| one.reference.scheme() == scheme);
+    let kept = match (is_kept(LOCAL), is_kept(KEYCHAIN)) {
+        (true, true) => "kept where its field says",
+        (false, true) => "kept in this machine's keychain",
+        _ => "sealed in Strongroom's vault",
+    };
+    let several = missing.first().map(|one| from_file(one, lack.purpose)).unwrap_or_default();
     let what = if missing.len() == 1 { "a secret" } else { "secrets" };
     let for_whom = match lack.principal {
         Some(principal) => format!(" The agent `{principal}` waits for it and will not see it."),
@@ -256,15 +318,23 @@ fn form(lack: &Lack<'_>, missing: &[Missing], wrong: &str) -> Form {
         label: one.name.clone(),
         field_type: FieldType::Password,
         required: true,
-        help_text: format!("It is stored as `{}`, for {} alone.", one.reference, use_of(lack)),
+        help_text: match one.reference.scheme() {
+            KEYCHAIN => format!(
+                "It is stored as `{}`: programs of yours that may use the keychain can read it.",
+                one.reference
+            ),
+            _ => format!("It is stored as `{}`, for {} alone.", one.reference, use_of(lack)),
+        },
         ..Field::default()
     };
     Form {
         title: format!("{} needs {what}", needs(lack)),
         description: format!(
-            "{wrong}{} needs {what} that this machine has not stored.{for_whom} It is sealed in \
-             Strongroom's vault; close this window to give none.",
-            needs(lack)
+            "{wrong}{} needs {what} that this machine has not stored.{for_whom} It is {kept}; close \
+             this window to give none.\n\nA field takes one line. Is it a key of several lines (PEM)? \
+             Close this window, and {}.",
+            needs(lack),
+            several
         ),
         kind: Kind::Fields,
         fields: missing.iter().enumerate().map(field).collect(),
@@ -291,6 +361,48 @@ fn use_of(lack: &Lack<'_>) -> String {
         Purpose::Launch(name) => format!("the start of `{name}`"),
         Purpose::Provider(scheme) => format!("`{scheme}`"),
     }
+}
+
+/// What the secret is stored for in the vault; `None`: it is not.
+fn use_in_vault(purpose: Purpose<'_>) -> Option<SecretUse> {
+    match purpose {
+        Purpose::Service(name) => Some(SecretUse::Service(name.clone())),
+        Purpose::Launch(name) => Some(SecretUse::Launch(name.clone())),
+        Purpose::Provider(_) => None,
+    }
+}
+
+/// How a secret of several lines is stored from a file.
+fn from_file(missing: &Missing, purpose: Purpose<'_>) -> String {
+    let reference = &missing.reference;
+    if reference.scheme() == KEYCHAIN {
+        let Item { service, account } = item(reference);
+        // Nothing that a shell would read as anything else.
+        let plain =
+            |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || "._@/-".contains(c));
+        return if cfg!(target_os = "linux") && plain(reference.path()) {
+            format!(
+                "run `secret-tool store --label={service} service {service} username {account} < FILE`"
+            )
+        } else {
+            format!("store `{reference}` with the keychain's own program")
+        };
+    }
+    let used_by = use_in_vault(purpose).map(|used_by| format!(" --for {used_by}"));
+    let used_by = used_by.unwrap_or_default();
+    format!("run `strongroom secrets set {}{used_by} --key-stdin < FILE`", reference.path())
+}
+
+/// The items of the keychain that it needs, in their order.
+fn items(lack: &Lack<'_>) -> Vec<Item> {
+    let places = lack.places.iter().map(|(_, reference)| *reference);
+    places.filter(|reference| reference.scheme() == KEYCHAIN).map(item).collect()
+}
+
+/// `SERVICE/ACCOUNT`, as the grammar of references has made sure.
+fn item(reference: &SecretRef) -> Item {
+    let (service, account) = reference.path().split_once('/').unwrap_or((reference.path(), ""));
+    Item { service: service.to_owned(), account: account.to_owned() }
 }
 
 /// Why this cannot be the secret. A service's stands in one line of a request, and is looked for in answers.
@@ -334,5 +446,45 @@ async fn turn(dir: &SecureDir, subject: &str) -> Result<Guard, Failure> {
             return Ok(guard);
         }
         tokio::time::sleep(GLANCE).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(references: &[&str]) -> Form {
+        let name = "files".parse().unwrap();
+        let lack = Lack { purpose: Purpose::Launch(&name), principal: None, places: &[] };
+        let missing = |reference: &&str| Missing {
+            name: "KEY".to_owned(),
+            reference: reference.parse().unwrap(),
+        };
+        let missing: Vec<_> = references.iter().map(missing).collect();
+        let form = form(&lack, &missing, "");
+        form.check().unwrap();
+        form
+    }
+
+    #[test]
+    fn the_question_says_where_each_is_kept_and_how_one_of_several_lines_is_stored() {
+        let vault = asked(&["local://files/key"]);
+        assert!(vault.description.contains("sealed in Strongroom's vault"));
+        let command =
+            "run `strongroom secrets set files/key --for launch:files --key-stdin < FILE`";
+        assert!(vault.description.ends_with(&format!("and {command}.")), "{}", vault.description);
+        assert!(vault.fields[0].help_text.ends_with("for the start of `files` alone."));
+
+        let keychain = asked(&["keychain://files/key"]);
+        assert!(keychain.description.contains("kept in this machine's keychain"));
+        assert!(!keychain.description.contains("secrets set"));
+        let help = &keychain.fields[0].help_text;
+        assert!(
+            help.starts_with("It is stored as `keychain://files/key`: programs of yours"),
+            "{help}"
+        );
+
+        let both = asked(&["local://files/key", "keychain://files/key"]);
+        assert!(both.description.contains("kept where its field says"));
     }
 }

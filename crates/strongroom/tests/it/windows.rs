@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use strongroom_testkit::canary;
 use strongroom_testkit::display::Display;
+use strongroom_testkit::secret_service::SecretService;
 use strongroom_testkit::upstream::Upstream;
 
 use crate::sandbox::{PROGRAM, Ran, Sandbox};
@@ -254,6 +255,56 @@ async fn a_server_whose_secret_is_not_stored_starts_with_what_is_typed_and_not_w
     assert_eq!(run().ok().stdout, format!("{key}\n"), "it is stored");
     let stored = desk.sandbox.run("secrets list --json").ok().json();
     assert!(stored.to_string().contains("launch:files"), "{stored}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_keychain_does_not_have_is_typed_and_kept_there_and_a_locked_one_is_left_alone() {
+    let (session, mut desk) = (SecretService::start(), Desk::new("into the keychain").await);
+    desk.sandbox = desk.sandbox.with("DBUS_SESSION_BUS_ADDRESS", session.address());
+    let server = |name: &str| {
+        format!(
+            "\n[servers.{name}]\ncommand = \"/usr/bin/printenv\"\nargs = [\"KEY\"]\n\
+             env = {{ KEY = \"keychain://{name}/token\" }}\n"
+        )
+    };
+    let text = desk.sandbox.read(FILE);
+    assert!(text.contains("local://echo/token"), "{text}");
+    let text = text.replace("local://echo/token", "keychain://echo/token");
+    desk.sandbox.write(FILE, &format!("{text}{}{}", server("files"), server("other")));
+    let of = |account| session.lookup(&["service", account, "username", "token"]);
+    let key = canary::of("into the keychain, typed");
+    let typed = || {
+        let _window = desk.display.window("needs a secret");
+        desk.display.type_text(&key);
+        desk.display.submit("needs a secret");
+    };
+
+    let run = |name: &str| desk.shell(&["run", name, "--once"]);
+    let ran = thread::scope(|scope| {
+        let running = scope.spawn(|| run("files"));
+        typed();
+        running.join().unwrap()
+    });
+    assert_eq!(ran.ok().stdout, format!("{key}\n"));
+    assert_eq!(of("files"), Some(key.clone()));
+    assert_eq!(run("files").ok().stdout, format!("{key}\n"), "it is stored");
+
+    let mut serving = desk.serve();
+    let answer = thread::scope(|scope| {
+        let waiting = scope.spawn(|| serving.execute("echo", "GET", "/x"));
+        typed();
+        waiting.join().unwrap()
+    });
+    assert_eq!(answer["status"], 200, "{answer}");
+    assert_eq!(of("echo"), Some(key.clone()));
+    let log = desk.sandbox.run("logs --json").ok().stdout;
+    assert!(log.contains("keychain://files/token") && !log.contains(&key), "{log}");
+
+    session.lock();
+    let ran = run("other");
+    assert_eq!(ran.code, 4, "{ran:?}");
+    assert!(ran.stderr.contains("locked"), "{ran:?}");
+    assert_eq!(desk.display.find("needs a secret"), None);
 }
 
 #[tokio::test(flavor = "multi_thread")]
