@@ -110,7 +110,7 @@ fn window(form: &Rc<Form>, shown: &Rc<Shown>) -> gtk::Window {
         Kind::Fields => fields::fill(&window, &middle, form, shown),
         Kind::Consent => consent::fill(&window, shown),
     };
-    let scrolled = parts::scrolled(&middle);
+    let scrolled = parts::scrolled(&middle, !form.fields.is_empty());
     content.append(&scrolled);
     if let Some(guard) = asked.guard {
         content.append(&guard.until_read(&scrolled));

@@ -98,6 +98,31 @@ fn deny_has_the_focus_and_the_others_wait() {
     assert_eq!(asked.ended().code, Some(1));
 }
 
+#[test]
+fn tab_goes_round_the_buttons_and_back_and_a_screen_reader_sees_where_it_is() {
+    let asked = Asked::read(CONSENT);
+    asked.window();
+    // The label on the button has its name too, and is always so.
+    let is_button = |thing: &Value| thing["role"] == "push button";
+    asked.seen_when("the buttons", |seen| {
+        let mut buttons = seen.iter().filter(|thing| is_button(thing));
+        buttons.any(|thing| is(thing, "Allow once", "SENSITIVE"))
+    });
+    for (key, button) in [
+        ("Tab", "Allow once"),
+        ("Tab", "Allow for session"),
+        ("Tab", "Deny"),
+        ("Tab", "Allow once"),
+        ("shift+Tab", "Deny"),
+        ("shift+Tab", "Allow for session"),
+    ] {
+        asked.display.press(key);
+        asked.seen_when(button, |seen| seen.iter().any(|thing| is(thing, button, "FOCUSED")));
+    }
+    asked.display.press("Escape");
+    assert_eq!(asked.ended().code, Some(1));
+}
+
 // DE-09
 #[test]
 fn a_key_that_goes_on_being_pressed_never_gets_to_allow() {

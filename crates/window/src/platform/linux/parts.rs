@@ -91,20 +91,23 @@ fn verification(code: &str) -> gtk::Box {
     card
 }
 
-/// What may be longer than the window.
-pub(super) fn scrolled(middle: &gtk::Box) -> gtk::ScrolledWindow {
+/// What may be longer than the window. `has_fields`: there is something in it to go to.
+pub(super) fn scrolled(middle: &gtk::Box, has_fields: bool) -> gtk::ScrolledWindow {
     let scrolled = gtk::ScrolledWindow::builder()
         .hscrollbar_policy(gtk::PolicyType::Never)
         .overlay_scrolling(false)
         .vexpand(true)
         .child(middle)
         .build();
-    // With the keyboard, what is scrolled is scrolled from the frame itself.
+    // With the keyboard, what is scrolled is scrolled from the frame itself. Where nothing is, Tab must not come
+    // there: the library would say that it had gone to the frame, and the focus would be nowhere from then on.
     scrolled.vadjustment().connect_changed({
         let scrolled = scrolled.downgrade();
         move |adjustment| {
             if let Some(scrolled) = scrolled.upgrade() {
-                scrolled.set_focusable(adjustment.upper() > adjustment.page_size());
+                let scrolls = adjustment.upper() > adjustment.page_size();
+                scrolled.set_focusable(scrolls);
+                scrolled.set_can_focus(scrolls || has_fields);
             }
         }
     });
