@@ -31,6 +31,8 @@ pub mod import;
 pub mod jobs;
 pub mod keys;
 pub mod lacking;
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod math;
 pub mod near;
 pub mod output;
 pub mod pins;
