@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use memchr::memmem;
 use strongroom_model::call::ToolAnswer;
 use strongroom_model::code::{Code, Refusal};
 use strongroom_model::json::{self, Members};
@@ -234,7 +235,7 @@ fn clean(redactor: &Redactor, text: &str, is_error: bool) -> ToolAnswer {
 /// Whether a result is one that tells of a failure.
 fn says_it_failed(text: &str) -> bool {
     // Nearly every result ends here.
-    text.contains("\"isError\"")
+    memmem::find(text.as_bytes(), b"\"isError\"").is_some()
         && Members::read(text).is_some_and(|result| result.get("isError") == Some("true"))
 }
 
