@@ -24,7 +24,7 @@ fuzz_target!(|text: &str| {
                 assert!(!stdio.program.is_empty() && !stdio.program.starts_with('-'));
                 stdio.args.iter().chain(stdio.env.values()).collect()
             }
-            Transport::Http { url, headers } => headers.values().chain([url]).collect(),
+            Transport::Http { url, headers, beyond: _ } => headers.values().chain([url]).collect(),
         };
         for template in templates {
             let again: Template = template.to_string().parse().expect("it was printed");
