@@ -231,14 +231,19 @@ class Environment(unittest.TestCase):
         printed, warned = rig.python(code, DBUS_SESSION_BUS_ADDRESS="unix:path=/nonexistent")
         self.assertEqual(printed, "abc123 ['other', 'token']\n")
         self.assertEqual(len(warned.splitlines()), 1, warned)
-        again, _ = rig.python(
+        code = (
             "from mcp_secrets import secrets_manager as s\n"
             "s.initialize('headless')\n"
-            "print(s.retrieve_secret('token'))",
-            DBUS_SESSION_BUS_ADDRESS="unix:path=/nonexistent",
+            "print(s.retrieve_secret('token'))"
         )
+        again, _ = rig.python(code, DBUS_SESSION_BUS_ADDRESS="unix:path=/nonexistent")
         self.assertEqual(again, "abc123\n")
-        self.assertIsNone(manager("headless").retrieve_secret("token"))
+        # With a keychain that comes later it is found too, and what is removed is gone from the file.
+        later = manager("headless")
+        self.assertEqual(later.retrieve_secret("token"), "abc123")
+        self.assertTrue(later.delete_secret("token"))
+        again, _ = rig.python(code, DBUS_SESSION_BUS_ADDRESS="unix:path=/nonexistent")
+        self.assertEqual(again, "None\n")
         self.assertTrue(issubclass(KeychainAbsent, SecretsError))
 
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from . import _core
+    from ._core import Manager, Secret, Storage
 
 
 class Kept:
     """The secrets that are kept of one server."""
 
-    _core: _core.Manager | _core.Storage
+    _core: Manager | Storage
 
-    def store_secret(self, name: str, value: str | _core.Secret) -> None:
+    def store_secret(self, name: str, value: str | Secret) -> None:
         """Stores `value` under `name`, in the place of what was there."""
         self._core.store_secret(name, value)
 

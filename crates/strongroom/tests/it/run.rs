@@ -275,6 +275,7 @@ fn a_started_process_has_its_own_secret_in_its_environment_and_nowhere_else_and_
             format!("HOME={}", sandbox.path("").display()),
             path,
             format!("STITCH_API_KEY={SECRET}"),
+            format!("XDG_RUNTIME_DIR={}", sandbox.path("no-session").display()),
         ];
         let mut environment = of("environ");
         environment.sort();
