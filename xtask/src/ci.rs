@@ -16,6 +16,8 @@ pub(crate) fn run(shell: &Shell) -> Result<(), String> {
     check("format", &|| shell.cargo(&["fmt", "--all", "--check"]))?;
     check("fetch", &|| shell.cargo(&["fetch", "--quiet", "--locked"]))?;
     check("tidy", &|| tidy::run(shell))?;
+    // The window of Linux is checked too, which nothing builds without its headers.
+    check("programs", &|| install::programs(shell))?;
     check("clippy", &|| {
         let all = ["clippy", "--quiet", "--locked", "--workspace", "--all-targets"];
         shell.cargo(&[&all, ["--", "-D", "warnings"].as_slice()].concat())
