@@ -24,6 +24,7 @@ use std::{
 
 use serde_json::Value;
 
+pub(crate) use self::launch::order;
 use crate::shell::{Shell, step};
 
 /// The key of the measured service. It opens nothing.

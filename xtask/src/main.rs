@@ -33,6 +33,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
           `bench asking` measures how long a person waits for the window, and the Python
           package, and writes its part of the page; `bench window` prints the first;
           `bench timing` measures how long refusals and comparisons take, and prints that
+  order   writes down which functions a start goes through, for the linker: after changes
+          to what `strongroom run` does
   soak    kills `serve` during writes 200 times, refreshes of the cache 500 times,
           a team's server 100 times on each database, and its Postgres 20 times, and loads
           the gateway for an hour
@@ -59,6 +61,7 @@ fn main() -> ExitCode {
         "bench" if env::args().nth(2).is_some_and(|part| part == "window") => bench::window(&shell),
         "bench" if env::args().nth(2).is_some_and(|part| part == "timing") => tests::timing(&shell),
         "bench" => bench::run(&shell),
+        "order" => bench::order(&shell),
         "soak" => tests::soak(&shell),
         "dist" => dist::run(&shell, &env::args().skip(2).collect::<Vec<_>>()),
         "demo" => shell.cargo(&["run", "--quiet", "-p", "strongroom", "--", "demo"]),

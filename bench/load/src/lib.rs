@@ -62,6 +62,8 @@ pub fn run(options: &[&str], command: &[String]) -> Result<serde_json::Value, Bo
         ["lock", times, service] => one::lock(times.parse()?, service, command),
         ["idle"] => one::idle(command),
         #[cfg(target_os = "linux")]
+        ["team-tools"] => team::tools(the_program(command)?, &ourselves()?, &team::Plan::WHOLE),
+        #[cfg(target_os = "linux")]
         ["team"] => team::measure(the_program(command)?, &ourselves()?, &team::Plan::WHOLE),
         #[cfg(target_os = "linux")]
         ["team-quick"] => team::measure(the_program(command)?, &ourselves()?, &team::Plan::QUICK),

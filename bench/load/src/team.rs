@@ -63,7 +63,7 @@ impl Plan {
 ///
 /// Something does not start, or an answer is not what it should be.
 pub fn measure(strongroom: &Path, echo: &[String], plan: &Plan) -> Result<Value, Box<dyn Error>> {
-    let mounted = mounted::measure(&Place::postgres(strongroom)?, echo, plan)?;
+    let mounted = tools(strongroom, echo, plan)?;
     let sqlite = on(&Place::sqlite(strongroom)?, plan)?;
     let postgres = on(&Place::postgres(strongroom)?, plan)?;
     Ok(json!({
@@ -74,6 +74,15 @@ pub fn measure(strongroom: &Path, echo: &[String], plan: &Plan) -> Result<Value,
         "sqlite": sqlite,
         "postgres": postgres,
     }))
+}
+
+/// Measures calls of tools of registered servers alone.
+///
+/// # Errors
+///
+/// As [`measure`].
+pub fn tools(strongroom: &Path, echo: &[String], plan: &Plan) -> Result<Value, Box<dyn Error>> {
+    mounted::measure(&Place::postgres(strongroom)?, echo, plan)
 }
 
 fn on(place: &Place, plan: &Plan) -> Result<Value, Box<dyn Error>> {

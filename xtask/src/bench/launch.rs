@@ -6,6 +6,7 @@
 
 mod beside;
 mod home;
+mod order;
 mod page;
 
 use std::{fs, path::PathBuf, thread, time::Duration};
@@ -18,6 +19,7 @@ use self::{
 };
 use crate::{install, shell::Shell};
 
+pub(crate) use order::write as order;
 pub(super) use page::section;
 
 /// Starts of what is fast.

@@ -140,7 +140,7 @@ async fn forward(
             return retold(server, origin, &ready.redactor, text);
         }
         let Some(required) = asks.then(|| Required::read(text)).flatten() else {
-            return Ok(clean(&ready.redactor, text, is_error));
+            return Ok(clean(&ready.redactor, answer.into_text(), is_error));
         };
         if origin.era == Era::Modern {
             return retold(server, origin, &ready.redactor, text);
@@ -149,7 +149,9 @@ async fn forward(
         let put = asks::put_all(name, allows, origin, &ready.redactor, &required.wanted).await;
         match put {
             Ok(responses) => brings = Brings { responses: Some(responses), state: required.state },
-            Err(error) => return Ok(clean(&Redactor::default(), &error, true)),
+            Err(error) => {
+                return Ok(clean(&Redactor::default(), error.into_string().into_bytes(), true));
+            }
         }
     }
     Err(served::strange("the server goes on asking"))
@@ -226,17 +228,20 @@ fn progress(origin: &Arc<Origin>, ready: &Ready) -> Option<Progress> {
     }))
 }
 
-fn clean(redactor: &Redactor, text: &str, is_error: bool) -> ToolAnswer {
-    let failed = is_error || says_it_failed(text);
-    let (text, redactions) = redactor.clean_json(text.as_bytes().to_vec());
+fn clean(redactor: &Redactor, text: Vec<u8>, is_error: bool) -> ToolAnswer {
+    let failed = is_error || says_it_failed(&text);
+    let (text, redactions) = redactor.clean_json(text);
     ToolAnswer { text, is_error, failed, redactions }
 }
 
 /// Whether a result is one that tells of a failure.
-fn says_it_failed(text: &str) -> bool {
+fn says_it_failed(text: &[u8]) -> bool {
     // Nearly every result ends here.
-    memmem::find(text.as_bytes(), b"\"isError\"").is_some()
-        && Members::read(text).is_some_and(|result| result.get("isError") == Some("true"))
+    memmem::find(text, b"\"isError\"").is_some()
+        && str::from_utf8(text)
+            .ok()
+            .and_then(Members::read)
+            .is_some_and(|result| result.get("isError") == Some("true"))
 }
 
 /// A result that is none yet.
@@ -251,9 +256,7 @@ const REQUIRED: &str = "input_required";
 impl Required {
     fn read(text: &str) -> Option<Self> {
         // Nearly every result ends here.
-        if !text.contains(REQUIRED) {
-            return None;
-        }
+        memmem::find(text.as_bytes(), REQUIRED.as_bytes())?;
         let result = Members::read(text)?;
         if json::string(result.get("resultType")?)? != REQUIRED {
             return None;
@@ -268,7 +271,7 @@ impl Required {
 
 /// Whether a result is of a task, which has an id of its server's.
 fn is_task(method: &str, text: &str) -> bool {
-    text.contains("\"taskId\"")
+    memmem::find(text.as_bytes(), b"\"taskId\"").is_some()
         && (method.starts_with("tasks/")
             || Members::read(text).is_some_and(|all| all.get("resultType") == Some("\"task\"")))
 }
@@ -345,9 +348,9 @@ mod tests {
             (r#"{"content":[{"isError":true}],"structuredContent":{"isError":true}}"#, false),
             (r#"{"content":[]}"#, false),
         ] {
-            let answer = clean(&Redactor::default(), text, false);
+            let answer = clean(&Redactor::default(), text.into(), false);
             assert_eq!((answer.failed, answer.is_error), (failed, false), "{text}");
         }
-        assert!(clean(&Redactor::default(), r#"{"code":1,"message":""}"#, true).failed);
+        assert!(clean(&Redactor::default(), br#"{"code":1,"message":""}"#.to_vec(), true).failed);
     }
 }

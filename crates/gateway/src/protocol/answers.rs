@@ -11,25 +11,43 @@ use crate::wire::{Id, RpcError};
 
 /// What a server answered, as it wrote it. `cached`: the method's results say how long they are good.
 /// `seal` makes of a server's `requestState` what the client is given.
+///
+/// It is framed in the memory that it came in: a large one is moved by some bytes, and not copied.
 pub(super) fn answer(
     id: Id<'_>,
     era: Era,
     cached: bool,
-    answer: &ToolAnswer,
+    answer: ToolAnswer,
     seal: &dyn Fn(&str) -> Option<String>,
 ) -> Vec<u8> {
-    let text = answer.text.get();
-    let mut out = Vec::with_capacity(text.len() + 128 + id.raw().len());
-    out.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"id\":");
-    out.extend_from_slice(id.raw().as_bytes());
-    out.extend_from_slice(if answer.is_error { b",\"error\":" } else { b",\"result\":" });
-    match era {
-        Era::Modern if answer.is_error => modern_error(&mut out, text),
-        Era::Modern => complete(&mut out, text, cached, seal),
-        Era::Legacy => out.extend_from_slice(text),
-    }
+    let mut head = Vec::with_capacity(128 + id.raw().len());
+    head.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"id\":");
+    head.extend_from_slice(id.raw().as_bytes());
+    head.extend_from_slice(if answer.is_error { b",\"error\":" } else { b",\"result\":" });
+    let mut out = answer.text.into_inner();
+    let instead = match era {
+        Era::Legacy => Instead::of_nothing(),
+        Era::Modern if answer.is_error => modern_error(&out),
+        Era::Modern => complete(&out, cached, seal),
+    };
+    head.extend_from_slice(&instead.text);
+    out.splice(..instead.bytes, head);
     out.push(b'}');
     out
+}
+
+/// What an answer begins with here.
+struct Instead {
+    /// So many bytes of what the server wrote.
+    bytes: usize,
+    /// What stands in their place.
+    text: Vec<u8>,
+}
+
+impl Instead {
+    fn of_nothing() -> Self {
+        Self { bytes: 0, text: Vec::new() }
+    }
 }
 
 /// The status of an HTTP response with it.
@@ -42,42 +60,39 @@ pub(super) fn status(era: Era, answer: &ToolAnswer) -> u16 {
 }
 
 /// A modern result says what it is, and how long it is good; one of an older server does not.
-fn complete(out: &mut Vec<u8>, text: &[u8], cached: bool, seal: &dyn Fn(&str) -> Option<String>) {
+fn complete(text: &[u8], cached: bool, seal: &dyn Fn(&str) -> Option<String>) -> Instead {
     let members = str::from_utf8(text).ok().and_then(Members::read);
-    let Some(members) = members else { return out.extend_from_slice(text) };
+    let Some(members) = members else { return Instead::of_nothing() };
     let kind = members.get("resultType");
-    let asks = kind == Some("\"input_required\"");
-    if asks {
-        return sealed(out, &members, seal);
+    if kind == Some("\"input_required\"") {
+        return Instead { bytes: text.len(), text: sealed(&members, seal) };
     }
-    let lacks = |name| cached && !asks && members.get(name).is_none();
-    out.push(b'{');
-    let before = out.len();
-    let mut object = |part: &[u8]| {
-        if out.len() > before {
-            out.push(b',');
-        }
-        out.extend_from_slice(part);
-    };
+    let mut out = Vec::new();
+    let mut object = Object::open(&mut out);
     if kind.is_none() {
-        object(b"\"resultType\":\"complete\"");
+        object.string("resultType", "complete");
     }
-    if lacks("ttlMs") {
-        object(b"\"ttlMs\":0");
+    if cached && members.get("ttlMs").is_none() {
+        object.number("ttlMs", 0);
     }
-    if lacks("cacheScope") {
-        object(b"\"cacheScope\":\"private\"");
+    if cached && members.get("cacheScope").is_none() {
+        object.string("cacheScope", "private");
     }
-    if members.iter().next().is_some() {
-        object(&text[1..]);
-    } else {
-        out.push(b'}');
+    if members.iter().next().is_none() {
+        object.close();
+        return Instead { bytes: text.len(), text: out };
     }
+    if out.len() == 1 {
+        return Instead::of_nothing();
+    }
+    out.push(b',');
+    Instead { bytes: 1, text: out }
 }
 
 /// A question of a server, with a state that means something to us alone.
-fn sealed(out: &mut Vec<u8>, members: &Members<'_>, seal: &dyn Fn(&str) -> Option<String>) {
-    let mut result = Object::open(out);
+fn sealed(members: &Members<'_>, seal: &dyn Fn(&str) -> Option<String>) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut result = Object::open(&mut out);
     for (name, raw) in members.iter() {
         let state = (name == "requestState").then(|| json::string(raw)).flatten();
         match state {
@@ -88,17 +103,19 @@ fn sealed(out: &mut Vec<u8>, members: &Members<'_>, seal: &dyn Fn(&str) -> Optio
         }
     }
     result.close();
+    out
 }
 
 /// Errors of older servers that the modern era has other numbers for (2026-07-28, "Error Codes").
-fn modern_error(out: &mut Vec<u8>, text: &[u8]) {
+fn modern_error(text: &[u8]) -> Instead {
     const OLD: [&str; 2] = ["-32002", "-32042"];
     let members = str::from_utf8(text).ok().and_then(Members::read);
     let Some(members) = members.filter(|all| all.get("code").is_some_and(|raw| OLD.contains(&raw)))
     else {
-        return out.extend_from_slice(text);
+        return Instead::of_nothing();
     };
-    let mut error = Object::open(out);
+    let mut out = Vec::new();
+    let mut error = Object::open(&mut out);
     for (name, raw) in members.iter() {
         let raw = match (name, raw) {
             ("code", "-32002") => "-32602",
@@ -108,6 +125,7 @@ fn modern_error(out: &mut Vec<u8>, text: &[u8]) {
         write::on_one_line(error.name(name), raw);
     }
     error.close();
+    Instead { bytes: text.len(), text: out }
 }
 
 /// A page of a list, and which servers are not in it. It may change with every request: nobody keeps it.

@@ -192,7 +192,7 @@ fn finish(came: Came, id: Id<'_>, era: Era, of: &Name, cached: bool, rounds: Rou
                 let kept = Kept { state: Some(state.into()), ..Kept::default() };
                 rounds.bond.as_ref()?.seal(&kept)
             };
-            Said { message: answers::answer(id, era, cached, &answer, &seal), status }
+            Said { message: answers::answer(id, era, cached, answer, &seal), status }
         }
         Came::List(listed) => {
             let next = listed.next.and_then(|from| cursor::write(of, listed.kind, from));

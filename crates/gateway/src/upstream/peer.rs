@@ -78,6 +78,14 @@ impl Answer {
         let text = std::str::from_utf8(&self.message[self.part.clone()]).unwrap_or("null");
         if self.is_error { Err(text) } else { Ok(text) }
     }
+
+    /// The same text in the memory that it came in: a large one is not copied.
+    pub fn into_text(self) -> Vec<u8> {
+        let Self { mut message, part, .. } = self;
+        message.truncate(part.end);
+        message.drain(..part.start);
+        message
+    }
 }
 
 /// Hears how a call is getting on; `params` are those of `notifications/progress`.
@@ -414,7 +422,9 @@ mod tests {
             &heard,
         );
         assert_eq!(second.await.unwrap().unwrap().text(), Ok(r#"{"z":1, "a":2}"#));
-        assert_eq!(first.await.unwrap().unwrap().text(), Err(r#"{"code":7,"message":""}"#));
+        let first = first.await.unwrap().unwrap();
+        assert_eq!(first.text(), Err(r#"{"code":7,"message":""}"#));
+        assert_eq!(first.into_text(), br#"{"code":7,"message":""}"#);
         assert_eq!((peer.waiting(), heard.0.lock().unwrap().len()), (0, 0));
     }
 

@@ -13,16 +13,15 @@ impl Redactor {
     /// read: where that comes of it, each text is redacted by what it says, and a number that is a secret
     /// becomes a text.
     pub fn clean_json(&self, text: Vec<u8>) -> (Clean<Vec<u8>>, u64) {
-        if self.is_empty() {
-            return self.clean(text);
+        let Some((clean, markers)) = self.replaced(&text, usize::MAX) else {
+            return (Clean(text), 0);
+        };
+        if json::check(&clean, DEPTH).is_ok() {
+            return (Clean(clean), markers);
         }
-        let (clean, markers) = self.clean(text.clone());
-        if markers == 0 || json::check(clean.get(), DEPTH).is_ok() {
-            return (clean, markers);
-        }
-        match str::from_utf8(&text) {
-            Ok(text) if json::check(text.as_bytes(), DEPTH).is_ok() => self.clean_tokens(text),
-            _ => (clean, markers),
+        match json::check(&text, DEPTH) {
+            Ok(text) => self.clean_tokens(text),
+            Err(_) => (Clean(clean), markers),
         }
     }
 

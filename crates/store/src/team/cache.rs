@@ -43,8 +43,9 @@ const OVERHEAD: usize = 160;
 /// One entry has at most this part of a generation.
 const LARGE: usize = 16;
 
-/// How long anything is kept.
-const OLDEST: Duration = Duration::from_secs(5);
+/// How long anything is kept: a change that nobody announced, which was made by hand in the database, is seen
+/// then at the latest. What is announced is not waited for (decision 33).
+const OLDEST: Duration = Duration::from_mins(1);
 
 impl<K: Clone + Eq + Hash, V> Cache<K, V> {
     /// Keeps about `most` bytes, of which an entry has what `weight` says, and none that is a large part of

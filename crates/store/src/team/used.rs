@@ -1,7 +1,7 @@
 //! When keys were last used: noted in memory, written in batches, never by the call itself.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError, Weak};
+use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
 
 use strongroom_model::team::{CredentialId, KeyId, TenantId};
@@ -12,9 +12,20 @@ use super::caps::Caps;
 use super::database::{Announce, Database, Sight, Tx, Value, micros};
 use super::{Inner, Team, TeamError};
 
-/// Keys that were used and not yet written. A kernel's has no tenant.
+/// Keys that were used.
 #[derive(Default)]
-pub(super) struct Used(Mutex<BTreeMap<(Option<TenantId>, KeyId), SystemTime>>);
+pub(super) struct Used(Mutex<Noted>);
+
+#[derive(Default)]
+struct Noted {
+    /// Not yet written.
+    waiting: BTreeMap<Key, SystemTime>,
+    /// Written a moment ago. What is kept of a key in memory does not know that yet.
+    written: BTreeMap<Key, SystemTime>,
+}
+
+/// A kernel's has no tenant.
+type Key = (Option<TenantId>, KeyId);
 
 /// How often they are written.
 const EVERY: Duration = Duration::from_secs(2);
@@ -35,24 +46,43 @@ impl Used {
         if known.is_some_and(|known| now < known + EXACT) {
             return;
         }
-        let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if noted.len() < MOST {
-            noted.insert((tenant, key), now);
+        let mut noted = self.noted();
+        let key = (tenant, key);
+        if noted.written.get(&key).is_some_and(|written| now < *written + EXACT) {
+            return;
+        }
+        if noted.waiting.len() < MOST {
+            noted.waiting.insert(key, now);
         }
     }
 
     /// Writes all that was noted. What cannot be written is forgotten: it is no more than a hint.
-    pub(super) async fn flush(&self, db: &Database) -> Result<(), TeamError> {
-        let noted = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        let uses = noted.into_iter().map(|((tenant, key), at)| match tenant {
-            Some(tenant) => Use::ApiKey(tenant, key, at),
-            None => Use::KernelKey(key, at),
-        });
-        let uses: Vec<Use> = uses.collect();
+    pub(super) async fn flush(&self, db: &Database, now: SystemTime) -> Result<(), TeamError> {
+        let uses: Vec<Use> = self.take(now).into_iter().map(|(key, at)| used(key, at)).collect();
         for batch in uses.chunks(BATCH) {
             write(db, batch.to_vec()).await?;
         }
         Ok(())
+    }
+
+    fn take(&self, now: SystemTime) -> BTreeMap<Key, SystemTime> {
+        let mut noted = self.noted();
+        let taken = std::mem::take(&mut noted.waiting);
+        noted.written.retain(|_, written| now < *written + EXACT);
+        let room = MOST.saturating_sub(noted.written.len());
+        noted.written.extend(taken.iter().take(room).map(|(key, at)| (*key, *at)));
+        taken
+    }
+
+    fn noted(&self) -> MutexGuard<'_, Noted> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn used((tenant, key): Key, at: SystemTime) -> Use {
+    match tenant {
+        Some(tenant) => Use::ApiKey(tenant, key, at),
+        None => Use::KernelKey(key, at),
     }
 }
 
@@ -129,7 +159,7 @@ fn text(one: Use) -> String {
 impl Team {
     /// Writes when keys and credentials were used. What cannot be written is no loss: it is a hint.
     pub(super) async fn write_uses(&self) {
-        let _ = self.inner.used.flush(self.db()).await;
+        let _ = self.inner.used.flush(self.db(), self.now()).await;
         let _ = self.write_credential_uses().await;
     }
 }
@@ -139,5 +169,28 @@ pub(super) async fn write_often(team: Weak<Inner>, mut stop: watch::Receiver<()>
     while timeout(EVERY, stop.changed()).await.is_err() {
         let Some(inner) = team.upgrade() else { return };
         Team { inner, caps: Caps::default() }.write_uses().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_that_is_used_all_the_time_is_written_once_a_minute() {
+        let used = Used::default();
+        let key = KeyId::from_random([7; 8]);
+        let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        let mut written = Vec::new();
+        for second in 1_000..1_200 {
+            // Whoever keeps the key in memory read it before it was ever used.
+            used.note(None, key, None, at(second));
+            written.extend(used.take(at(second)).into_values());
+        }
+        assert_eq!(written, [at(1_000), at(1_060), at(1_120), at(1_180)]);
+        used.note(None, key, Some(at(1_999)), at(2_000));
+        assert!(used.take(at(2_000)).is_empty(), "what the row says is well enough known");
+        used.note(None, key, Some(at(1_000)), at(2_000));
+        assert_eq!(used.take(at(2_000)).len(), 1);
     }
 }

@@ -188,6 +188,13 @@ impl Home {
         serde_json::from_str(&output).map_err(said)
     }
 
+    /// Where in the program the instructions of a command stand, in the order of their first time.
+    pub(super) fn steps(&self, words: &[&str]) -> Result<Vec<u64>, String> {
+        let script = ["-c", include_str!("steps.py"), &self.broker.display().to_string()];
+        let output = self.output(Path::new("python3"), &[&script, words].concat(), "")?;
+        output.lines().map(|line| line.parse().map_err(said)).collect()
+    }
+
     fn ask(&self, words: &[&str], input: &str) -> Result<String, String> {
         self.output(&self.broker, words, input)
     }
