@@ -25,8 +25,6 @@ pub(crate) enum Sight {
     Installation,
     /// One tenant's.
     Tenant(TenantId),
-    /// None, as the role that adds to the audit and can do nothing else.
-    Audit,
     /// All records of the audit and nothing else, as the role that may read those. What one
     /// transaction reads is one state of the database.
     Auditor,

@@ -162,7 +162,7 @@ fn presses_that_came_with_the_window_send_nothing_and_typing_and_a_press_after_a
         } else {
             asked
                 .display
-                .person(&[&back[..], &["type", "--delay", "1", "typed"]].concat())
+                .person(&[&back[..], &["type", "--delay", "1", "yyyyy"]].concat())
                 .unwrap();
             asked.display.press("Return");
         }
@@ -176,8 +176,11 @@ fn presses_that_came_with_the_window_send_nothing_and_typing_and_a_press_after_a
             }
             !asked.is_open()
         });
-        let typed = if by_click { "" } else { "typed" };
-        assert_eq!(answers(&asked.ended()), json!({ "a": typed }));
+        let answers = answers(&asked.ended());
+        // Where the machine is busy, the first letters come before the window has the focus again.
+        let typed =
+            answers["a"].as_str().unwrap().strip_prefix('y').map(|rest| rest.trim_matches('y'));
+        assert_eq!(typed, (!by_click).then_some(""), "{answers}");
     }
 }
 

@@ -12,7 +12,8 @@ use uuid::Uuid;
 
 use super::{Journal, Queued};
 use crate::team::TeamError;
-use crate::team::database::{Announce, Database, Sight, Tx, Value, micros};
+use crate::team::database::postgres::Postgres;
+use crate::team::database::{Announce, Database, Row, Sight, Tx, Value, micros};
 
 /// The end of a chain.
 #[derive(Clone, Copy)]
@@ -97,70 +98,136 @@ async fn write_batch(
         rows.ids.push(id.clone());
         rows.lines.push(line.trim_end().to_owned());
     }
-    let (node, key) = (node.to_owned(), Arc::clone(key));
-    db.write(Sight::Audit, Announce::Nothing, move |tx| {
-        Box::pin(async move {
-            if new.ordinal == 0 {
-                new.ordinal = begun(tx, &node).await?;
-            }
-            // Where it has moved already, the same batch, whose fate was not known, is there.
-            if moved(tx, &key, &node, end, new).await? {
-                rows.insert(tx, node).await?;
-            }
-            Ok(new)
-        })
-    })
-    .await
-}
-
-/// The number of the chain of `node`, which has none that is known here.
-async fn begun(tx: &mut Tx, node: &str) -> Result<i64, TeamError> {
-    if let Tx::Postgres(_) = tx {
-        // One chain begins at a time; the number is ours alone.
-        tx.query("SELECT pg_advisory_xact_lock(6003371042518174)", Vec::new()).await?;
+    match db {
+        Database::Postgres(postgres) => in_one_statement(postgres, key, node, end, new, rows).await,
+        Database::Sqlite(_) => {
+            let (node, key) = (node.to_owned(), Arc::clone(key));
+            let sight = Sight::Installation;
+            db.write(sight, Announce::Nothing, move |tx| {
+                Box::pin(in_one_transaction(tx, key, node, end, new, rows))
+            })
+            .await
+        }
     }
-    // It has one where a first batch was written whose fate was not known.
-    let sql = "SELECT coalesce((SELECT ordinal FROM audit_nodes WHERE node = $1), \
-               (SELECT max(ordinal) FROM audit_nodes) + 1, 1)";
-    let row = tx.first(sql, vec![node.into()]).await?;
-    row.ok_or(TeamError::damaged("the chains"))?.get(0)
 }
 
-/// Moves the end of the chain, and signs it; `false` where it is there already.
-async fn moved(
-    tx: &mut Tx,
+/// Moves the end of a chain from one place to another, which is signed, unless it has moved.
+macro_rules! moves {
+    () => {
+        "INSERT INTO audit_nodes (node, ordinal, seq, hash, signed_by, signature) \
+         VALUES ($1, $2, $3, $4, $5, $6) \
+         ON CONFLICT (node) DO UPDATE SET seq = $3, hash = $4, signed_by = $5, signature = $6 \
+         WHERE audit_nodes.seq = $7 AND audit_nodes.hash = $8"
+    };
+}
+
+const ORDINAL: &str = "SELECT coalesce((SELECT ordinal FROM audit_nodes WHERE node = $1), \
+     (SELECT max(ordinal) FROM audit_nodes) + 1, 1)";
+const END: &str = "SELECT seq, hash FROM audit_nodes WHERE node = $1";
+
+/// On Postgres a batch is one statement, which is a transaction by itself: one round trip, and records of many
+/// calls wait for it.
+async fn in_one_statement(
+    postgres: &Postgres,
     key: &SigningKey,
     node: &str,
-    from: End,
-    to: End,
-) -> Result<bool, TeamError> {
-    let seq = |end: End| i64::try_from(end.seq).unwrap_or(i64::MAX);
-    let (from_hash, to_hash) = (from.hash.as_bytes().to_vec(), to.hash.as_bytes().to_vec());
+    end: End,
+    mut new: End,
+    rows: Rows,
+) -> Result<End, TeamError> {
+    const ALL: &str = concat!(
+        "WITH moved AS (",
+        moves!(),
+        " RETURNING node) \
+         INSERT INTO audit_records (tenant_id, node, seq, at, audit_id, line) \
+         SELECT tenant, moved.node, rows.seq, at, id, line FROM moved, unnest($9::uuid[], \
+         $10::bigint[], $11::timestamptz[], $12::text[], $13::text[]) \
+         AS rows (tenant, seq, at, id, line)"
+    );
+    if new.ordinal == 0 {
+        // Of two chains that begin with one number at one time, the second begins again: numbers are unique.
+        let row = postgres.of_audit(ORDINAL, vec![node.into()]).await?;
+        new.ordinal = row.ok_or(TeamError::damaged("the chains"))?.get(0)?;
+    }
+    let count = rows.seqs.len() as u64;
+    let mut values = ends(key, node, end, new);
+    values.extend([
+        Value::Uuids(rows.tenants),
+        Value::Ints(rows.seqs),
+        Value::Times(rows.times),
+        rows.ids.into(),
+        rows.lines.into(),
+    ]);
+    let added = postgres.add_to_audit(ALL, values).await?;
+    if added == 0 {
+        // Where it has moved already, the same batch, whose fate was not known, is there.
+        let row = postgres.of_audit(END, vec![node.into()]).await?;
+        return if is_at(row.as_ref(), new)? { Ok(new) } else { Err(not_ours()) };
+    }
+    if added == count { Ok(new) } else { Err(TeamError::damaged("the audit")) }
+}
+
+async fn in_one_transaction(
+    tx: &mut Tx,
+    key: Arc<SigningKey>,
+    node: String,
+    end: End,
+    mut new: End,
+    rows: Rows,
+) -> Result<End, TeamError> {
+    const ONE: &str = "INSERT INTO audit_records (tenant_id, node, seq, at, audit_id, line) \
+         VALUES ($1, $2, $3, $4, $5, $6)";
+    if new.ordinal == 0 {
+        // It has one where a first batch was written whose fate was not known.
+        let row = tx.first(ORDINAL, vec![node.clone().into()]).await?;
+        new.ordinal = row.ok_or(TeamError::damaged("the chains"))?.get(0)?;
+    }
+    if tx.execute(moves!(), ends(&key, &node, end, new)).await? == 0 {
+        let row = tx.first(END, vec![node.into()]).await?;
+        return if is_at(row.as_ref(), new)? { Ok(new) } else { Err(not_ours()) };
+    }
+    let columns = rows.tenants.into_iter().zip(rows.seqs).zip(rows.times);
+    for (((tenant, seq), at), (id, line)) in columns.zip(rows.ids.into_iter().zip(rows.lines)) {
+        let values = vec![
+            Value::Uuid(tenant),
+            node.clone().into(),
+            seq.into(),
+            Value::Time(Some(at)),
+            id.into(),
+            line.into(),
+        ];
+        tx.execute(ONE, values).await?;
+    }
+    Ok(new)
+}
+
+/// The values of `moves`.
+fn ends(key: &SigningKey, node: &str, from: End, to: End) -> Vec<Value> {
     let signature = key.sign(&statement(node, to).message());
-    let sql = "INSERT INTO audit_nodes (node, ordinal, seq, hash, signed_by, signature) \
-               VALUES ($1, $2, $3, $4, $5, $6) \
-               ON CONFLICT (node) DO UPDATE SET seq = $3, hash = $4, signed_by = $5, signature = $6 \
-               WHERE audit_nodes.seq = $7 AND audit_nodes.hash = $8";
-    let values = vec![
+    vec![
         node.into(),
         to.ordinal.into(),
-        seq(to).into(),
-        to_hash.clone().into(),
+        number(to).into(),
+        to.hash.as_bytes().to_vec().into(),
         key.public().to_vec().into(),
         signature.to_vec().into(),
-        seq(from).into(),
-        from_hash.into(),
-    ];
-    if tx.execute(sql, values).await? == 1 {
-        return Ok(true);
-    }
-    let sql = "SELECT seq, hash FROM audit_nodes WHERE node = $1";
-    let row = tx.first(sql, vec![node.into()]).await?.ok_or(TeamError::damaged("the chain"))?;
-    if (row.get::<i64>(0)?, row.get::<Vec<u8>>(1)?) == (seq(to), to_hash) {
-        Ok(false)
-    } else {
-        Err(TeamError::damaged("another process writes the chain of this one"))
-    }
+        number(from).into(),
+        from.hash.as_bytes().to_vec().into(),
+    ]
+}
+
+/// Whether the end that a row has is this one.
+fn is_at(row: Option<&Row>, end: End) -> Result<bool, TeamError> {
+    let row = row.ok_or(TeamError::damaged("the chain"))?;
+    Ok(row.get::<i64>(0)? == number(end) && row.get::<Vec<u8>>(1)? == end.hash.as_bytes())
+}
+
+fn not_ours() -> TeamError {
+    TeamError::damaged("another process writes the chain of this one")
+}
+
+fn number(end: End) -> i64 {
+    i64::try_from(end.seq).unwrap_or(i64::MAX)
 }
 
 /// A batch by columns.
@@ -171,39 +238,4 @@ struct Rows {
     times: Vec<i64>,
     ids: Vec<String>,
     lines: Vec<String>,
-}
-
-impl Rows {
-    async fn insert(self, tx: &mut Tx, node: String) -> Result<(), TeamError> {
-        const AT_ONCE: &str = "INSERT INTO audit_records (tenant_id, node, seq, at, audit_id, line) \
-             SELECT tenant, $1, seq, at, id, line FROM unnest($2::uuid[], $3::bigint[], \
-             $4::timestamptz[], $5::text[], $6::text[]) AS rows (tenant, seq, at, id, line)";
-        const ONE: &str = "INSERT INTO audit_records (tenant_id, node, seq, at, audit_id, line) \
-             VALUES ($1, $2, $3, $4, $5, $6)";
-        if let Tx::Postgres(_) = tx {
-            let values = vec![
-                node.into(),
-                Value::Uuids(self.tenants),
-                Value::Ints(self.seqs),
-                Value::Times(self.times),
-                self.ids.into(),
-                self.lines.into(),
-            ];
-            tx.execute(AT_ONCE, values).await?;
-            return Ok(());
-        }
-        let rows = self.tenants.into_iter().zip(self.seqs).zip(self.times);
-        for (((tenant, seq), at), (id, line)) in rows.zip(self.ids.into_iter().zip(self.lines)) {
-            let values = vec![
-                Value::Uuid(tenant),
-                node.clone().into(),
-                seq.into(),
-                Value::Time(Some(at)),
-                id.into(),
-                line.into(),
-            ];
-            tx.execute(ONE, values).await?;
-        }
-        Ok(())
-    }
 }

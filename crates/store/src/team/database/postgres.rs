@@ -20,6 +20,9 @@ use crate::team::feed::{Change, Feed};
 /// A database on a server.
 pub(crate) struct Postgres {
     pool: PgPool,
+    /// One connection of the role that adds to the audit and can do nothing else. It is one because the
+    /// writer is one: what the server prepared for it stays at hand.
+    audit: PgPool,
     feed: Arc<Feed>,
 }
 
@@ -28,6 +31,9 @@ pub(crate) type Transaction = sqlx_core::transaction::Transaction<'static, sqlx_
 
 /// The role that the server acts as; it owns nothing, and row-level security binds it.
 pub const APP_ROLE: &str = "strongroom_app";
+
+/// The role that adds to the audit.
+const AUDIT_ROLE: &str = "strongroom_audit";
 
 /// The schema that has all tables.
 pub(crate) const SCHEMA: &str = "strongroom";
@@ -47,13 +53,15 @@ const READ_DEADLINE: Duration = Duration::from_secs(4);
 impl Postgres {
     /// A pool for `options`. Nothing is connected before it is needed.
     pub(crate) fn open(options: &PgConnectOptions, most: u32, feed: Arc<Feed>) -> Self {
-        let pool = PoolOptions::new()
-            .max_connections(most)
-            .acquire_timeout(PATIENCE)
-            .test_before_acquire(false)
-            // Whoever logs in, what it does is bound by row-level security: a superuser, too.
-            .connect_lazy_with(with_schema(options).options([("role", APP_ROLE)]));
-        Self { pool, feed }
+        let pool = |role, most| {
+            PoolOptions::new()
+                .max_connections(most)
+                .acquire_timeout(PATIENCE)
+                .test_before_acquire(false)
+                // Whoever logs in, what it does is bound by row-level security: a superuser, too.
+                .connect_lazy_with(with_schema(options).options([("role", role)]))
+        };
+        Self { pool: pool(APP_ROLE, most), audit: pool(AUDIT_ROLE, 1), feed }
     }
 
     pub(crate) fn pool(&self) -> &PgPool {
@@ -92,20 +100,31 @@ impl Postgres {
         sql: &'static str,
         values: Vec<Value>,
     ) -> Result<Option<Row>, TeamError> {
-        let asked = async {
-            let ask = || bound(sql, values.clone()).fetch_optional(&self.pool);
-            let mut found = ask().await;
-            for _ in 0..self.pool.options().get_max_connections() {
-                match found {
-                    Err(error) if is_cut_off(&error) => found = ask().await,
-                    _ => break,
-                }
-            }
-            found.map_err(of_sqlx)
-        };
-        let late = |_| TeamError::unreachable("it took too long to answer");
-        let found = tokio::time::timeout(READ_DEADLINE, asked).await.map_err(late)??;
+        let ask = || bound(sql, values.clone()).fetch_optional(&self.pool);
+        let found = by_itself(&self.pool, READ_DEADLINE, ask).await?;
         Ok(found.map(Row::Postgres))
+    }
+
+    /// The first row that one statement gives to the role that adds to the audit.
+    pub(crate) async fn of_audit(
+        &self,
+        sql: &'static str,
+        values: Vec<Value>,
+    ) -> Result<Option<Row>, TeamError> {
+        let ask = || bound(sql, values.clone()).fetch_optional(&self.audit);
+        let found = by_itself(&self.audit, READ_DEADLINE, ask).await?;
+        Ok(found.map(Row::Postgres))
+    }
+
+    /// Adds to the audit by one statement, all or nothing; how many rows. It may be done twice where a
+    /// connection was lost over it: the statement has to find that out.
+    pub(crate) async fn add_to_audit(
+        &self,
+        sql: &'static str,
+        values: Vec<Value>,
+    ) -> Result<u64, TeamError> {
+        let add = || bound(sql, values.clone()).execute(&self.audit);
+        Ok(by_itself(&self.audit, DEADLINE, add).await?.rows_affected())
     }
 
     async fn run<T>(
@@ -148,7 +167,6 @@ impl Postgres {
         let (tenant, role) = match sight {
             Sight::Installation => (String::new(), ""),
             Sight::Tenant(tenant) => (tenant.to_string(), ""),
-            Sight::Audit => (String::new(), "; SET LOCAL ROLE strongroom_audit"),
             Sight::Auditor => (String::new(), "; SET LOCAL ROLE strongroom_auditor"),
         };
         let statement = || format!("{mode}; SET LOCAL app.tenant_id = '{tenant}'{role}");
@@ -172,7 +190,29 @@ impl Postgres {
 
     pub(super) async fn close(&self) {
         self.pool.close().await;
+        self.audit.close().await;
     }
+}
+
+/// What comes of `ask`, once more on another connection where the first was gone.
+async fn by_itself<T, F: Future<Output = Result<T, sqlx_core::Error>>>(
+    pool: &PgPool,
+    deadline: Duration,
+    ask: impl Fn() -> F,
+) -> Result<T, TeamError> {
+    let asked = async {
+        let mut found = ask().await;
+        // One of the pool may have died while nobody looked: others may be as dead.
+        for _ in 0..pool.options().get_max_connections() {
+            match found {
+                Err(error) if is_cut_off(&error) => found = ask().await,
+                _ => break,
+            }
+        }
+        found.map_err(of_sqlx)
+    };
+    let late = |_| TeamError::unreachable("it took too long to answer");
+    tokio::time::timeout(deadline, asked).await.map_err(late)?
 }
 
 /// The same server; names are looked for in our schema.
