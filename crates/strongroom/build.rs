@@ -49,6 +49,7 @@ fn order_by(list: &Path) -> String {
 }
 
 /// Whether nobody has chosen a linker: then it is the one that comes with the compiler, which knows lists.
+#[expect(clippy::disallowed_methods, reason = "a build script is no part of the program")]
 fn is_linked_by_lld() -> bool {
     let chosen = ["RUSTC_LINKER", "CARGO_ENCODED_RUSTFLAGS"]
         .iter()

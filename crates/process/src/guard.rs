@@ -11,22 +11,29 @@
 //! program.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
+use super::group::{self, Group};
 use super::{Child, Start, StartError, Stream};
 
 /// The first argument of a guard.
 pub const GUARD: &str = "__guard";
 
 /// How a guard is started.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Guard {
     /// This program, which hands its arguments to [`guard`] before anything else.
     pub program: PathBuf,
     /// A folder that is removed with all that is in it when the program has ended.
     pub scratch: Option<PathBuf>,
+    /// The control group that it and the program are in.
+    pub group: Option<Arc<Group>>,
 }
+
+/// What says that a program was not started, because what was to bound it could not be had.
+const UNBOUNDED: u8 = 125;
 
 /// Our end of the line that a guard lives by.
 pub(crate) type Line = Option<platform::Line>;
@@ -35,7 +42,10 @@ impl Guard {
     /// Starts `start` under a guard.
     pub(crate) fn start(&self, start: &Start) -> Result<(Child, Line), StartError> {
         let name = start.name.clone().unwrap_or_else(|| start.program.clone().into_os_string());
-        let words = [self.scratch.clone().unwrap_or_default().into_os_string(), name];
+        let group = self.group.as_ref().map(|group| group.path().to_owned());
+        let folders = [self.scratch.clone(), group].map(Option::unwrap_or_default);
+        let [scratch, group] = folders.map(PathBuf::into_os_string);
+        let words = [scratch, group, name];
         let mut args: Vec<OsString> = words.into();
         args.push(crate::child::file(start).into_os_string());
         args.extend(start.args.iter().cloned());
@@ -48,7 +58,9 @@ impl Guard {
 /// What a guard does, where `arguments` say that this is one: starts the program with the variables
 /// `env`, waits for it, and leaves nothing of it behind.
 pub fn guard(arguments: &[OsString], env: Vec<(OsString, OsString)>) -> Option<ExitCode> {
-    let [_, first, inherited, scratch, name, program, args @ ..] = arguments else { return None };
+    let [_, first, inherited, scratch, group, name, program, args @ ..] = arguments else {
+        return None;
+    };
     if first != GUARD {
         return None;
     }
@@ -68,13 +80,14 @@ pub fn guard(arguments: &[OsString], env: Vec<(OsString, OsString)>) -> Option<E
             drop(std::fs::remove_dir_all(scratch));
         }
     };
-    Some(platform::stand(&start, inherited, &clean_up))
+    let enter = || if group.is_empty() { Ok(()) } else { group::enter(Path::new(group)) };
+    Some(platform::stand(&start, inherited, &enter, &clean_up))
 }
 
 #[cfg(unix)]
 mod platform {
     use std::ffi::OsStr;
-    use std::io::{self, PipeReader, PipeWriter, Read as _};
+    use std::io::{self, PipeReader, PipeWriter, Read as _, Write as _};
     use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
     use std::os::unix::process::ExitStatusExt as _;
     use std::process::{ExitCode, ExitStatus};
@@ -98,7 +111,7 @@ mod platform {
             let image: OwnedFd = image.try_clone()?.into();
             numbers = format!("{numbers},{}", image.as_raw_fd());
             // The number that it is started from is that of the copy.
-            let program = guard.args.get_mut(2).ok_or(io::ErrorKind::InvalidInput)?;
+            let program = guard.args.get_mut(3).ok_or(io::ErrorKind::InvalidInput)?;
             *program = crate::child::opened(&image).into_os_string();
             guard.inherit.push(Arc::new(image));
         }
@@ -107,8 +120,20 @@ mod platform {
         Ok((crate::child::start(&guard)?, Some(ours)))
     }
 
-    pub(super) fn stand(start: &Start, inherited: &OsStr, clean_up: &dyn Fn()) -> ExitCode {
+    pub(super) fn stand(
+        start: &Start,
+        inherited: &OsStr,
+        enter: &dyn Fn() -> io::Result<()>,
+        clean_up: &dyn Fn(),
+    ) -> ExitCode {
         let Ok((line, _image)) = take(inherited) else { return ExitCode::FAILURE };
+        if let Err(error) = enter() {
+            // Where nobody reads it, the exit code says it.
+            let why = "the server was not started, because its control group cannot be entered";
+            drop(writeln!(io::stderr(), "{why}: {error}"));
+            clean_up();
+            return ExitCode::from(super::UNBOUNDED);
+        }
         #[cfg(target_os = "linux")]
         let _ = rustix::process::set_child_subreaper(Some(getpid()));
         let status = start.start().map_err(|error| error.source).and_then(|mut child| {
@@ -223,7 +248,16 @@ mod platform {
         Ok((crate::child::start(&guard)?, None))
     }
 
-    pub(super) fn stand(start: &Start, _: &OsStr, clean_up: &dyn Fn()) -> ExitCode {
+    pub(super) fn stand(
+        start: &Start,
+        _: &OsStr,
+        enter: &dyn Fn() -> io::Result<()>,
+        clean_up: &dyn Fn(),
+    ) -> ExitCode {
+        if enter().is_err() {
+            clean_up();
+            return ExitCode::from(super::UNBOUNDED);
+        }
         let code = start.supervise().ok().and_then(|code| u8::try_from(code & 0xff).ok());
         clean_up();
         ExitCode::from(code.unwrap_or(126))

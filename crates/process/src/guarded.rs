@@ -2,8 +2,10 @@
 
 use std::io;
 use std::process::{ChildStderr, ChildStdin, ChildStdout, ExitStatus};
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::group::Group;
 use super::guard::Line;
 use super::{Child, Guard, Start, StartError, Stream};
 
@@ -16,6 +18,8 @@ pub struct Guarded {
     /// There until this is dropped.
     child: Option<Child>,
     line: Line,
+    /// It is removed when the guard, which is in it, has ended.
+    group: Option<Arc<Group>>,
 }
 
 impl Guarded {
@@ -24,7 +28,7 @@ impl Guarded {
         let pipe = Stream::Pipe;
         let start = Start { stdin: pipe, stdout: pipe, stderr: pipe, ..start.clone() };
         let (child, line) = guard.start(&start)?;
-        Ok(Self { child: Some(child), line })
+        Ok(Self { child: Some(child), line, group: guard.group.clone() })
     }
 
     /// The id of the guard, and of the session of everything that it starts.
@@ -68,7 +72,11 @@ impl Drop for Guarded {
         self.end();
         // The guard ends by itself; it must not stay behind as a zombie.
         if let (Ok(None), Some(mut child)) = (self.ended(), self.child.take()) {
-            let wait = move || drop(child.wait_timeout(Duration::from_mins(1)));
+            let group = self.group.take();
+            let wait = move || {
+                drop(child.wait_timeout(Duration::from_mins(1)));
+                drop(group);
+            };
             drop(std::thread::Builder::new().name("ending".into()).spawn(wait));
         }
     }

@@ -9,7 +9,7 @@
 //! that, [`Start::supervise`] waits for it and ends with it. [`Start::detached`] starts work of our
 //! own that goes on when we are gone.
 //!
-//! What a program may use is bounded by [`capture`]. A [`Guard`] outlives us, so that
+//! What a program may use is bounded by [`capture`], and with all that it starts by a [`Group`], where there are any. A [`Guard`] outlives us, so that
 //! what left the group ends too. A file that was opened and checked is started as
 //! [`image`](Start::image), whatever its path leads to by then.
 //!
@@ -18,6 +18,7 @@
 mod capture;
 mod child;
 mod detached;
+mod group;
 mod guard;
 mod guarded;
 mod replace;
@@ -38,6 +39,7 @@ use std::sync::Arc;
 pub use capture::{Bounds, Captured, Ending, Stop, capture};
 pub use child::Child;
 pub use detached::{DETACHED, intermediate};
+pub use group::{Group, Groups, NoGroups};
 pub use guard::{GUARD, Guard, guard};
 pub use guarded::Guarded;
 pub use run::{Output, RunError, run};

@@ -174,7 +174,7 @@ impl Job {
     ) -> Result<Captured, Refusal> {
         let start = Start { image, ..self.start };
         let scratch = Some(self.scratch.path().to_owned());
-        let guard = self.guard.map(|program| Guard { program, scratch });
+        let guard = self.guard.map(|program| Guard { program, scratch, group: None });
         let started = |id| {
             let _ = session.set(id);
         };

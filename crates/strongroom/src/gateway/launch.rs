@@ -101,7 +101,7 @@ impl Launcher {
         }
         let prepared = ground.prepare(entry, &Wishes::default());
         let Prepared { start, released } = prepared.map_err(|failure| self.refused(&failure))?;
-        let guard = Guard { program: self.configured.host.program.clone(), scratch: None };
+        let guard = Guard { program: self.configured.host.program.clone(), ..Guard::default() };
         let child = Guarded::start(&start, &guard)
             .map_err(|error| self.refused(&Failure::new(Exit::Failed, error)))?;
         Ok(Launched::child(Box::new(child), self.started(released)))

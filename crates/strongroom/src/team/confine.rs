@@ -6,9 +6,12 @@ use std::borrow::Cow;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use strongroom_gateway::upstream::running::Child;
-use strongroom_process::{Guard, Guarded, Limits, Missing, Room, Sandbox, Start, StartError};
+use strongroom_process::{
+    Groups, Guard, Guarded, Limits, Missing, Room, Sandbox, Start, StartError,
+};
 use strongroom_seal::{SecureDir, hex, random};
 
 /// A program of a tenant that is to be started.
@@ -73,8 +76,11 @@ impl Confine for AsWeAre {
 
     fn start(&self, program: Program) -> Result<Box<dyn Child>, StartError> {
         let Program { start, folder, .. } = program;
-        let guard =
-            Guard { program: self.program.clone(), scratch: Some(folder.path().to_owned()) };
+        let guard = Guard {
+            program: self.program.clone(),
+            scratch: Some(folder.path().to_owned()),
+            group: None,
+        };
         let guarded = Guarded::start(&start, &guard)?;
         folder.leave();
         Ok(Box::new(guarded))
@@ -87,6 +93,8 @@ pub struct Rooms {
     program: PathBuf,
     /// Our own folders.
     hide: Vec<PathBuf>,
+    /// Each room is bounded as a whole, where that is permitted.
+    groups: Option<Groups>,
 }
 
 impl Rooms {
@@ -96,7 +104,13 @@ impl Rooms {
     ///
     /// There are none, and why.
     pub fn find(program: PathBuf, hide: Vec<PathBuf>) -> Result<Self, Missing> {
-        Ok(Self { sandbox: Sandbox::find(&program)?, program, hide })
+        Ok(Self { sandbox: Sandbox::find(&program)?, program, hide, groups: None })
+    }
+
+    /// The same, each in a control group of its own.
+    #[must_use]
+    pub fn bounded_by(self, groups: Groups) -> Self {
+        Self { groups: Some(groups), ..self }
     }
 }
 
@@ -118,8 +132,11 @@ impl Confine for Rooms {
         start.dir = None;
         let limits = Limits { memory, ..Limits::default() };
         let (hide, write) = (self.hide.clone(), Vec::new());
+        let group = self.groups.as_ref().map(|groups| groups.group(&limits)).transpose();
+        let of_group = |source| StartError { program: start.program.clone(), source };
+        let group = group.map_err(of_group)?.map(Arc::new);
         let room = Room { read, write, hide, network, limits };
-        let guard = Guard { program: self.program.clone(), scratch: None };
+        let guard = Guard { program: self.program.clone(), scratch: None, group };
         Ok(Box::new(Guarded::start(&self.sandbox.wrap(&start, &room), &guard)?))
     }
 }

@@ -1,11 +1,15 @@
 //! Servers in a room of their own, built by the real bubblewrap.
 
+use std::io::Read as _;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use strongroom_process::{Guard, Guarded, Limits, Output, Room, Sandbox, Start, run};
+use strongroom_process::{
+    Group, Groups, Guard, Guarded, Limits, Output, Room, Sandbox, Start, run,
+};
 
 const LONG: Duration = Duration::from_mins(1);
 const US: &str = env!("CARGO_BIN_EXE_strongroom");
@@ -239,7 +243,8 @@ fn nothing_is_left_of_it_when_its_guard_is_told_to_end() {
         path.display()
     );
     let server = sandbox.wrap(&start("/bin/sh", &["-c", &script]), &room);
-    let mut server = Guarded::start(&server, &Guard { program: US.into(), scratch: None }).unwrap();
+    let mut server =
+        Guarded::start(&server, &Guard { program: US.into(), ..Guard::default() }).unwrap();
     until(|| path.join("up").exists());
     let session = server.id();
     assert!(!alive(session).is_empty());
@@ -270,4 +275,38 @@ fn until(mut done: impl FnMut() -> bool) {
         std::thread::sleep(Duration::from_millis(10));
     }
     panic!("it did not happen within 20 s");
+}
+
+#[test]
+fn in_a_stand_in_for_the_tree_a_server_is_in_its_control_group_or_is_not_started() {
+    let (_dir, tree) = folder();
+    std::fs::write(tree.join("cgroup.controllers"), "memory pids").unwrap();
+    let groups = Groups::within(tree.clone(), &tree).unwrap();
+    let started = |group: &Arc<Group>| {
+        let guard =
+            Guard { program: US.into(), group: Some(Arc::clone(group)), ..Guard::default() };
+        let mut server = Guarded::start(&start("/bin/echo", &["begun"]), &guard).unwrap();
+        let mut said = String::new();
+        server.stdout().unwrap().read_to_string(&mut said).unwrap();
+        let mut why = String::new();
+        server.stderr().unwrap().read_to_string(&mut why).unwrap();
+        let code = loop {
+            match server.ended().unwrap() {
+                Some(status) => break status.code(),
+                None => std::thread::sleep(Duration::from_millis(5)),
+            }
+        };
+        (said, why, code)
+    };
+    let group = Arc::new(groups.group(&Limits::default()).unwrap());
+    let made = std::fs::read_dir(&tree).unwrap().flatten().map(|entry| entry.path());
+    let place = made.into_iter().find(|path| path.join("memory.max").exists()).unwrap();
+    assert_eq!(started(&group), ("begun\n".to_owned(), String::new(), Some(0)));
+    assert_eq!(std::fs::read_to_string(place.join("cgroup.procs")).unwrap(), "0", "the guard's");
+
+    std::fs::remove_dir_all(&place).unwrap();
+    let (said, why, code) = started(&group);
+    assert_eq!((said.as_str(), code), ("", Some(125)));
+    let expected = "the server was not started, because its control group cannot be entered";
+    assert!(why.starts_with(expected), "{why}");
 }

@@ -25,7 +25,8 @@ pub(crate) fn write(shell: &Shell) -> Result<(), String> {
     let bench = Bench { shell, broker, load, folder };
     let home = Home::new(&bench, "home", false, &[Server::of("t", &["/usr/bin/true"], 0..10)])?;
     home.prime("t")?;
-    let names = Symbols::of(&bench)?.in_order(&home.steps(&["run", "t"])?);
+    let symbols = Symbols::of(&bench)?;
+    let names = symbols.in_order(&home.steps(&["run", "t"])?);
     fs::remove_dir_all(&bench.folder).map_err(text)?;
     fs::write(shell.root.join(FILE), names.join("\n") + "\n").map_err(text)?;
     println!("{} functions are in {FILE}", names.len());

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use strongroom_model::ports::Clock;
 use strongroom_model::rate::Gcra;
+use strongroom_process::Groups;
 use strongroom_proxy::SystemDns;
 use strongroom_server::{
     AllowedCommand, Backend, Mount, Options, Rates, Registered, ServeError, Server, TlsFiles,
@@ -95,7 +96,15 @@ fn ground(
     } else {
         let hide = home.directories().into_iter().map(Into::into).collect();
         match Rooms::find(program, hide) {
-            Ok(rooms) => Arc::new(rooms),
+            Ok(rooms) => match Groups::take() {
+                Ok(groups) => Arc::new(rooms.bounded_by(groups)),
+                Err(why) => {
+                    output.say(&format!(
+                        "Each process of a tenant's program is bounded, and not all of them together: {why}"
+                    ));
+                    Arc::new(rooms)
+                }
+            },
             Err(missing) => {
                 output.warn(&format!(
                     "servers of tenants with a `command` are not started: {missing}"
