@@ -49,8 +49,14 @@ pub enum NoGroups {
     #[error("its control group cannot bound memory and processes (`Delegate=memory pids`)")]
     Controllers,
     /// The system refused.
-    #[error("its control group cannot be divided")]
-    Io(#[from] io::Error),
+    #[error("its control group cannot be divided: {0}")]
+    Io(io::Error),
+}
+
+impl From<io::Error> for NoGroups {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
 }
 
 impl Groups {
