@@ -3,7 +3,7 @@
 //! A program's pages come into memory sixteen at a time, and so they leave it. What `strongroom run` needs is
 //! 1 in 80 of the program, and stood in 88 such pieces before it was put side by side.
 
-use std::{fs, process::Command};
+use std::{fs, path::Path};
 
 use super::{Bench, Home, Server};
 use crate::shell::Shell;
@@ -14,18 +14,19 @@ const FILE: &str = "crates/strongroom/order.txt";
 /// Writes the list anew.
 pub(crate) fn write(shell: &Shell) -> Result<(), String> {
     let text = |error: std::io::Error| error.to_string();
-    let build = ["build", "--release", "-p", "strongroom", "--bin", "strongroom"];
-    shell.cargo(&[&build, ["--config", "profile.release.strip=\"none\""].as_slice()].concat())?;
-    let release = shell.target.join("release");
     let folder = shell.target.join("order");
     if folder.exists() {
         fs::remove_dir_all(&folder).map_err(text)?;
     }
+    fs::create_dir_all(&folder).map_err(text)?;
+    let map = folder.join("map");
+    build(shell, &map)?;
+    let release = shell.target.join("release");
     let (broker, load) = (release.join("strongroom"), release.join("strongroom-bench"));
     let bench = Bench { shell, broker, load, folder };
     let home = Home::new(&bench, "home", false, &[Server::of("t", &["/usr/bin/true"], 0..10)])?;
     home.prime("t")?;
-    let symbols = Symbols::of(&bench)?;
+    let symbols = Symbols::of(&fs::read_to_string(&map).map_err(text)?)?;
     let names = symbols.in_order(&home.steps(&["run", "t"])?);
     fs::remove_dir_all(&bench.folder).map_err(text)?;
     fs::write(shell.root.join(FILE), names.join("\n") + "\n").map_err(text)?;
@@ -33,17 +34,25 @@ pub(crate) fn write(shell: &Shell) -> Result<(), String> {
     Ok(())
 }
 
+/// Builds the program as users do, and has the linker say where it put what. The profile stays as it is: a name
+/// ends with a hash of it, so that a program which is not stripped has other names.
+fn build(shell: &Shell, map: &Path) -> Result<(), String> {
+    let map = format!("link-arg=-Wl,--no-demangle,-Map={}", map.display());
+    let program = ["rustc", "--release", "-p", "strongroom", "--bin", "strongroom"];
+    shell.cargo(&[&program, ["--", "-C", &map].as_slice()].concat())
+}
+
 /// The functions of a program, by where they begin.
 struct Symbols(Vec<(u64, String)>);
 
 impl Symbols {
-    fn of(bench: &Bench<'_>) -> Result<Self, String> {
-        let output = Command::new("nm").arg("--defined-only").arg(&bench.broker).output();
-        let output = output.map_err(|error| format!("nm: {error}"))?;
-        let mut all: Vec<_> =
-            String::from_utf8_lossy(&output.stdout).lines().filter_map(function).collect();
+    /// Those of the linker's map.
+    fn of(map: &str) -> Result<Self, String> {
+        let text = map.lines().skip_while(|line| !line.ends_with(" .text"));
+        let text = text.skip(1).take_while(|line| !is_section(line));
+        let mut all: Vec<_> = text.filter_map(function).collect();
         all.sort();
-        if all.is_empty() { Err("the program has no symbols".to_owned()) } else { Ok(Self(all)) }
+        if all.is_empty() { Err("the linker's map has no functions".to_owned()) } else { Ok(Self(all)) }
     }
 
     /// Those that the instructions at `offsets` stand in, each once.
@@ -58,10 +67,16 @@ impl Symbols {
     }
 }
 
-/// `0000000000601000 T main`.
+/// `601000 601000 19e1234 16 .text`: what the program's sections are named by.
+fn is_section(line: &str) -> bool {
+    line.split_whitespace().nth(4).is_some_and(|name| name.starts_with('.') && !name.starts_with(".L"))
+}
+
+/// A function's line of the map: `5a4de0 5a4de0 470 1 main`, where a file's has a colon, and a section's a dot.
 fn function(line: &str) -> Option<(u64, String)> {
-    let mut words = line.split(' ');
-    let (start, kind, name) = (words.next()?, words.next()?, words.next()?);
-    let start = u64::from_str_radix(start, 16).ok()?;
-    kind.eq_ignore_ascii_case("t").then(|| (start, name.to_owned()))
+    let mut words = line.split_whitespace();
+    let start = u64::from_str_radix(words.next()?, 16).ok()?;
+    let name = words.nth(3)?;
+    let is_function = !name.contains(":(") && words.next().is_none();
+    is_function.then(|| (start, name.to_owned()))
 }
