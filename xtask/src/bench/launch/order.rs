@@ -52,7 +52,11 @@ impl Symbols {
         let text = text.skip(1).take_while(|line| !is_section(line));
         let mut all: Vec<_> = text.filter_map(function).collect();
         all.sort();
-        if all.is_empty() { Err("the linker's map has no functions".to_owned()) } else { Ok(Self(all)) }
+        if all.is_empty() {
+            Err("the linker's map has no functions".to_owned())
+        } else {
+            Ok(Self(all))
+        }
     }
 
     /// Those that the instructions at `offsets` stand in, each once.
@@ -69,7 +73,9 @@ impl Symbols {
 
 /// `601000 601000 19e1234 16 .text`: what the program's sections are named by.
 fn is_section(line: &str) -> bool {
-    line.split_whitespace().nth(4).is_some_and(|name| name.starts_with('.') && !name.starts_with(".L"))
+    line.split_whitespace()
+        .nth(4)
+        .is_some_and(|name| name.starts_with('.') && !name.starts_with(".L"))
 }
 
 /// A function's line of the map: `5a4de0 5a4de0 470 1 main`, where a file's has a colon, and a section's a dot.
@@ -79,4 +85,37 @@ fn function(line: &str) -> Option<(u64, String)> {
     let name = words.nth(3)?;
     let is_function = !name.contains(":(") && words.next().is_none();
     is_function.then(|| (start, name.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Symbols;
+
+    /// As lld writes it, shortened.
+    const MAP: &str = "\
+             VMA              LMA     Size Align Out     In      Symbol
+             2fc              2fc       20     4 .note.ABI-tag
+             2fc              2fc       20     1                 __abi_tag
+          601000          601000     1000    16 .text
+          601000          601000       2b    16         /usr/lib/Scrt1.o:(.text)
+          601000          601000        0     1                 _start
+          601030          601030       10    16         /a.o:(.text.unlikely._RNvCs1_1a4cold)
+          601030          601030       10     1                 _RNvCs1_1a4cold
+          601040          601040       10     1                 .Lhere
+          602000          602000       10    16 .data
+          602000          602000       10     1                 value
+";
+
+    #[test]
+    fn functions_are_listed_once_in_the_order_of_their_first_instruction() {
+        let symbols = Symbols::of(MAP).unwrap();
+        let steps = [0x60_1034, 0x60_1002, 0x60_1038];
+        assert_eq!(symbols.in_order(&steps), ["_RNvCs1_1a4cold", "_start"]);
+    }
+
+    #[test]
+    fn a_map_without_functions_is_no_map() {
+        assert!(Symbols::of("VMA LMA\n").is_err());
+        assert!(Symbols::of(MAP).is_ok());
+    }
 }
