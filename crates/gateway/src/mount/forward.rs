@@ -108,6 +108,18 @@ fn may_be_sent_away(server: &Server, origin: &Origin) -> bool {
     server.allows.elicitation && origin.is_legacy() && origin.can.urls
 }
 
+/// Whether an error with this code may go to the client. Codes are integers (JSON-RPC 2.0, 5.1); of another, two
+/// readers could think differently.
+fn may_be_told(code: Option<i64>, server: &Server, origin: &Origin) -> Result<(), Refusal> {
+    match code {
+        None => Err(served::strange("the server's error has no code that is an integer")),
+        Some(URL_FIRST) if !may_be_sent_away(server, origin) => {
+            Err(served::strange("the server wants an address to be opened first"))
+        }
+        Some(_) => Ok(()),
+    }
+}
+
 /// Sends it, for as many rounds as the server asks something.
 ///
 /// # Cancel safety
@@ -132,19 +144,30 @@ async fn forward(
             Ok(text) => (text, false),
             Err(text) => (text, true),
         };
-        let asks = !is_error && ready.agreed.era == Era::Modern;
-        if is_error && served::code(text) == Some(URL_FIRST) && !may_be_sent_away(server, origin) {
-            return Err(served::strange("the server wants an address to be opened first"));
+        if is_error {
+            may_be_told(served::code(text), server, origin)?;
         }
-        if asks && is_task(sent.method, text) {
-            return retold(server, origin, &ready.redactor, text);
-        }
-        let Some(required) = asks.then(|| Required::read(text)).flatten() else {
-            return Ok(clean(&ready.redactor, answer.into_text(), is_error));
+        let modern = ready.agreed.era == Era::Modern;
+        let says = if is_error || (!modern && origin.is_legacy()) {
+            Says::Result
+        } else {
+            says(sent.method, text)?
         };
-        if origin.era == Era::Modern {
-            return retold(server, origin, &ready.redactor, text);
-        }
+        let required = match says {
+            Says::Asks(_) if !modern => {
+                return Err(served::strange(
+                    "the server asks in a way that was not agreed with it",
+                ));
+            }
+            Says::Task if modern => return retold(server, origin, &ready.redactor, text),
+            Says::Asks(_) if origin.era == Era::Modern => {
+                return retold(server, origin, &ready.redactor, text);
+            }
+            Says::Asks(required) => required,
+            Says::Result | Says::Task => {
+                return Ok(clean(&ready.redactor, answer.into_text(), is_error));
+            }
+        };
         let (name, allows) = (&server.name, server.allows);
         let put = asks::put_all(name, allows, origin, &ready.redactor, &required.wanted).await;
         match put {
@@ -244,36 +267,65 @@ fn says_it_failed(text: &[u8]) -> bool {
             .is_some_and(|result| result.get("isError") == Some("true"))
 }
 
-/// A result that is none yet.
+/// What a result is.
+enum Says {
+    /// What was asked for.
+    Result,
+    /// A task, which has an id of its server's.
+    Task,
+    /// It is none yet.
+    Asks(Required),
+}
+
+/// What has to be answered before there is a result.
 struct Required {
     wanted: Vec<Wanted>,
     state: Option<Box<str>>,
 }
 
-/// What such a result has in it.
 const REQUIRED: &str = "input_required";
+const TASK: &str = "taskId";
 
-impl Required {
-    fn read(text: &str) -> Option<Self> {
-        // Nearly every result ends here.
-        memmem::find(text.as_bytes(), REQUIRED.as_bytes())?;
-        let result = Members::read(text)?;
-        if json::string(result.get("resultType")?)? != REQUIRED {
-            return None;
-        }
-        let requests = result.get("inputRequests").unwrap_or("{}");
-        let state = result.get("requestState").and_then(json::string).map(Into::into);
-        // What cannot be read is no question, and the server is not asked again about nothing.
-        let wanted = Wanted::all(requests).unwrap_or_default();
-        (state.is_some() || !wanted.is_empty()).then_some(Self { wanted, state })
+/// What `text` is, however it is written: who reads it behind us reads `\u0074ask` as we do.
+///
+/// # Errors
+///
+/// It asks for something that cannot be read.
+fn says(method: &str, text: &str) -> Result<Says, Refusal> {
+    let has = |words: &str| memmem::find(text.as_bytes(), words.as_bytes()).is_some();
+    // Nearly every result ends here. A letter that is not written plainly is written with such an escape.
+    if ![REQUIRED, TASK, "\\u"].into_iter().any(has) {
+        return Ok(Says::Result);
     }
+    let Some(result) = Members::read(text) else { return Ok(Says::Result) };
+    let kind = result.get("resultType").and_then(json::string);
+    Ok(match kind.as_deref() {
+        Some(REQUIRED) => {
+            let unreadable = || served::strange("what the server asks cannot be read");
+            Says::Asks(Required::read(&result).ok_or_else(unreadable)?)
+        }
+        kind if result.get(TASK).is_some()
+            && (kind == Some("task") || method.starts_with("tasks/")) =>
+        {
+            Says::Task
+        }
+        _ => Says::Result,
+    })
 }
 
-/// Whether a result is of a task, which has an id of its server's.
-fn is_task(method: &str, text: &str) -> bool {
-    memmem::find(text.as_bytes(), b"\"taskId\"").is_some()
-        && (method.starts_with("tasks/")
-            || Members::read(text).is_some_and(|all| all.get("resultType") == Some("\"task\"")))
+impl Required {
+    /// `None`: nothing is asked, or not in a way that can be read.
+    fn read(result: &Members<'_>) -> Option<Self> {
+        let wanted = match result.get("inputRequests") {
+            Some(requests) => Wanted::all(requests)?,
+            None => Vec::new(),
+        };
+        let state = match result.get("requestState") {
+            Some(state) => Some(json::string(state)?.into()),
+            None => None,
+        };
+        (state.is_some() || !wanted.is_empty()).then_some(Self { wanted, state })
+    }
 }
 
 /// A result for a client that brings answers itself: the questions in our frame, a task's id as the client
@@ -352,5 +404,30 @@ mod tests {
             assert_eq!((answer.failed, answer.is_error), (failed, false), "{text}");
         }
         assert!(clean(&Redactor::default(), br#"{"code":1,"message":""}"#.to_vec(), true).failed);
+    }
+
+    #[test]
+    fn what_a_result_is_does_not_depend_on_how_its_letters_are_written() {
+        let kind = |method: &str, text: &str| match says(method, text) {
+            Ok(Says::Result) => "result",
+            Ok(Says::Task) => "task",
+            Ok(Says::Asks(_)) => "asks",
+            Err(_) => "refused",
+        };
+        for (text, is) in [
+            (r#"{"content":[]}"#, "result"),
+            (r#"{"content":[{"text":"input_required \u0041 taskId"}]}"#, "result"),
+            (r#"{"resultType":"input_required","requestState":"s"}"#, "asks"),
+            (r#"{"result\u0054ype":"\u0069nput_required","requestState":"s"}"#, "asks"),
+            (r#"{"resultType":"input_required"}"#, "refused"),
+            (r#"{"resultType":"input_required","requestState":7}"#, "refused"),
+            (r#"{"resultType":"input_required","inputRequests":[],"requestState":"s"}"#, "refused"),
+            (r#"{"resultType":"task","taskId":"a"}"#, "task"),
+            (r#"{"resultType":"t\u0061sk","task\u0049d":"a"}"#, "task"),
+            (r#"{"resultType":"complete","taskId":"a"}"#, "result"),
+        ] {
+            assert_eq!(kind("tools/call", text), is, "{text}");
+        }
+        assert_eq!(kind("tasks/get", r#"{"resultType":"complete","taskId":"a"}"#), "task");
     }
 }

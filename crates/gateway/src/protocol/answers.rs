@@ -25,6 +25,8 @@ pub(super) fn answer(
     head.extend_from_slice(id.raw().as_bytes());
     head.extend_from_slice(if answer.is_error { b",\"error\":" } else { b",\"result\":" });
     let mut out = answer.text.into_inner();
+    // A line of it could be read as a message of ours.
+    write::put_on_one_line(&mut out);
     let instead = match era {
         Era::Legacy => Instead::of_nothing(),
         Era::Modern if answer.is_error => modern_error(&out),
@@ -64,7 +66,7 @@ fn complete(text: &[u8], cached: bool, seal: &dyn Fn(&str) -> Option<String>) ->
     let members = str::from_utf8(text).ok().and_then(Members::read);
     let Some(members) = members else { return Instead::of_nothing() };
     let kind = members.get("resultType");
-    if kind == Some("\"input_required\"") {
+    if kind.and_then(json::string).as_deref() == Some("input_required") {
         return Instead { bytes: text.len(), text: sealed(&members, seal) };
     }
     let mut out = Vec::new();
@@ -197,4 +199,44 @@ pub(super) fn done(id: Id<'_>, era: Era) -> Vec<u8> {
             out.extend_from_slice(b"\"resultType\":\"complete\"");
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use strongroom_model::redact::Redactor;
+
+    use super::*;
+
+    fn said(era: Era, text: &str, is_error: bool) -> String {
+        json::check(text.as_bytes(), 64).unwrap();
+        let (text, redactions) = Redactor::default().clean_json(text.into());
+        let raw = ToolAnswer { text, is_error, failed: is_error, redactions };
+        let seal = |state: &str| Some(format!("sealed {state}"));
+        String::from_utf8(answer(Id::read("7").unwrap(), era, true, raw, &seal)).unwrap()
+    }
+
+    #[test]
+    fn no_line_of_an_answer_is_a_message_by_itself() {
+        let text = "{\"a\":\r\n{\"jsonrpc\":\"2.0\",\"id\":8,\"result\":{}}\n,\"b\":\"x\\ny\"\r}";
+        for era in [Era::Legacy, Era::Modern] {
+            for is_error in [false, true] {
+                let message = said(era, text, is_error);
+                assert!(!message.contains(['\n', '\r']), "{message}");
+                let read: serde_json::Value = serde_json::from_str(&message).unwrap();
+                let member = if is_error { "error" } else { "result" };
+                assert_eq!((&read["id"], &read[member]["b"]), (&7.into(), &"x\ny".into()));
+            }
+        }
+    }
+
+    #[test]
+    fn the_state_of_a_question_is_sealed_however_its_kind_is_written() {
+        for kind in ["input_required", "input_\\u0072equired"] {
+            let text = format!(r#"{{"resultType":"{kind}","requestState":"s"}}"#);
+            let message = said(Era::Modern, &text, false);
+            assert!(message.contains(r#""requestState":"sealed s""#), "{message}");
+        }
+        let message = said(Era::Modern, r#"{"resultType":"complete","requestState":"s"}"#, false);
+        assert!(message.contains(r#""requestState":"s""#), "{message}");
+    }
 }

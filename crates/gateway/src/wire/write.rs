@@ -1,8 +1,10 @@
 //! Writes messages, each into one buffer that needs no copy on its way out.
 
+use memchr::memchr2;
+use strongroom_model::json;
+
 use super::Id;
 use super::error::RpcError;
-use strongroom_model::json;
 
 /// A result. `body` appends the members of the result object, without braces.
 pub(crate) fn result(id: Id<'_>, reserve: usize, body: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
@@ -149,6 +151,16 @@ pub(crate) fn on_one_line(out: &mut Vec<u8>, text: &str) {
         at += 1;
     }
     out.extend_from_slice(&bytes[from..]);
+}
+
+/// Puts a checked JSON text on one line where it stands. Ends of lines are there between tokens alone: within a
+/// string they are escaped.
+pub(crate) fn put_on_one_line(text: &mut [u8]) {
+    let mut from = 0;
+    while let Some(at) = memchr2(b'\n', b'\r', &text[from..]) {
+        text[from + at] = b' ';
+        from += at + 1;
+    }
 }
 
 /// The string that `raw` is, cut to `cap` characters: a label, nothing more.
