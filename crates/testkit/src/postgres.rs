@@ -112,6 +112,12 @@ impl Server {
         format!("postgres://{user}@localhost/{database}?host={}", self.folder.path().display())
     }
 
+    /// The folder of the socket that the server listens on.
+    #[must_use]
+    pub fn sockets(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// Runs statements as the owner; what they give, one row a line, columns separated by `|`.
     pub fn sql(&self, database: &str, statements: &str) -> String {
         self.sql_as(OWNER, database, statements).expect("the owner may do it")

@@ -7,6 +7,8 @@ mod caps;
 #[cfg(target_os = "linux")]
 mod catalogue;
 mod credentials;
+#[cfg(target_os = "linux")]
+mod cut;
 mod import;
 mod keys;
 mod nodes;

@@ -48,8 +48,12 @@ pub(in crate::team) async fn write_all(
 ) {
     let mut end = End { ordinal: 0, seq: 0, hash: Hash::GENESIS };
     let mut stopping = false;
+    // A batch is written again as it was: more of it would not be known as the one that may be there already.
+    let mut batch = Vec::new();
     loop {
-        let batch = journal.batch();
+        if batch.is_empty() {
+            batch = journal.batch();
+        }
         let Some(last) = batch.last().map(|last| last.number) else {
             if stopping {
                 return;
@@ -64,6 +68,7 @@ pub(in crate::team) async fn write_all(
             Ok(new) => {
                 end = new;
                 journal.queue().waiting.drain(..batch.len());
+                batch.clear();
                 journal.written.send_replace(last);
             }
             // Who waits for it does not wait for ever; a shutdown does not wait at all.

@@ -20,8 +20,8 @@ use crate::team::feed::{Change, Feed};
 /// A database on a server.
 pub(crate) struct Postgres {
     pool: PgPool,
-    /// One connection of the role that adds to the audit and can do nothing else. It is one because the
-    /// writer is one: what the server prepared for it stays at hand.
+    /// Of the role that adds to the audit and can do nothing else. There is one writer, which uses one
+    /// connection, whose prepared statements stay at hand.
     audit: PgPool,
     feed: Arc<Feed>,
 }
@@ -34,6 +34,9 @@ pub const APP_ROLE: &str = "strongroom_app";
 
 /// The role that adds to the audit.
 const AUDIT_ROLE: &str = "strongroom_audit";
+
+/// One that hangs holds its place until the system gives it up, which takes minutes: the others take over.
+const AUDIT_CONNECTIONS: u32 = 3;
 
 /// The schema that has all tables.
 pub(crate) const SCHEMA: &str = "strongroom";
@@ -61,7 +64,7 @@ impl Postgres {
                 // Whoever logs in, what it does is bound by row-level security: a superuser, too.
                 .connect_lazy_with(with_schema(options).options([("role", role)]))
         };
-        Self { pool: pool(APP_ROLE, most), audit: pool(AUDIT_ROLE, 1), feed }
+        Self { pool: pool(APP_ROLE, most), audit: pool(AUDIT_ROLE, AUDIT_CONNECTIONS), feed }
     }
 
     pub(crate) fn pool(&self) -> &PgPool {

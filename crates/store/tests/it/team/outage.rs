@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use strongroom_model::audit::{Draft, Kind};
+use strongroom_model::audit::{AuditSink as _, Draft, Kind};
 use strongroom_store::team::{Caps, Page, TeamError};
 use strongroom_testkit::postgres::Server;
 
 use super::audit::whole_chain;
 use super::base::{Base, ctx, server};
+use super::cut::{LOSES, Way};
 use super::nodes::until;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -130,4 +131,41 @@ async fn every_acknowledged_write_survives_a_kill_under_load() {
     let node = base.team.audit_node().to_owned();
     base.team.shutdown().await;
     assert!(whole_chain(&base, &node) >= recorded);
+}
+
+/// The node writes a record, its answer is lost with the connection, and no other can be had until more waits to
+/// be written.
+#[tokio::test(flavor = "multi_thread")]
+async fn records_whose_answer_was_lost_are_there_once_and_the_audit_goes_on() {
+    let base = Base::on(Server::start()).await;
+    let tenant = base.tenant("a").await;
+    let (postgres, database) = base.server.clone().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let way = Way::new(folder.path(), postgres.sockets());
+    let user = strongroom_store::team::APP_ROLE;
+    let url = format!("postgres://{user}@localhost/{database}?host={}", folder.path().display());
+    let node = base.connect_to(&url).await.unwrap();
+    let audit = node.audit_sink(&ctx(&tenant));
+    let record = |why: &str| {
+        let reason = Some(why.to_owned());
+        audit.append(Draft { kind: Kind::Admin, reason, ..Draft::default() }).unwrap();
+    };
+    record("first");
+    audit.durable().unwrap().await.unwrap();
+    let sql = format!(
+        "SELECT count(*) FROM strongroom.audit_records WHERE node = '{}'",
+        node.audit_node()
+    );
+    let written = || postgres.sql(&database, &sql).trim().parse::<u32>().unwrap();
+    assert_eq!(written(), 1);
+
+    record(LOSES);
+    until("the record is there", async || written() == 2).await;
+    record("last");
+    way.cut();
+    until("it was tried again", async || way.refused.load(Ordering::SeqCst) > 20).await;
+    assert_eq!(written(), 2);
+    way.mend();
+    audit.durable().unwrap().await.unwrap();
+    assert_eq!(whole_chain(&base, node.audit_node()), 3);
 }
