@@ -112,9 +112,7 @@ impl Groups {
     ///
     /// The system refused, and there is none.
     pub fn group(&self, limits: &Limits) -> io::Result<Group> {
-        let number = self.made.fetch_add(1, Ordering::Relaxed);
-        let group = Group(self.root.join(format!("{THEIRS}{}-{number}", std::process::id())));
-        fs::create_dir(&group.0)?;
+        let group = self.empty()?;
         group.bound("memory.max", limits.memory)?;
         group.bound("pids.max", limits.processes)?;
         // Not every kernel has these. Without them a server that is too large is slow before it is ended,
@@ -122,6 +120,19 @@ impl Groups {
         drop(group.bound("memory.swap.max", 0));
         drop(group.bound("memory.oom.group", 1));
         Ok(group)
+    }
+
+    /// One that nobody else has: what is there already may be another's, and is left alone.
+    fn empty(&self) -> io::Result<Group> {
+        loop {
+            let number = self.made.fetch_add(1, Ordering::Relaxed);
+            let path = self.root.join(format!("{THEIRS}{}-{number}", std::process::id()));
+            match fs::create_dir(&path) {
+                Ok(()) => return Ok(Group(path)),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => (),
+                Err(error) => return Err(error),
+            }
+        }
     }
 }
 
@@ -295,10 +306,13 @@ mod tests {
         assert_eq!(text(&root.join(OURS).join("cgroup.procs")), "0");
         assert_eq!(text(&root.join("cgroup.subtree_control")), "+memory +pids");
         assert!(!left.exists(), "of a process that is gone");
+        let taken = root.join(format!("{THEIRS}{}-0", std::process::id()));
+        fs::create_dir(&taken).unwrap();
 
         let limits = Limits { memory: 1 << 20, processes: 7, ..Limits::default() };
         let (one, other) = (groups.group(&limits).unwrap(), groups.group(&limits).unwrap());
         assert_ne!(one.path(), other.path());
+        assert_eq!(fs::read_dir(&taken).unwrap().count(), 0, "not ours");
         assert_eq!(text(&one.path().join("memory.max")), "1048576");
         assert_eq!(text(&one.path().join("pids.max")), "7");
         assert_eq!(text(&one.path().join("memory.swap.max")), "0");

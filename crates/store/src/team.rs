@@ -268,13 +268,13 @@ async fn open(
             Ok((Arc::new(Database::Sqlite(sqlite)), feed))
         }
         Place::Postgres(options) => {
-            let feed = Arc::new(Feed::of_postgres(Arc::clone(clock)));
+            let feed = Arc::new(Feed::of_postgres(Arc::clone(clock))?);
             let postgres = Postgres::open(options, MOST_CONNECTIONS, Arc::clone(&feed));
             migrate::check(postgres.pool()).await?;
             let pool = postgres.pool().clone();
             tasks.spawn(feed::listen((**options).clone(), Arc::clone(&feed), stopped.clone()));
             feed::first_sign(&feed, &pool).await;
-            tasks.spawn(feed::beat(pool, stopped.clone()));
+            tasks.spawn(feed::beat(pool, Arc::clone(&feed), stopped.clone()));
             Ok((Arc::new(Database::Postgres(postgres)), feed))
         }
     }

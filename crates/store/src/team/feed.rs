@@ -1,7 +1,8 @@
 //! What has changed, told to whoever keeps something in memory (decision 33).
 //!
-//! On Postgres every write notifies, and every node notifies that it is alive each 300 ms: a node that
-//! has heard nothing for a second keeps nothing until it hears again. On SQLite a look at
+//! On Postgres every write notifies, and every node notifies that it is alive each 300 ms. What it hears of
+//! itself was preceded by all that was announced before it said so: a node that has heard nothing of what it
+//! said within the last second keeps nothing until it does. On SQLite a look at
 //! `data_version` says whether anything changed, and the table `changes` says what.
 
 use std::collections::HashMap;
@@ -10,10 +11,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rusqlite::Connection;
-use sqlx_core::executor::Executor as _;
+use sqlx_core::query::query;
 use sqlx_postgres::{PgConnectOptions, PgListener, PgPool};
 use strongroom_model::ports::Clock;
 use strongroom_model::team::TenantId;
+use strongroom_seal::{hex, random};
 use tokio::sync::{broadcast, watch};
 use tokio::time::{sleep, timeout};
 
@@ -66,9 +68,16 @@ struct Known {
 }
 
 enum Source {
-    /// When a node was last heard, in milliseconds of the monotonic clock and one more; 0 is never.
-    Postgres(AtomicU64),
+    Postgres(Echo),
     Sqlite(Mutex<Watch>),
+}
+
+/// What this node hears of itself. However late announcements come, it does not take them for new.
+struct Echo {
+    /// No other node says this.
+    sign: String,
+    /// When what was heard last was said, in milliseconds of the monotonic clock and one more; 0: nothing was.
+    said: AtomicU64,
 }
 
 struct Watch {
@@ -86,13 +95,17 @@ const DEAD: Duration = Duration::from_secs(3);
 /// SQLite is looked at this often for those who wait for changes; whoever uses what is kept looks
 /// at once.
 const LOOK: Duration = Duration::from_millis(100);
-const ALIVE: &str = "alive";
+/// What a sign of life begins with; who gives it and when follow.
+const ALIVE: &str = "alive ";
 /// So many tenants' changes are remembered one by one.
 const MOST_TENANTS: usize = 10_000;
 
 impl Feed {
-    pub(super) fn of_postgres(clock: Arc<dyn Clock>) -> Self {
-        Self::new(clock, Source::Postgres(AtomicU64::new(0)))
+    pub(super) fn of_postgres(clock: Arc<dyn Clock>) -> Result<Self, TeamError> {
+        let mut node = [0; 8];
+        random(&mut node)?;
+        let echo = Echo { sign: format!("{ALIVE}{} ", hex(&node)), said: AtomicU64::new(0) };
+        Ok(Self::new(clock, Source::Postgres(echo)))
     }
 
     pub(super) fn of_sqlite(clock: Arc<dyn Clock>, db: Connection) -> Result<Self, TeamError> {
@@ -112,10 +125,10 @@ impl Feed {
     /// Whether all changes of more than a second ago are known. On SQLite it looks.
     pub(super) fn is_fresh(&self) -> bool {
         match &self.source {
-            Source::Postgres(heard) => {
-                let heard = heard.load(Ordering::Acquire);
-                let silence = Duration::from_millis(self.millis().saturating_sub(heard));
-                heard > 0 && silence < SILENCE
+            Source::Postgres(echo) => {
+                let said = echo.said.load(Ordering::Acquire);
+                let silence = Duration::from_millis(self.millis().saturating_sub(said));
+                said > 0 && silence < SILENCE
             }
             Source::Sqlite(watch) => {
                 // Whoever looks next sees nothing new, and must find it noted.
@@ -174,21 +187,27 @@ impl Feed {
         let _ = self.sender.send(change);
     }
 
+    /// What is said now; nothing where nobody hears it.
+    fn sign(&self) -> Option<String> {
+        let Source::Postgres(echo) = &self.source else { return None };
+        Some(format!("{}{}", echo.sign, self.millis()))
+    }
+
     fn hear(&self, payload: &str) {
-        let Source::Postgres(heard) = &self.source else { return };
-        if payload == ALIVE {
+        let Source::Postgres(echo) = &self.source else { return };
+        if let Some(said) = payload.strip_prefix(&echo.sign) {
             // What was kept when the silence began is old.
-            if heard.swap(self.millis(), Ordering::AcqRel) == 0 {
+            if echo.said.swap(said.parse().unwrap_or_default(), Ordering::AcqRel) == 0 {
                 self.note(Change::All);
             }
-        } else {
+        } else if !payload.starts_with(ALIVE) {
             self.note(payload.parse().map_or(Change::All, Change::Tenant));
         }
     }
 
     fn lose(&self) {
-        if let Source::Postgres(heard) = &self.source {
-            heard.store(0, Ordering::Release);
+        if let Source::Postgres(echo) = &self.source {
+            echo.said.store(0, Ordering::Release);
             self.note(Change::All);
         }
     }
@@ -243,11 +262,17 @@ pub(super) async fn look(feed: Arc<Feed>, mut stop: watch::Receiver<()>) {
 }
 
 /// Says that this node is alive, until `stop` is gone.
-pub(super) async fn beat(pool: PgPool, mut stop: watch::Receiver<()>) {
-    const NOTIFY: &str = "SELECT pg_notify('strongroom_changes', 'alive')";
+pub(super) async fn beat(pool: PgPool, feed: Arc<Feed>, mut stop: watch::Receiver<()>) {
     while timeout(BEAT, stop.changed()).await.is_err() {
-        // Where it cannot be said, nobody hears it: that is what it is for.
-        let _ = timeout(SILENCE, pool.execute(NOTIFY)).await;
+        say(&feed, &pool).await;
+    }
+}
+
+/// Says it once. Where it cannot be said, nobody hears it: that is what it is for.
+async fn say(feed: &Feed, pool: &PgPool) {
+    if let Some(sign) = feed.sign() {
+        let notify = query("SELECT pg_notify($1, $2)").bind(CHANNEL).bind(sign);
+        let _ = timeout(SILENCE, notify.execute(pool)).await;
     }
 }
 
@@ -291,8 +316,44 @@ pub(super) async fn first_sign(feed: &Feed, pool: &PgPool) {
         if feed.is_fresh() {
             return;
         }
-        let notify = "SELECT pg_notify('strongroom_changes', 'alive')";
-        let _ = timeout(SILENCE, pool.execute(notify)).await;
+        say(feed, pool).await;
         sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use strongroom_testkit::fakes::FakeClock;
+
+    use super::*;
+
+    #[test]
+    fn a_sign_of_life_counts_from_when_this_node_gave_it() {
+        let clock = Arc::new(FakeClock::default());
+        let feed = Feed::of_postgres(clock.clone()).unwrap();
+        let other = Feed::of_postgres(clock.clone()).unwrap();
+        feed.hear(&other.sign().unwrap());
+        assert!(!feed.is_fresh(), "of another node");
+        let early = feed.sign().unwrap();
+        clock.advance(SILENCE);
+        feed.hear(&early);
+        assert!(!feed.is_fresh(), "late");
+        feed.hear(&feed.sign().unwrap());
+        assert!(feed.is_fresh());
+        clock.advance(SILENCE);
+        assert!(!feed.is_fresh());
+    }
+
+    #[test]
+    fn what_was_kept_is_old_after_a_silence_and_not_after_a_sign_of_life() {
+        let feed = Feed::of_postgres(Arc::new(FakeClock::default())).unwrap();
+        let hear = || feed.hear(&feed.sign().unwrap());
+        hear();
+        let stamp = feed.stamp();
+        hear();
+        assert!(feed.holds(stamp, None));
+        feed.lose();
+        hear();
+        assert!(!feed.holds(stamp, None));
     }
 }
