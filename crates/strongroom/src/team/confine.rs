@@ -133,7 +133,10 @@ impl Confine for Rooms {
         let limits = Limits { memory, ..Limits::default() };
         let (hide, write) = (self.hide.clone(), Vec::new());
         let group = self.groups.as_ref().map(|groups| groups.group(&limits)).transpose();
-        let of_group = |source| StartError { program: start.program.clone(), source };
+        let of_group = |error: io::Error| {
+            let source = io::Error::new(error.kind(), format!("no control group: {error}"));
+            StartError { program: start.program.clone(), source }
+        };
         let group = group.map_err(of_group)?.map(Arc::new);
         let room = Room { read, write, hide, network, limits };
         let guard = Guard { program: self.program.clone(), scratch: None, group };

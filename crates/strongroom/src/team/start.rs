@@ -28,6 +28,7 @@ use strongroom_process::Start;
 use strongroom_seal::{hex, sha256};
 use strongroom_server::{AllowedCommand, allowed_command};
 use strongroom_store::team::{CredentialValues, Team, TeamError, TenantStore, Which};
+use tracing::warn;
 
 use super::binding::{self, Binding};
 use super::confine::{Confine, Folder, Nowhere, Program};
@@ -286,7 +287,11 @@ impl Ground {
             network: allowed.network(),
             read: allowed.read().to_vec(),
         };
-        self.confine.start(program).map_err(|_| failed("the server's program cannot be started"))
+        self.confine.start(program).map_err(|failure| {
+            // The reason may be the machine's, which is no tenant's business.
+            warn!(program = %failure.program.display(), reason = %failure.source, "not started");
+            failed("the server's program cannot be started")
+        })
     }
 
     fn plan(&self, server: &McpServer, given: &Given, folder: &Folder) -> Result<Plan, Refusal> {
